@@ -1,0 +1,112 @@
+# Gantry. The targets a person wants:
+#
+#   make            build gantryd, gantry and the plugins into .build/
+#   make demo       install what is missing, start everything, show the main job; make demo-stop ends it
+#   make check      all tests (SAN=1 with ASan and UBSan, VG=1 under valgrind, T=t/2 one family)
+#   make bench      figures, side by side in one run
+#   make install    DESTDIR and PREFIX are honoured
+#
+# Sources are found by folder: core/LAYER/*.c, plugins/NAME/*.c, t/*.c. A new file needs no edit here.
+
+PREFIX ?= /usr/local
+SAN ?=
+VG ?=
+T ?= t
+
+B := .build/$(if $(SAN),san,plain)
+CC := gcc
+PKGS := libuv lua5.4 json-c sqlite3 libcurl openssl libwslay
+CFLAGS_ALL = -std=gnu17 -O2 -g -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+	-Wvla -Wwrite-strings -fno-omit-frame-pointer -fstack-protector-strong -D_GNU_SOURCE \
+	-DLLHTTP_STRICT_MODE=1 -Iinclude -Icore -MMD -MP \
+	$(if $(SAN),-fsanitize=address$(comma)undefined -fno-sanitize-recover=undefined -DGANTRY_SANITIZED) \
+	$(shell pkg-config --cflags $(PKGS) 2>/dev/null) $(CFLAGS)
+comma := ,
+LDFLAGS_ALL = $(if $(SAN),-fsanitize=address$(comma)undefined) $(LDFLAGS)
+LIBS_DAEMON = $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lm -ldl -lpthread
+LIBS_CTL = $(shell pkg-config --libs json-c libcurl 2>/dev/null) -lm
+
+LAYERS := base loop model store http plugin script flows api
+CORE_SRC := $(foreach l,$(LAYERS),$(wildcard core/$(l)/*.c))
+CORE_OBJ := $(CORE_SRC:%.c=$(B)/%.o) $(B)/llhttp/api.o $(B)/llhttp/http.o $(B)/llhttp/llhttp.o
+CTL_OBJ := $(patsubst %.c,$(B)/%.o,$(wildcard core/ctl/*.c core/base/*.c))
+PLUGINS := $(notdir $(patsubst %/,%,$(dir $(wildcard plugins/*/plugin.c))))
+PLUGIN_SO := $(PLUGINS:%=$(B)/plugins/%.so)
+TEST_SRC := $(wildcard t/[0-9]*.c plugins/*/t/[0-9]*.c)
+TEST_BIN := $(TEST_SRC:%.c=$(B)/%.t)
+HELPER_SRC := $(wildcard t/fake/*.c t/bench/*.c)
+HELPER_BIN := $(HELPER_SRC:%.c=$(B)/%)
+
+.PHONY: all deps tests check bench demo demo-stop install clean format
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+all: $(B)/gantryd $(B)/gantry $(PLUGIN_SO)
+
+# --- objects -------------------------------------------------------------------------------------
+
+$(B)/llhttp/%.o: /usr/share/llhttp/%.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu17 -O2 -g -fPIC -DLLHTTP_STRICT_MODE=1 -MMD -MP -c $< -o $@
+
+$(B)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) -fPIC -c $< -o $@
+
+$(B)/libcore.a: $(CORE_OBJ)
+	@rm -f $@
+	ar rcs $@ $^
+
+$(B)/gantryd: $(B)/core/main.o $(B)/libcore.a
+	$(CC) $(LDFLAGS_ALL) $^ -o $@ $(LIBS_DAEMON)
+
+$(B)/gantry: $(CTL_OBJ)
+	$(CC) $(LDFLAGS_ALL) $^ -o $@ $(LIBS_CTL)
+
+# A plugin exports one symbol and links json-c at the most; the core's services come by the host table.
+define plugin_rule
+$(B)/plugins/$(1).so: $(patsubst %.c,$(B)/%.o,$(wildcard plugins/$(1)/*.c))
+	@mkdir -p $$(@D)
+	$(CC) $$(LDFLAGS_ALL) -shared -Wl,--version-script=plugins/exports.map $$^ -o $$@ -ljson-c
+endef
+$(foreach p,$(PLUGINS),$(eval $(call plugin_rule,$(p))))
+
+# --- tests ---------------------------------------------------------------------------------------
+
+$(B)/%.t: $(B)/%.o $(B)/libcore.a
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS_ALL) $^ -o $@ $(LIBS_DAEMON)
+
+$(B)/t/fake/%: $(B)/t/fake/%.o $(B)/libcore.a
+	$(CC) $(LDFLAGS_ALL) $^ -o $@ $(LIBS_DAEMON)
+
+$(B)/t/bench/%: $(B)/t/bench/%.o $(B)/libcore.a
+	$(CC) $(LDFLAGS_ALL) $^ -o $@ $(LIBS_DAEMON)
+
+tests: all $(TEST_BIN) $(HELPER_BIN)
+
+deps:
+	@contrib/deps.sh
+
+check: deps
+	@$(MAKE) --no-print-directory tests SAN=$(SAN)
+	@BUILD=$(B) SAN=$(SAN) VG=$(VG) t/run $(T)
+
+bench: deps
+	@$(MAKE) --no-print-directory tests
+	@BUILD=$(B) t/bench/run
+
+demo: deps
+	@$(MAKE) --no-print-directory all
+	@BUILD=$(B) contrib/demo/start
+
+demo-stop:
+	@contrib/demo/stop
+
+format:
+	clang-format -i $$(git ls-files '*.c' '*.h')
+
+clean:
+	rm -rf .build
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An instance: a container as gantryd knows it. Data and legal moves, no I/O.
+ *
+ * state  is what we know of the container; intent is what was asked for. They differ while something
+ *        is under way, after a crash, and while the engine is out of reach (state unknown).
+ */
+#ifndef MODEL_INSTANCE_H
+#define MODEL_INSTANCE_H
+
+#include <gantry/error.h>
+#include <gantry/runtime.h>
+#include <gantry/spec.h>
+
+#include "base/arena.h"
+#include "base/json.h"
+
+#define INSTANCE_ID_SIZE 37 /* a UUID and its NUL */
+
+enum instance_state {
+	INSTANCE_PENDING,  /* accepted, no container yet */
+	INSTANCE_CREATING, /* the engine is making the container */
+	INSTANCE_STARTING,
+	INSTANCE_RUNNING,
+	INSTANCE_PAUSED,
+	INSTANCE_STOPPING,
+	INSTANCE_STOPPED, /* the container is there and its process is not */
+	INSTANCE_FAILED,  /* the container is gone, or its process never started */
+	INSTANCE_REMOVING,
+	INSTANCE_UNKNOWN, /* its engine is out of reach */
+	INSTANCE_STATE_COUNT,
+};
+
+enum instance_intent { INTENT_RUNNING, INTENT_STOPPED, INTENT_SUSPENDED };
+
+/* How the last run of the process ended. */
+struct instance_exit {
+	bool known;         /* false: it never ended */
+	int code;           /* as the engine says it */
+	int signal;         /* 0: none */
+	bool signal_sent;   /* we sent it; else it is inferred from code - 128 */
+	bool oom_seen;      /* the engine told of an OOM while it ran */
+	bool oom_killed;    /* the engine's flag on the container */
+	bool start_failed;  /* the command could not be run */
+	bool inferred;      /* nobody saw it end: found so in a list */
+	int64_t at_ms;
+	char reason[160];   /* the engine's words on a failed start, "" otherwise */
+};
+
+struct instance {
+	char id[INSTANCE_ID_SIZE];
+	struct arena arena;      /* owns the strings of this struct and of spec */
+	struct gantry_spec spec; /* as created, policies applied; name and project always set */
+	const char *node;
+	char container_id[72]; /* "" until created */
+	enum instance_state state;
+	enum instance_state known_state; /* while unknown: what it was when last seen */
+	enum instance_intent intent;
+	int64_t generation;
+	int64_t boots; /* how often it was started */
+	struct instance_exit last_exit;
+	char health[16];
+	char address[46];
+	int64_t created_ms, started_ms;
+	int signal_sent; /* the last signal that we sent to this boot, 0: none */
+	bool oom_seen;   /* in this boot */
+
+	void *busy; /* the flow at work on it, NULL: none. One at a time */
+};
+
+const char *instance_state_text(enum instance_state state);
+int instance_state_parse(const char *text, enum instance_state *ret_state);
+const char *instance_intent_text(enum instance_intent intent);
+int instance_intent_parse(const char *text, enum instance_intent *ret_intent);
+
+/* The one table of legal moves. */
+bool instance_may_move(enum instance_state from, enum instance_state to);
+/* Moves; an illegal move is a defect of ours: it is logged, refused, and false is returned. */
+bool instance_move(struct instance *instance, enum instance_state to);
+
+/* Verbs that a person may ask for in a state; the error says which states allow it. */
+enum instance_verb { VERB_START, VERB_STOP, VERB_RESTART, VERB_PAUSE, VERB_UNPAUSE, VERB_KILL, VERB_RESIZE, VERB_REMOVE, VERB_COUNT };
+const char *instance_verb_text(enum instance_verb verb);
+int instance_verb_check(const struct instance *instance, enum instance_verb verb,
+			struct gantry_error *err);
+
+struct instance *instance_new(const char *id);
+void instance_free(struct instance *instance);
+/* A random UUID, version 4; text has room for INSTANCE_ID_SIZE. */
+void instance_make_id(char *text);
+
+/* The instance as the API shows it. */
+struct json_object *instance_print(const struct instance *instance);
+/* As the store keeps it, and back. */
+struct json_object *instance_save(const struct instance *instance);
+int instance_load(struct json_object *object, struct instance **ret_instance, struct gantry_error *err);
+struct json_object *instance_exit_print(const struct instance_exit *last_exit);
+
+/* The container's name on the engine: NAME, or PROJECT_NAME outside the project "default". */
+char *instance_container_name(const struct instance *instance, struct arena *arena);
+
+/* The signal's number for "TERM", "SIGTERM" or "15"; 0 where there is none. */
+int instance_signal_parse(const char *text);
+
+#endif

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The spec's text forms. The struct and its table of fields are in gantry/spec.h.
+ *
+ * A spec in memory has all its strings in one arena that its owner keeps beside it.
+ */
+#ifndef MODEL_SPEC_H
+#define MODEL_SPEC_H
+
+#include <gantry/error.h>
+#include <gantry/runtime.h>
+#include <gantry/spec.h>
+
+#include "base/arena.h"
+#include "base/json.h"
+
+/* One row of GANTRY_SPEC_FIELDS at run time. */
+struct spec_field {
+	const char *key;
+	enum gantry_field_kind kind;
+	unsigned flags; /* enum gantry_field_flags */
+	size_t offset;  /* in struct gantry_spec */
+	const char *option, *metavar, *help;
+};
+
+/* Ends with a row whose key is NULL. */
+extern const struct spec_field spec_fields[];
+
+/* A spec in which nothing is given. */
+void spec_init(struct gantry_spec *spec);
+
+/*
+ * Reads a JSON object. An unknown key, a wrong type, a value out of range or of the wrong unit is an
+ * error whose `field` names the place ("mounts[1].target", "memory") and whose text says what would
+ * be right, with a "did you mean" for a key. Required fields must be there. spec is initialised here.
+ */
+int spec_parse(struct json_object *object, struct arena *arena, struct gantry_spec *ret_spec,
+	       struct gantry_error *err);
+
+/*
+ * Reads only the fields that may be changed while the instance runs (GANTRY_FIELD_RESIZE); any other
+ * key is an error. At least one must be given.
+ */
+int spec_parse_resize(struct json_object *object, struct arena *arena,
+		      struct gantry_limits *ret_limits, struct gantry_error *err);
+
+enum spec_values {
+	SPEC_VALUES_NONE,   /* names of environment variables only: labels */
+	SPEC_VALUES_PLAIN,  /* values of what is no secret; secrets by name: the store, the API */
+	SPEC_VALUES_ALL,    /* everything: for the engine, never to be kept */
+};
+
+/* The JSON of what was given: spec_parse of it gives the same spec (but for values left out). */
+struct json_object *spec_print(const struct gantry_spec *spec, enum spec_values values);
+
+/* A deep copy of *from into the arena. */
+void spec_copy(const struct gantry_spec *from, struct arena *arena, struct gantry_spec *ret_spec);
+
+/*
+ * What in the spec could reach out of the container, one line each in a fixed form that policies
+ * match: "mounts: bind /etc rw", "mounts: bind /srv ro", "network: host", "network: container:x",
+ * "cap_add: SYS_ADMIN", "devices: /dev/kvm", "sysctls: kernel.msgmax". Volumes, tmpfs, bridge and
+ * none are no such thing. Capabilities are upper case without "CAP_".
+ */
+void spec_unsafe(const struct gantry_spec *spec, struct arena *arena, struct gantry_strings *ret);
+
+#endif

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the core offers a plugin: a table of functions, passed to `open`. A plugin calls nothing
+ * else of the core, so that it loads in a test under a fake host.
+ *
+ * Rules
+ *   1. All calls come and go on the loop's thread. Nothing may block it.
+ *   2. Work that takes time is an op. The core makes it and passes it in; the plugin ends it with
+ *      op_done exactly once, from any callback or at once: the core hears of it only after the
+ *      call that started the work has returned.
+ *   3. Cancel is a request: on_cancel's function is called at most once, and the op still ends
+ *      through op_done (with -ECANCELED, or with the result that was already on its way).
+ *   4. What op_done passes must live in the op's own memory (op_alloc); it goes with the op.
+ *   5. Errors are returned or passed to op_done, never logged as well.
+ */
+#ifndef GANTRY_HOST_H
+#define GANTRY_HOST_H
+
+#include <gantry/error.h>
+#include <gantry/option.h>
+
+struct gantry_core;  /* the core's side of a loaded plugin */
+struct gantry_op;    /* one piece of work under way */
+struct gantry_http;  /* one HTTP exchange under way */
+struct gantry_timer; /* one timer that is set */
+
+enum gantry_log_level {
+	GANTRY_LOG_DEBUG,
+	GANTRY_LOG_INFO,
+	GANTRY_LOG_WARN,
+	GANTRY_LOG_ERROR,
+};
+
+/* Progress of a long op; for people and for stall watchers. Totals may be 0 while unknown. */
+struct gantry_progress {
+	const char *stage; /* "Downloading", … borrowed for the call */
+	int64_t done_bytes, total_bytes;
+};
+
+/* Where an HTTP server is. Strings are borrowed and must live until the exchange has ended. */
+struct gantry_http_peer {
+	const char *unix_socket; /* path, or NULL for TCP */
+	const char *base_url;    /* "http://localhost", "https://node7:2376" */
+	const char *ca_file;     /* https: authority; NULL: the system's */
+	const char *certificate_file, *key_file; /* https: ours, or NULL */
+	bool insecure;           /* https: do not verify. Only where the operator says so by name */
+};
+
+struct gantry_http_request {
+	const struct gantry_http_peer *peer;
+	const char *method, *path; /* path with query, percent-encoded; copied */
+	const char *content_type;  /* of body; NULL: none; copied */
+	const char *headers;       /* further header lines joined by "\n", or NULL; copied */
+	const void *body;          /* copied; NULL: none */
+	size_t body_length;
+	int64_t connect_timeout_ms; /* 0: 10 s */
+	int64_t stall_timeout_ms;   /* fail when nothing arrives for so long; 0: never */
+	int64_t total_timeout_ms;   /* 0: never */
+	size_t reply_max;           /* bytes kept for on_done; 0: 16 MiB. Over it the exchange fails with -EFBIG */
+
+	/*
+	 * Where set, the body of a reply with status < 400 comes here as it arrives and is not kept.
+	 * Called with length 0 once when the status line and headers are in. Returning a negative
+	 * errno ends the exchange with it.
+	 */
+	int (*on_data)(void *arg, int status, const char *data, size_t length);
+	/*
+	 * The end, exactly once, never before http() has returned: err is NULL when a whole reply came
+	 * (of any status: see status), else why not. body is NUL-terminated, borrowed for the call.
+	 * -ECONNREFUSED, -ENOENT (socket missing), -ETIMEDOUT, -ECONNRESET, -ECANCELED, -EPROTO, -EACCES (TLS).
+	 */
+	void (*on_done)(void *arg, const struct gantry_error *err, int status, const char *body,
+			size_t length);
+	void *arg;
+};
+
+struct gantry_host {
+	uint32_t size; /* of this struct in the core that runs */
+	struct gantry_core *core;
+
+	void (*log)(struct gantry_core *core, enum gantry_log_level level, const char *format, ...)
+		__attribute__((format(printf, 3, 4)));
+
+	/* Zero-filled memory that lives until the op is gone (after its end was heard by the core). */
+	void *(*op_alloc)(struct gantry_op *op, size_t size);
+	/* Ends the op. Success: err NULL and the op's result or NULL. Failure: err, copied. */
+	void (*op_done)(struct gantry_op *op, const struct gantry_error *err, const void *result);
+	void (*op_progress)(struct gantry_op *op, const struct gantry_progress *progress);
+	/* Names who is told of a cancel; NULL takes it back. Called at once where the cancel came before. */
+	void (*op_on_cancel)(struct gantry_op *op, void (*cancel)(void *arg), void *arg);
+
+	/* Starts an exchange; failure to start is told by on_done too. Never NULL. */
+	struct gantry_http *(*http)(struct gantry_core *core, const struct gantry_http_request *request);
+	/* Asks for the end; on_done still comes, with -ECANCELED. */
+	void (*http_cancel)(struct gantry_http *http);
+
+	/* Calls fire once after the time. The handle is dead once fire is called or after the stop. */
+	struct gantry_timer *(*timer_start)(struct gantry_core *core, int64_t after_ms,
+					    void (*fire)(void *arg), void *arg);
+	void (*timer_stop)(struct gantry_timer *timer);
+};
+
+#endif

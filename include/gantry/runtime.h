@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The runtime role: what runs containers. One table of operations over nodes (engines).
+ *
+ * Life of a node: node_open (no I/O) → any number of operations and at most one watch at a time →
+ * all ops have ended → node_close. The core serialises operations on one container; operations on
+ * different containers, list and watch run at the same time.
+ *
+ * Every operation but node_open and node_close takes an op and answers through host->op_done; what
+ * the result points to is named beside it. Common errors:
+ *   -ENOENT  no such container or image          -EHOSTUNREACH the engine cannot be reached
+ *   -EALREADY it is in that state already        -ETIMEDOUT   the engine did not answer in time
+ *   -EEXIST  name or port is taken               -EINVAL      the engine refuses the values
+ *   -ECANCELED                                   -EIO         any other answer of the engine
+ * After -EHOSTUNREACH, -ETIMEDOUT or -ECANCELED nobody knows whether the call took effect.
+ *
+ * Containers are ours by their label gantry.owner. Ids and labels are the core's.
+ */
+#ifndef GANTRY_RUNTIME_H
+#define GANTRY_RUNTIME_H
+
+#include <gantry/host.h>
+#include <gantry/spec.h>
+
+#define GANTRY_LABEL_OWNER      "gantry.owner"
+#define GANTRY_LABEL_INSTANCE   "gantry.instance"
+#define GANTRY_LABEL_PROJECT    "gantry.project"
+#define GANTRY_LABEL_GENERATION "gantry.generation"
+#define GANTRY_LABEL_SPEC       "gantry.spec"
+
+enum gantry_container_state {
+	GANTRY_CONTAINER_CREATED,
+	GANTRY_CONTAINER_RUNNING,
+	GANTRY_CONTAINER_PAUSED,
+	GANTRY_CONTAINER_EXITED,
+	GANTRY_CONTAINER_REMOVING,
+	GANTRY_CONTAINER_DEAD,
+};
+
+/* Limits as the engine holds them. GANTRY_UNSET: leave as it is (update) or not set (inspect). */
+struct gantry_limits {
+	int64_t memory_bytes, memory_swap_bytes, nano_cpus, cpu_shares, pids;
+	const char *cpuset; /* NULL: as above */
+};
+
+/* A container as `list` tells it; the second part is filled by `inspect` only. */
+struct gantry_container {
+	const char *container_id;
+	const char *name; /* without a leading slash */
+	const char *image;
+	struct gantry_pairs labels;
+	enum gantry_container_state state;
+
+	int64_t created_ms, started_ms, finished_ms; /* wall clock; 0: never */
+	int exit_code;
+	bool oom_killed;     /* the engine's flag: also set where only a child was killed */
+	const char *error;   /* the engine's word on a failed start; NULL */
+	const char *health;  /* "starting", "healthy", "unhealthy"; NULL: no check */
+	int64_t pid;         /* on the engine's host, 0 when not running */
+	const char *address; /* IP of the first network, or NULL */
+	struct gantry_ports ports; /* as published, with the host ports picked */
+	struct gantry_limits limits;
+};
+
+struct gantry_containers {
+	struct gantry_container *items;
+	size_t count;
+};
+
+/* What a node is. All strings in the op's memory. */
+struct gantry_node_facts {
+	const char *engine, *engine_version, *api_version;
+	const char *engine_id;
+	const char *storage_driver, *cgroup_version, *kernel, *operating_system, *architecture;
+	int64_t cpus, memory_bytes;
+	bool memory_limit, swap_limit, cpu_quota, pids_limit; /* what the kernel can hold */
+};
+
+struct gantry_image {
+	const char *image_id;
+	struct gantry_strings tags, digests;
+	int64_t size_bytes, created_ms;
+};
+
+struct gantry_images {
+	struct gantry_image *items;
+	size_t count;
+};
+
+enum gantry_event_kind {
+	GANTRY_EVENT_CREATE,
+	GANTRY_EVENT_START,
+	GANTRY_EVENT_DIE, /* exit_code is set */
+	GANTRY_EVENT_OOM, /* a process of it was killed for memory */
+	GANTRY_EVENT_PAUSE,
+	GANTRY_EVENT_UNPAUSE,
+	GANTRY_EVENT_KILL, /* signal is set */
+	GANTRY_EVENT_RENAME,
+	GANTRY_EVENT_UPDATE,
+	GANTRY_EVENT_REMOVE,
+	GANTRY_EVENT_HEALTH, /* text is the new health */
+	GANTRY_EVENT_IMAGE,  /* the set of images changed; text is the reference */
+	GANTRY_EVENT_GAP,    /* from gap_from_ns to time_ns events may be missing */
+};
+
+/* Where a watch stopped, so that the next one can prove that nothing was missed. time_ns 0: nowhere. */
+struct gantry_anchor {
+	int64_t time_ns;
+	char key[160]; /* the plugin's own */
+};
+
+struct gantry_event {
+	enum gantry_event_kind kind;
+	int64_t time_ns; /* the engine's clock */
+	int64_t gap_from_ns;
+	const char *container_id; /* NULL for GAP and IMAGE */
+	const char *instance;     /* from the label, NULL where there is none */
+	const char *text;
+	int exit_code;
+	int signal;
+	bool inferred; /* nobody saw it: derived from a list after a gap */
+	struct gantry_anchor anchor;
+};
+
+/* What a watch tells. All borrowed for the call. */
+struct gantry_watch_sink {
+	void *arg;
+	/* First, once a watch: every container with our label, as listed after the subscription. */
+	void (*sync)(void *arg, const struct gantry_containers *containers);
+	void (*event)(void *arg, const struct gantry_event *event);
+};
+
+/* How the output of a container is cut: one call a piece, stream 1 or 2 (1 for a terminal). */
+typedef int (*gantry_output_fn)(void *arg, int stream, const char *data, size_t length);
+
+struct gantry_stats {
+	int64_t time_ms;
+	int64_t memory_bytes, memory_limit_bytes;
+	int64_t cpu_ns;       /* used since the start */
+	int64_t throttled_ns, throttled_periods;
+	int64_t pids;
+	int64_t network_rx_bytes, network_tx_bytes, block_read_bytes, block_write_bytes;
+};
+
+struct gantry_top {
+	struct gantry_strings titles;
+	struct gantry_strings *rows;
+	size_t count;
+};
+
+struct gantry_create {
+	const char *name;          /* the container's */
+	struct gantry_pairs labels; /* all of them, the core's and the spec's */
+	const struct gantry_spec *spec; /* environment with values */
+};
+
+struct gantry_exit {
+	int exit_code;
+};
+
+struct gantry_runtime {
+	uint32_t size; /* of this struct in the plugin */
+
+	/* node_options filled at settings. No I/O. */
+	int (*node_open)(void *plugin, const char *name, const void *settings, const char *owner,
+			 void **ret_node, struct gantry_error *err);
+	void (*node_close)(void *node);
+
+	/* Required */
+	void (*probe)(void *node, struct gantry_op *op); /* struct gantry_node_facts */
+	void (*list)(void *node, struct gantry_op *op);  /* struct gantry_containers: those of our owner */
+	/*
+	 * Runs until cancelled or the connection is lost, then ends with an error. Subscribes, lists,
+	 * calls sink->sync once, then every event after the anchor once, in order. known are the
+	 * containers as the core believes them to be: where events may have been missed, what differs
+	 * is told as inferred events after a GAP.
+	 */
+	void (*watch)(void *node, const struct gantry_anchor *anchor,
+		      const struct gantry_containers *known, const struct gantry_watch_sink *sink,
+		      struct gantry_op *op);
+	void (*create)(void *node, const struct gantry_create *create, struct gantry_op *op); /* const char *: container id; -ENOENT: no such image */
+	/* Failure to run the command (not found, not executable) is -ENOEXEC with the engine's word. */
+	void (*start)(void *node, const char *container, struct gantry_op *op);
+	void (*kill)(void *node, const char *container, int signal, struct gantry_op *op); /* -EALREADY: not running */
+	void (*wait)(void *node, const char *container, struct gantry_op *op); /* struct gantry_exit, when not running */
+	void (*remove)(void *node, const char *container, struct gantry_op *op); /* forced, with anonymous volumes; unknown: success */
+	void (*inspect)(void *node, const char *container, struct gantry_op *op); /* struct gantry_container */
+
+	/* Optional: NULL is "not offered" */
+	void (*pause)(void *node, const char *container, struct gantry_op *op);
+	void (*unpause)(void *node, const char *container, struct gantry_op *op);
+	/* Applies what is set, memory and swap together; reads back; all or nothing. struct gantry_limits: as they are now */
+	void (*update)(void *node, const char *container, const struct gantry_limits *limits,
+		       struct gantry_op *op);
+	void (*rename)(void *node, const char *container, const char *name, struct gantry_op *op);
+	void (*stats)(void *node, const char *container, struct gantry_op *op); /* struct gantry_stats */
+	void (*top)(void *node, const char *container, struct gantry_op *op);   /* struct gantry_top */
+	void (*images)(void *node, struct gantry_op *op);                       /* struct gantry_images */
+	void (*image_present)(void *node, const char *image, struct gantry_op *op); /* -ENOENT: it is not */
+	/* One download an image however many wait; fails on a stall, not on the total. */
+	void (*pull)(void *node, const char *image, struct gantry_op *op);
+	/* Output from the first byte; follow: until the container ends. A negative answer of fn ends it. */
+	void (*output)(void *node, const char *container, bool follow, gantry_output_fn fn, void *arg,
+		       struct gantry_op *op);
+};
+
+#endif
