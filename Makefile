@@ -20,7 +20,7 @@ CFLAGS_ALL = -std=gnu17 -O2 -g -Wall -Wextra -Werror -Wshadow -Wstrict-prototype
 	-Wvla -Wwrite-strings -fno-omit-frame-pointer -fstack-protector-strong -D_GNU_SOURCE \
 	-DLLHTTP_STRICT_MODE=1 -Iinclude -Icore -MMD -MP \
 	$(if $(SAN),-fsanitize=address$(comma)undefined -fno-sanitize-recover=undefined -DGANTRY_SANITIZED) \
-	$(shell pkg-config --cflags $(PKGS) 2>/dev/null) $(CFLAGS)
+	-isystem /usr/share/include/llhttp $(shell pkg-config --cflags $(PKGS) 2>/dev/null) $(CFLAGS)
 comma := ,
 LDFLAGS_ALL = $(if $(SAN),-fsanitize=address$(comma)undefined) $(LDFLAGS)
 LIBS_DAEMON = $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lm -ldl -lpthread
@@ -47,7 +47,7 @@ all: $(B)/gantryd $(B)/gantry $(PLUGIN_SO)
 
 $(B)/llhttp/%.o: /usr/share/llhttp/%.c
 	@mkdir -p $(@D)
-	$(CC) -std=gnu17 -O2 -g -fPIC -DLLHTTP_STRICT_MODE=1 -MMD -MP -c $< -o $@
+	$(CC) -std=gnu17 -O2 -g -fPIC -DLLHTTP_STRICT_MODE=1 -I/usr/share/include/llhttp -MMD -MP -c $< -o $@
 
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
