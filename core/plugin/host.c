@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "plugin/host.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "loop/http_client.h"
+#include "loop/op.h"
+
+#include <stdlib.h>
+
+struct gantry_core {
+	struct gantry_host table;
+	struct loop *loop;          /* borrowed */
+	const char *name;           /* borrowed */
+	struct http_client *client; /* owned; NULL until the first exchange */
+	struct list timers;         /* of gantry_timer, owned */
+};
+
+struct gantry_timer {
+	struct list link;
+	struct gantry_core *core; /* borrowed */
+	struct loop_timer timer;
+	int64_t started_us;
+	void (*fire)(void *arg);
+	void *arg; /* borrowed from the plugin */
+};
+
+__attribute__((format(printf, 3, 4))) static void
+host_log(struct gantry_core *core, enum gantry_log_level level, const char *format, ...)
+{
+	static const enum log_level levels[] = {
+		[GANTRY_LOG_DEBUG] = LOG_LEVEL_DEBUG,
+		[GANTRY_LOG_INFO] = LOG_LEVEL_INFO,
+		[GANTRY_LOG_WARN] = LOG_LEVEL_WARN,
+		[GANTRY_LOG_ERROR] = LOG_LEVEL_ERROR,
+	};
+	struct log_context context = {.key = "plugin", .value = core->name};
+	struct str text = STR_INIT;
+	va_list args;
+
+	va_start(args, format);
+	str_addv(&text, format, args);
+	va_end(args);
+	log_push(&context);
+	log_write(level <= GANTRY_LOG_ERROR ? levels[level] : LOG_LEVEL_ERROR, "%s",
+		  str_text(&text));
+	log_pop(&context);
+	str_fini(&text);
+}
+
+static struct gantry_http *host_http(struct gantry_core *core,
+				     const struct gantry_http_request *request)
+{
+	if (!core->client && http_client_open(core->loop, &core->client) < 0) {
+		log_error("out of memory for an HTTP client");
+		abort();
+	}
+	return http_client_start(core->client, request);
+}
+
+static void on_timer(struct loop_timer *timer)
+{
+	struct gantry_timer *set = LIST_ENTRY(timer, struct gantry_timer, timer);
+	void (*fire)(void *arg) = set->fire;
+	void *arg = set->arg;
+
+	list_remove(&set->link);
+	free(set);
+	fire(arg);
+}
+
+static struct gantry_timer *host_timer_start(struct gantry_core *core, int64_t after_ms,
+					     void (*fire)(void *arg), void *arg)
+{
+	struct gantry_timer *set = xcalloc(1, sizeof(*set));
+
+	set->core = core;
+	set->fire = fire;
+	set->arg = arg;
+	set->started_us = clock_monotonic_us();
+	loop_timer_init(&set->timer, on_timer);
+	list_append(&core->timers, &set->link);
+	loop_timer_start(core->loop, &set->timer, after_ms);
+	return set;
+}
+
+static void host_timer_stop(struct gantry_timer *set)
+{
+	loop_timer_stop(set->core->loop, &set->timer);
+	list_remove(&set->link);
+	free(set);
+}
+
+struct gantry_core *host_open(struct loop *loop, const char *name)
+{
+	struct gantry_core *core = xcalloc(1, sizeof(*core));
+
+	core->loop = loop;
+	core->name = name;
+	list_init(&core->timers);
+	core->table = (struct gantry_host){
+		.size = sizeof(core->table),
+		.core = core,
+		.log = host_log,
+		.op_alloc = op_alloc,
+		.op_done = op_done,
+		.op_progress = op_progress,
+		.op_on_cancel = op_on_cancel,
+		.http = host_http,
+		.http_cancel = http_client_cancel,
+		.timer_start = host_timer_start,
+		.timer_stop = host_timer_stop,
+	};
+	return core;
+}
+
+const struct gantry_host *host_table(struct gantry_core *core)
+{
+	return &core->table;
+}
+
+size_t host_pending(const struct gantry_core *core)
+{
+	size_t count = http_client_pending(core->client);
+
+	LIST_FOREACH (node, &core->timers) {
+		count++;
+	}
+	return count;
+}
+
+void host_walk(struct gantry_core *core, void (*fn)(void *arg, const char *name, int64_t age_ms),
+	       void *arg)
+{
+	http_client_walk(core->client, fn, arg);
+	LIST_FOREACH (node, &core->timers) {
+		struct gantry_timer *set = LIST_ENTRY(node, struct gantry_timer, link);
+
+		fn(arg, "timer", (clock_monotonic_us() - set->started_us) / 1000);
+	}
+}
+
+int host_close(struct gantry_core *core)
+{
+	if (http_client_pending(core->client) > 0)
+		return -EBUSY;
+	while (!list_empty(&core->timers)) {
+		log_error("plugin %s: left a timer behind", core->name);
+		host_timer_stop(LIST_ENTRY(core->timers.next, struct gantry_timer, link));
+	}
+	http_client_close(core->client);
+	free(core);
+	return 0;
+}
