@@ -18,7 +18,7 @@ CC := gcc
 PKGS := libuv lua5.4 json-c sqlite3 libcurl openssl libwslay
 CFLAGS_ALL = -std=gnu17 -O2 -g -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 	-Wvla -Wwrite-strings -fno-omit-frame-pointer -fstack-protector-strong -D_GNU_SOURCE \
-	-DLLHTTP_STRICT_MODE=1 -Iinclude -Icore -MMD -MP \
+	-Wno-format-truncation -DLLHTTP_STRICT_MODE=1 -Iinclude -Icore -MMD -MP \
 	$(if $(SAN),-fsanitize=address$(comma)undefined -fno-sanitize-recover=undefined -DGANTRY_SANITIZED) \
 	-isystem /usr/share/include/llhttp $(shell pkg-config --cflags $(PKGS) 2>/dev/null) $(CFLAGS)
 comma := ,

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "flows/daemon.h"
+#include "flows/flow.h"
+#include "flows/flows.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/str.h"
+
+#include <stdlib.h>
+
+#define PRUNE_EVERY_MS 3600000
+
+extern const struct flow_kind flow_spawn, flow_start, flow_stop, flow_restart, flow_pause,
+	flow_unpause, flow_kill, flow_resize, flow_remove, flow_pull;
+
+const struct flow_kind *const flows_kinds[] = {
+	&flow_spawn,   &flow_start, &flow_stop,   &flow_restart, &flow_pause,
+	&flow_unpause, &flow_kill,  &flow_resize, &flow_remove,  &flow_pull,
+	NULL,
+};
+
+static void on_scope_empty(struct op_scope *scope);
+static void on_stop_timer(struct loop_timer *timer);
+static void on_prune_timer(struct loop_timer *timer);
+
+void daemon_init(struct daemon *daemon, struct loop *loop, struct store *store,
+		 const struct settings *settings, struct script_set *policies)
+{
+	*daemon = (struct daemon){
+		.loop = loop,
+		.store = store,
+		.settings = settings,
+		.policies = policies,
+		.started_ms = clock_wall_ms(),
+		.last_decision = store_last_decision(store),
+	};
+	fleet_init(&daemon->fleet);
+	operations_init(&daemon->operations);
+	event_log_init(&daemon->events, store);
+	op_scope_init(&daemon->scope, loop, on_scope_empty);
+	list_init(&daemon->flows);
+	loop_timer_init(&daemon->stop_timer, on_stop_timer);
+	loop_timer_init(&daemon->prune_timer, on_prune_timer);
+}
+
+static void on_prune_timer(struct loop_timer *timer)
+{
+	struct daemon *daemon = LIST_ENTRY(timer, struct daemon, prune_timer);
+
+	store_prune(daemon->store, clock_wall_ms() - daemon->settings->keep_history_ms);
+	loop_timer_start(daemon->loop, timer, PRUNE_EVERY_MS);
+}
+
+/* --- loading ------------------------------------------------------------------------------------ */
+
+static int load_instance(void *arg, const char *id, const char *json)
+{
+	struct daemon *daemon = arg;
+	struct json_object *object = NULL;
+	struct instance *instance;
+	struct gantry_error err;
+	struct node *node;
+	int code = json_parse(json, strlen(json), &object, &err);
+
+	if (code == 0)
+		code = instance_load(object, &instance, &err);
+	json_object_put(object);
+	if (code < 0) {
+		log_error("instance %s in the store cannot be read: %s", id, err.text);
+		return 0; /* its container, if it has one, is taken in anew */
+	}
+	node = fleet_node(&daemon->fleet, instance->node);
+	if (node)
+		node_promise(node, &instance->spec, 1);
+	if (instance->state != INSTANCE_UNKNOWN)
+		instance->known_state = instance->state;
+	if (fleet_add(&daemon->fleet, instance, &err) < 0) {
+		log_error("instance %s in the store is left out: %s", id, err.text);
+		instance_free(instance);
+	}
+	return 0;
+}
+
+static const struct flow_kind *kind_named(const char *name)
+{
+	for (size_t i = 0; flows_kinds[i]; i++)
+		if (str_equal(flows_kinds[i]->name, name))
+			return flows_kinds[i];
+	return NULL;
+}
+
+static int load_operation(void *arg, const struct store_operation *row)
+{
+	struct daemon *daemon = arg;
+	const struct flow_kind *kind = kind_named(row->kind);
+	struct operation *operation;
+	struct instance *instance;
+	struct flow *flow;
+
+	if (!kind)
+		return 0;
+	operation = operation_load(&daemon->operations, row, kind->name);
+	if (operation->state != OPERATION_RUNNING)
+		return 0;
+	instance = fleet_find(&daemon->fleet, operation->instance);
+	if (operation->instance[0] && !instance) {
+		/* its last step had removed it */
+		operation->state = OPERATION_FAILED;
+		operation->ended_ms = clock_wall_ms();
+		gantry_error_set(&operation->err, -ECANCELED, "gantryd was restarted");
+		operation_end(&daemon->operations, operation);
+		return 0;
+	}
+	flow = flow_resume(daemon, kind, operation, instance);
+	if (!instance)
+		flow->node = node_link_find(
+			daemon, json_get_string(operation->request, "node", NULL));
+	if (instance && flow->node) /* a spawn promises by itself when it goes on */
+		flow->grace_ms = json_get_int(operation->request, "grace_ms", GANTRY_UNSET);
+	flow->awaiting_node = true;
+	return 0;
+}
+
+/* While its node was not listed, nobody knows what became of an instance. */
+static void make_unknown(struct daemon *daemon)
+{
+	LIST_FOREACH(node, &daemon->fleet.instances)
+	{
+		struct instance *instance = LIST_ENTRY(node, struct instance, link);
+
+		if (instance->busy || !instance->container_id[0] ||
+		    instance->state == INSTANCE_UNKNOWN)
+			continue;
+		instance->known_state = instance->state;
+		instance_move(instance, INSTANCE_UNKNOWN);
+	}
+}
+
+int daemon_load(struct daemon *daemon, struct gantry_error *err)
+{
+	int code = store_load_instances(daemon->store, load_instance, daemon, err);
+
+	if (code == 0)
+		code = store_load_operations(daemon->store, clock_wall_ms() - 86400000,
+					     load_operation, daemon, err);
+	if (code < 0)
+		return code;
+	make_unknown(daemon);
+	on_prune_timer(&daemon->prune_timer);
+	for (size_t i = 0; i < daemon->fleet.node_count; i++)
+		node_link_open(daemon->links[i]);
+	return 0;
+}
+
+/* --- stopping ----------------------------------------------------------------------------------- */
+
+static void let_go(struct daemon *daemon)
+{
+	LIST_FOREACH(node, &daemon->flows)
+	{
+		flow_abandon(LIST_ENTRY(node, struct flow, link));
+	}
+	for (size_t i = 0; i < daemon->fleet.node_count; i++)
+		node_link_close(daemon->links[i]);
+	op_scope_cancel_all(&daemon->scope);
+	if (daemon->scope.count == 0)
+		loop_later(daemon->loop, &daemon->scope.empty_later);
+}
+
+static void on_stop_timer(struct loop_timer *timer)
+{
+	let_go(LIST_ENTRY(timer, struct daemon, stop_timer));
+}
+
+static void on_scope_empty(struct op_scope *scope)
+{
+	struct daemon *daemon = LIST_ENTRY(scope, struct daemon, scope);
+	void (*stopped)(struct daemon *) = daemon->stopped;
+
+	if (!daemon->stopping || !stopped)
+		return;
+	for (size_t i = 0; i < daemon->fleet.node_count; i++)
+		if (!daemon->links[i]->closing)
+			return; /* flows still have their grace */
+	daemon->stopped = NULL;
+	stopped(daemon);
+}
+
+void daemon_stop(struct daemon *daemon, int64_t grace_ms, void (*stopped)(struct daemon *daemon))
+{
+	loop_timer_stop(daemon->loop, &daemon->prune_timer);
+	daemon->stopping = true;
+	daemon->stopped = stopped;
+	loop_timer_start(daemon->loop, &daemon->stop_timer, list_empty(&daemon->flows) ? 0 : grace_ms);
+}
+
+void daemon_fini(struct daemon *daemon)
+{
+	loop_timer_stop(daemon->loop, &daemon->stop_timer);
+	event_log_fini(&daemon->events);
+	operations_fini(&daemon->operations);
+	for (size_t i = 0; i < daemon->fleet.node_count; i++)
+		node_link_free(daemon->links[i]);
+	fleet_fini(&daemon->fleet);
+	free(daemon->links);
+}
+
+/* --- small services ------------------------------------------------------------------------------ */
+
+void daemon_save_instance(struct store_batch *batch, struct instance *instance)
+{
+	struct json_object *object;
+
+	if (!instance->changed)
+		return;
+	instance->changed = false;
+	object = instance_save(instance);
+	store_put_instance(batch, instance->id,
+			   json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN));
+	json_object_put(object);
+}
+
+int64_t daemon_next_decision(struct daemon *daemon)
+{
+	return ++daemon->last_decision;
+}

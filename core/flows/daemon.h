@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What all flows share: one struct, made by main.c and passed down. Everything in it is borrowed
+ * but what has an init and a fini here.
+ */
+#ifndef FLOWS_DAEMON_H
+#define FLOWS_DAEMON_H
+
+#include "flows/event_log.h"
+#include "flows/operation.h"
+#include "loop/op.h"
+#include "model/fleet.h"
+#include "model/settings.h"
+#include "script/script.h"
+#include "store/store.h"
+
+struct node_link;
+
+struct daemon {
+	struct loop *loop;
+	struct store *store;
+	const struct settings *settings;
+	struct script_set *policies;
+	struct fleet fleet;
+	struct operations operations;
+	struct event_log events;
+	struct op_scope scope; /* all ops of flows and nodes, for shutdown */
+	struct list flows;     /* under way */
+	struct node_link **links; /* one a node, same order as fleet.nodes; owned */
+	int64_t last_decision;
+	int64_t started_ms;
+	bool store_was_new; /* the store was made at this start: history and intent are lost */
+	int64_t rebuilt;    /* instances that were found on engines and not in the store */
+	bool stopping;
+	void (*stopped)(struct daemon *daemon); /* see daemon_stop */
+	struct loop_timer stop_timer, prune_timer;
+	int64_t flows_done, flows_failed, flows_denied; /* for metrics */
+};
+
+void daemon_init(struct daemon *daemon, struct loop *loop, struct store *store,
+		 const struct settings *settings, struct script_set *policies);
+/*
+ * Loads instances and operations from the store; the flows that were under way are taken up again as
+ * soon as their node was listed. Call after the nodes were added, before the loop runs.
+ */
+int daemon_load(struct daemon *daemon, struct gantry_error *err);
+/*
+ * No new flows; those under way get grace_ms, then they are let go (the journal has them), as are
+ * the nodes; stopped is called when nothing is pending.
+ */
+void daemon_stop(struct daemon *daemon, int64_t grace_ms, void (*stopped)(struct daemon *daemon));
+void daemon_fini(struct daemon *daemon);
+
+/* Writes the instance's row with the batch if it differs from the one in the store. */
+void daemon_save_instance(struct store_batch *batch, struct instance *instance);
+/* An id for a decision. */
+int64_t daemon_next_decision(struct daemon *daemon);
+
+#endif

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "flows/engine_events.h"
+#include "flows/exits.h"
+#include "flows/takeover.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/str.h"
+
+void engine_event_expect(struct instance *instance, enum gantry_event_kind kind)
+{
+	instance->echoes[kind]++;
+}
+
+static bool is_echo(struct instance *instance, const struct gantry_event *event)
+{
+	if (event->inferred || instance->echoes[event->kind] == 0)
+		return false;
+	instance->echoes[event->kind]--;
+	return true;
+}
+
+/* Commits what changed, one event with it. */
+static void tell(struct node_link *link, struct instance *instance, const char *kind,
+		 const struct gantry_event *event, const char *key, const char *value)
+{
+	struct daemon *daemon = link->daemon;
+	struct store_batch *batch = store_batch_new(daemon->store);
+	struct json_object *detail = json_object_new_object();
+
+	if (event->inferred)
+		json_add_bool(detail, "inferred", true);
+	if (key)
+		json_add_string(detail, key, value);
+	instance->changed = true;
+	event_add(&daemon->events, batch, kind, instance, NULL, detail);
+	daemon_save_instance(batch, instance);
+	takeover_commit(daemon, batch);
+}
+
+static void gap(struct node_link *link, const struct gantry_event *event)
+{
+	struct daemon *daemon = link->daemon;
+	struct store_batch *batch = store_batch_new(daemon->store);
+	struct json_object *detail = json_object_new_object();
+
+	json_add_time(detail, "from", event->gap_from_ns / 1000000);
+	json_add_time(detail, "to", event->time_ns / 1000000);
+	event_add(&daemon->events, batch, "node.gap", NULL, link->node.name, detail);
+	log_warn("node %s: events may be missing for a while; what changed is inferred",
+		 link->node.name);
+	takeover_commit(daemon, batch);
+}
+
+/* Somebody beside us started it. */
+static void started(struct node_link *link, struct instance *instance,
+		    const struct gantry_event *event)
+{
+	if (instance->busy || instance->state == INSTANCE_RUNNING)
+		return;
+	if (!instance_move(instance, INSTANCE_RUNNING))
+		return;
+	instance->boots++;
+	instance->started_ms = event->time_ns / 1000000;
+	instance->exit_pending = false;
+	tell(link, instance, "instance.started", event, "cause", "outside");
+}
+
+static void moved(struct node_link *link, struct instance *instance, enum instance_state to,
+		  const char *kind, const struct gantry_event *event)
+{
+	if (!instance->busy && instance->state != to && instance_move(instance, to))
+		tell(link, instance, kind, event, "cause", "outside");
+}
+
+void engine_event(struct node_link *link, const struct gantry_event *event)
+{
+	struct instance *instance;
+
+	if (event->kind == GANTRY_EVENT_GAP) {
+		gap(link, event);
+		return;
+	}
+	instance = event->instance ? fleet_find(&link->daemon->fleet, event->instance) : NULL;
+	if (!instance || !str_equal(instance->container_id, event->container_id))
+		return; /* a container that we are just making, or have just removed */
+	switch (event->kind) {
+	case GANTRY_EVENT_DIE:
+		exits_died(link->daemon, instance, event->exit_code, event->inferred);
+		break;
+	case GANTRY_EVENT_OOM:
+		instance->oom_seen = true;
+		tell(link, instance, "instance.oom", event, NULL, NULL);
+		break;
+	case GANTRY_EVENT_HEALTH:
+		snprintf(instance->health, sizeof(instance->health), "%s", event->text);
+		tell(link, instance, "instance.health", event, "health", event->text);
+		break;
+	case GANTRY_EVENT_START:
+		if (!is_echo(instance, event))
+			started(link, instance, event);
+		break;
+	case GANTRY_EVENT_PAUSE:
+		if (!is_echo(instance, event))
+			moved(link, instance, INSTANCE_PAUSED, "instance.paused", event);
+		break;
+	case GANTRY_EVENT_UNPAUSE:
+		if (!is_echo(instance, event))
+			moved(link, instance, INSTANCE_RUNNING, "instance.unpaused", event);
+		break;
+	case GANTRY_EVENT_REMOVE:
+		if (!is_echo(instance, event))
+			exits_gone(link->daemon, instance);
+		break;
+	case GANTRY_EVENT_CREATE:
+	case GANTRY_EVENT_KILL:
+	case GANTRY_EVENT_RENAME:
+	case GANTRY_EVENT_UPDATE:
+	case GANTRY_EVENT_IMAGE:
+	case GANTRY_EVENT_GAP:
+		break;
+	}
+}

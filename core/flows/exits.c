@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "flows/exits.h"
+#include "flows/flow.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/str.h"
+
+#include <signal.h>
+#include <stdlib.h>
+
+#define LOOK_LIMIT_MS 30000
+
+/* One look at a container whose process ended. The instance may be gone when it comes back. */
+struct look {
+	struct daemon *daemon;
+	char instance[INSTANCE_ID_SIZE];
+	int exit_code;
+	bool inferred;
+	int64_t mark;
+};
+
+static void on_recorded(void *arg, const struct gantry_error *err)
+{
+	struct look *look = arg;
+	struct instance *instance = fleet_find(&look->daemon->fleet, look->instance);
+
+	if (err)
+		log_error("an exit could not be recorded: %s", err->text);
+	event_log_publish(&look->daemon->events, look->mark);
+	if (instance && exits_is_over(instance))
+		exits_tell(instance, false);
+	free(look);
+}
+
+static void fill_signal(struct instance *instance)
+{
+	struct instance_exit *end = &instance->last_exit;
+
+	if (end->code <= 128 || end->code >= 128 + NSIG)
+		return;
+	end->signal = end->code - 128;
+	end->signal_sent = instance->signal_sent == end->signal;
+}
+
+static void record(struct look *look, struct instance *instance,
+		   const struct gantry_container *container)
+{
+	struct daemon *daemon = look->daemon;
+	struct instance_exit *end = &instance->last_exit;
+	struct store_batch *batch = store_batch_new(daemon->store);
+	struct json_object *detail = json_object_new_object();
+
+	*end = (struct instance_exit){
+		.known = true,
+		.code = container ? container->exit_code : look->exit_code,
+		.oom_seen = instance->oom_seen,
+		.oom_killed = container && container->oom_killed,
+		.inferred = look->inferred,
+		.at_ms = container && container->finished_ms ? container->finished_ms
+							     : clock_wall_ms(),
+	};
+	fill_signal(instance);
+	instance->signal_sent = 0;
+	instance->oom_seen = false;
+	instance->health[0] = '\0';
+	instance->address[0] = '\0';
+	instance->changed = true;
+	instance_move(instance, INSTANCE_STOPPED);
+	json_object_object_add(detail, "exit", instance_exit_print(end));
+	event_add(&daemon->events, batch, "instance.exited", instance, NULL, detail);
+	daemon_save_instance(batch, instance);
+	look->mark = event_log_mark(&daemon->events);
+	store_batch_commit(batch, on_recorded, look);
+}
+
+static void on_inspected(void *arg, const struct gantry_error *err, const void *result)
+{
+	struct look *look = arg;
+	const struct gantry_container *container = result;
+	struct instance *instance = fleet_find(&look->daemon->fleet, look->instance);
+
+	if (!instance) {
+		free(look);
+		return;
+	}
+	instance->looking = false;
+	if (err && err->code == -ENOENT) {
+		record(look, instance, NULL);
+		exits_gone(look->daemon, instance);
+	} else if (err) {
+		/* the engine went away in between: what it said of the death is all there is */
+		record(look, instance, NULL);
+	} else if (container->state == GANTRY_CONTAINER_RUNNING ||
+		   container->state == GANTRY_CONTAINER_PAUSED) {
+		free(look); /* somebody started it again at once */
+	} else if (instance->last_exit.known && instance->state == INSTANCE_STOPPED &&
+		   instance->last_exit.at_ms == container->finished_ms) {
+		free(look); /* told already */
+	} else {
+		record(look, instance, container);
+	}
+}
+
+void exits_died(struct daemon *daemon, struct instance *instance, int exit_code, bool inferred)
+{
+	const struct flow *flow = instance->busy;
+	struct node_link *link = node_link_find(daemon, instance->node);
+	struct look *look;
+	struct gantry_op *op;
+
+	if (flow && (flow->awaiting_node || flow_step_at(flow)->boots)) {
+		instance->exit_pending = true;
+		return;
+	}
+	if (instance->looking || !link || exits_is_over(instance))
+		return;
+	instance->looking = true;
+	look = xcalloc(1, sizeof(*look));
+	look->daemon = daemon;
+	look->exit_code = exit_code;
+	look->inferred = inferred;
+	snprintf(look->instance, sizeof(look->instance), "%s", instance->id);
+	op = op_new(&daemon->scope, "inspect after an exit", on_inspected, look);
+	op_set_deadline(op, LOOK_LIMIT_MS);
+	link->runtime->inspect(link->handle, instance->container_id, op);
+}
+
+static void on_gone_recorded(void *arg, const struct gantry_error *err)
+{
+	struct look *look = arg;
+
+	if (err)
+		log_error("a lost container could not be recorded: %s", err->text);
+	event_log_publish(&look->daemon->events, look->mark);
+	free(look);
+}
+
+void exits_gone(struct daemon *daemon, struct instance *instance)
+{
+	struct store_batch *batch;
+	struct look *look;
+
+	if (instance->busy || instance->state == INSTANCE_FAILED)
+		return; /* a flow on it finds out by itself */
+	batch = store_batch_new(daemon->store);
+	look = xcalloc(1, sizeof(*look));
+	look->daemon = daemon;
+	log_warn("the container of %s was removed by somebody else", instance->spec.name);
+	instance_move(instance, INSTANCE_FAILED);
+	instance->container_id[0] = '\0';
+	instance->changed = true;
+	snprintf(instance->last_exit.reason, sizeof(instance->last_exit.reason),
+		 "the container was removed, and not through gantryd");
+	event_add(&daemon->events, batch, "instance.lost", instance, NULL, NULL);
+	daemon_save_instance(batch, instance);
+	look->mark = event_log_mark(&daemon->events);
+	store_batch_commit(batch, on_gone_recorded, look);
+	exits_tell(instance, false);
+}
+
+void exits_after_flow(struct daemon *daemon, struct instance *instance)
+{
+	if (instance->exit_pending && !instance->busy) {
+		instance->exit_pending = false;
+		exits_died(daemon, instance, 0, false);
+	}
+	if (exits_is_over(instance))
+		exits_tell(instance, false);
+}
+
+bool exits_is_over(const struct instance *instance)
+{
+	return (instance->state == INSTANCE_STOPPED || instance->state == INSTANCE_FAILED) &&
+	       !instance->exit_pending && !instance->looking;
+}
+
+void exits_tell(struct instance *instance, bool gone)
+{
+	while (!list_empty(&instance->waiters)) {
+		struct exit_waiter *waiter =
+			LIST_ENTRY(instance->waiters.next, struct exit_waiter, link);
+
+		list_remove(&waiter->link);
+		waiter->told(waiter, gone ? NULL : instance);
+	}
+}

@@ -1,0 +1,512 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "flows/flow.h"
+#include "flows/exits.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/str.h"
+
+#include <stdlib.h>
+
+struct commit {
+	struct flow *flow;
+	int64_t mark; /* events to publish */
+	void (*then)(struct flow *flow, const struct gantry_error *err);
+};
+
+static void tick(struct loop_later *later);
+static void on_timer(struct loop_timer *timer);
+
+static void push_context(const struct flow *flow, struct log_context context[3])
+{
+	context[0] = (struct log_context){
+		.key = "instance",
+		.value = flow->operation->instance_name,
+	};
+	context[1] = (struct log_context){.key = "operation", .value = flow->operation->id};
+	context[2] = (struct log_context){.key = "step", .value = flow->operation->step};
+	for (int i = 0; i < 3; i++)
+		log_push(&context[i]);
+}
+
+static void pop_context(struct log_context context[3])
+{
+	for (int i = 2; i >= 0; i--)
+		log_pop(&context[i]);
+}
+
+/* --- life ------------------------------------------------------------------------------------- */
+
+static struct flow *make(struct daemon *daemon, const struct flow_kind *kind,
+			 struct operation *operation, struct instance *instance)
+{
+	struct flow *flow = xcalloc(1, sizeof(*flow));
+
+	flow->daemon = daemon;
+	flow->kind = kind;
+	flow->operation = operation;
+	flow->instance = instance;
+	flow->grace_ms = GANTRY_UNSET;
+	flow->began_us = flow->step_began_us = clock_monotonic_us();
+	list_init(&flow->exit_waiter.link);
+	loop_later_init(&flow->later, tick);
+	loop_timer_init(&flow->timer, on_timer);
+	list_append(&daemon->flows, &flow->link);
+	if (instance) {
+		instance->busy = flow;
+		flow->node = node_link_find(daemon, instance->node);
+	}
+	return flow;
+}
+
+int flow_new(struct daemon *daemon, const struct flow_kind *kind, struct instance *instance,
+	     const char *actor, const char *idempotency_key, struct flow **ret_flow,
+	     struct gantry_error *err)
+{
+	struct operation *operation;
+
+	if (daemon->stopping)
+		return gantry_error_set(err, -EAGAIN, "gantryd is going down");
+	if (instance && instance->busy) {
+		const struct flow *other = instance->busy;
+
+		return gantry_error_set(err, -EBUSY, "%s is busy: operation %s (%s) is under way",
+					instance->spec.name, other->operation->id, other->kind->name);
+	}
+	operation = operation_new(&daemon->operations, NULL, kind->name, instance, actor,
+				  idempotency_key);
+	*ret_flow = make(daemon, kind, operation, instance);
+	return 0;
+}
+
+void flow_begin(struct flow *flow)
+{
+	loop_later(flow->daemon->loop, &flow->later);
+}
+
+static size_t step_named(const struct flow_kind *kind, const char *name)
+{
+	for (size_t i = 0; kind->steps[i].name; i++)
+		if (str_equal(kind->steps[i].name, name))
+			return i;
+	return 0;
+}
+
+struct flow *flow_resume(struct daemon *daemon, const struct flow_kind *kind,
+			 struct operation *operation, struct instance *instance)
+{
+	struct flow *flow = make(daemon, kind, operation, instance);
+
+	flow->resumed = true;
+	if (str_starts_with(operation->step, "undo ")) {
+		flow->phase = FLOW_BACK;
+		flow->step = step_named(kind, operation->step + 5);
+		flow->err = operation->err;
+		if (!flow->err.code)
+			gantry_error_set(&flow->err, -ECANCELED, "gantryd was restarted");
+	} else {
+		flow->step = step_named(kind, operation->step);
+	}
+	return flow;
+}
+
+void flow_go_on(struct flow *flow)
+{
+	struct log_context context[3];
+
+	push_context(flow, context);
+	log_info("%s goes on after a restart of gantryd", flow->kind->name);
+	pop_context(context);
+	if (flow->phase == FLOW_FORTH && flow->kind->resume)
+		flow->step = flow->kind->resume(flow, flow->step);
+	loop_later(flow->daemon->loop, &flow->later);
+}
+
+static void flow_free(struct flow *flow)
+{
+	if (flow->instance && flow->instance->busy == flow)
+		flow->instance->busy = NULL;
+	list_remove(&flow->link);
+	list_remove(&flow->exit_waiter.link);
+	loop_timer_stop(flow->daemon->loop, &flow->timer);
+	loop_later_cancel(flow->daemon->loop, &flow->later);
+	if (flow->decision.id)
+		script_decision_fini(&flow->decision);
+	arena_fini(&flow->arena);
+	free(flow);
+}
+
+void flow_abandon(struct flow *flow)
+{
+	flow->abandoned = true;
+	if (flow->op)
+		op_forget(flow->op);
+	flow->op = NULL;
+	if (flow->pending_commits == 0)
+		flow_free(flow);
+}
+
+const struct flow_step *flow_step_at(const struct flow *flow)
+{
+	return &flow->kind->steps[flow->step];
+}
+
+/* --- commits ---------------------------------------------------------------------------------- */
+
+static void on_committed(void *arg, const struct gantry_error *err)
+{
+	struct commit *commit = arg;
+	struct flow *flow = commit->flow;
+	void (*then)(struct flow *, const struct gantry_error *) = commit->then;
+
+	flow->operation->timings.store_us += clock_monotonic_us() - flow->wait_began_us;
+	flow->pending_commits--;
+	event_log_publish(&flow->daemon->events, commit->mark);
+	free(commit);
+	if (flow->abandoned) {
+		if (flow->pending_commits == 0)
+			flow_free(flow);
+		return;
+	}
+	then(flow, err);
+}
+
+static void commit_batch(struct flow *flow, struct store_batch *batch,
+			 void (*then)(struct flow *flow, const struct gantry_error *err))
+{
+	struct commit *commit = xcalloc(1, sizeof(*commit));
+
+	commit->flow = flow;
+	commit->then = then;
+	commit->mark = event_log_mark(&flow->daemon->events);
+	flow->wait_began_us = clock_monotonic_us();
+	flow->pending_commits++;
+	store_batch_commit(batch, on_committed, commit);
+}
+
+static void save_decision(struct flow *flow, struct store_batch *batch)
+{
+	struct json_object *object;
+
+	if (!flow->decision.id || flow->decision_saved)
+		return;
+	flow->decision_saved = true;
+	object = script_decision_print(&flow->decision);
+	store_put_decision(batch, flow->decision.id, flow->operation->instance,
+			   flow->decision.at_ms,
+			   json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN));
+	json_object_put(object);
+}
+
+static void set_step(struct flow *flow, const char *prefix)
+{
+	snprintf(flow->operation->step, sizeof(flow->operation->step), "%s%s", prefix,
+		 flow_step_at(flow)->name);
+}
+
+/* --- forth ------------------------------------------------------------------------------------ */
+
+static bool is_last(const struct flow *flow)
+{
+	return !flow->kind->steps[flow->step + 1].name;
+}
+
+static void note_step_time(struct flow *flow)
+{
+	struct operation_timings *timings = &flow->operation->timings;
+	int64_t now_us = clock_monotonic_us();
+
+	if (flow->phase == FLOW_FORTH && timings->step_count < OPERATION_STEPS_MAX) {
+		timings->steps[timings->step_count].name = flow_step_at(flow)->name;
+		timings->steps[timings->step_count++].us = now_us - flow->step_began_us;
+	}
+	flow->step_began_us = now_us;
+}
+
+static void run_step(struct flow *flow, const struct gantry_error *err)
+{
+	struct log_context context[3];
+	struct gantry_error failure;
+
+	if (err) {
+		failure = *err;
+		flow_fail(flow, &failure);
+		return;
+	}
+	push_context(flow, context);
+	log_debug("%s", flow->kind->name);
+	flow_step_at(flow)->run(flow);
+	pop_context(context);
+	operation_changed(flow->operation);
+}
+
+/* The instance's busy flow is gone; what happened to its process meanwhile can be told now. */
+static void finish(struct flow *flow, const struct gantry_error *err)
+{
+	struct daemon *daemon = flow->daemon;
+	struct operation *operation = flow->operation;
+	struct instance *instance = flow->instance;
+	struct log_context context[3];
+
+	push_context(flow, context);
+	if (err)
+		log_error("the end of %s could not be recorded: %s", flow->kind->name, err->text);
+	if (flow->err.code)
+		log_info("%s failed: %s", flow->kind->name, flow->err.text);
+	else
+		log_debug("%s done", flow->kind->name);
+	pop_context(context);
+	flow_free(flow);
+	operation_end(&daemon->operations, operation);
+	if (instance && fleet_find(&daemon->fleet, operation->instance) == instance)
+		exits_after_flow(daemon, instance);
+	if (daemon->stopping && list_empty(&daemon->flows))
+		loop_timer_start(daemon->loop, &daemon->stop_timer, 0);
+}
+
+struct store_batch *flow_batch(struct flow *flow)
+{
+	if (!flow->batch)
+		flow->batch = store_batch_new(flow->daemon->store);
+	return flow->batch;
+}
+
+/* Puts the end of the operation into the batch and commits it. */
+static void conclude(struct flow *flow)
+{
+	struct store_batch *batch = flow_batch(flow);
+	struct operation *operation = flow->operation;
+
+	operation->ended_ms = clock_wall_ms();
+	operation->state = flow->err.code ? OPERATION_FAILED : OPERATION_DONE;
+	operation->err = flow->err;
+	operation->timings.total_us = clock_monotonic_us() - flow->began_us;
+	if (flow->instance && !flow->err.code)
+		operation->result = instance_print(flow->instance);
+	if (flow->err.code == -EACCES)
+		flow->daemon->flows_denied++;
+	else if (flow->err.code)
+		flow->daemon->flows_failed++;
+	else
+		flow->daemon->flows_done++;
+	flow->phase = FLOW_OVER;
+	flow->batch = NULL;
+	save_decision(flow, batch);
+	if (flow->instance)
+		daemon_save_instance(batch, flow->instance);
+	operation_save(batch, operation);
+	commit_batch(flow, batch, finish);
+}
+
+static void step_forth(struct flow *flow)
+{
+	const struct flow_step *step;
+	struct store_batch *batch;
+	bool first = flow->operation->step[0] == '\0';
+
+	while (flow_step_at(flow)->wanted && !flow_step_at(flow)->wanted(flow))
+		flow->step++;
+	step = flow_step_at(flow);
+	set_step(flow, "");
+	if (is_last(flow)) {
+		step->run(flow); /* changes memory only, and calls flow_next: see tick */
+		return;
+	}
+	batch = store_batch_new(flow->daemon->store);
+	save_decision(flow, batch);
+	if (flow->instance)
+		daemon_save_instance(batch, flow->instance);
+	if (first)
+		operation_save(batch, flow->operation);
+	else
+		store_put_step(batch, flow->operation->id, flow->operation->step);
+	commit_batch(flow, batch, run_step);
+}
+
+/* --- back ------------------------------------------------------------------------------------- */
+
+static void run_undo(struct flow *flow, const struct gantry_error *err)
+{
+	struct log_context context[3];
+
+	push_context(flow, context);
+	if (err)
+		log_error("undo goes on without its journal: %s", err->text);
+	flow_step_at(flow)->undo(flow);
+	pop_context(context);
+}
+
+static void end_back(struct flow *flow)
+{
+	if (flow->kind->failed)
+		flow->kind->failed(flow);
+	conclude(flow);
+}
+
+static void step_back(struct flow *flow)
+{
+	struct store_batch *batch;
+
+	while (flow->step > 0 && !flow_step_at(flow)->undo)
+		flow->step--;
+	if (!flow_step_at(flow)->undo) { /* the first one has none: all is walked back */
+		end_back(flow);
+		return;
+	}
+	batch = store_batch_new(flow->daemon->store);
+	set_step(flow, "undo ");
+	flow->operation->err = flow->err;
+	save_decision(flow, batch);
+	operation_save(batch, flow->operation);
+	commit_batch(flow, batch, run_undo);
+}
+
+/* --- the one place where a flow moves ----------------------------------------------------------- */
+
+static void tick(struct loop_later *later)
+{
+	struct flow *flow = LIST_ENTRY(later, struct flow, later);
+
+	if (flow->phase == FLOW_FORTH)
+		step_forth(flow);
+	else if (flow->phase == FLOW_BACK)
+		step_back(flow);
+}
+
+void flow_next(struct flow *flow)
+{
+	note_step_time(flow);
+	if (is_last(flow)) {
+		conclude(flow);
+		return;
+	}
+	flow->step++;
+	loop_later(flow->daemon->loop, &flow->later);
+}
+
+void flow_fail(struct flow *flow, const struct gantry_error *err)
+{
+	note_step_time(flow);
+	flow->err = *err;
+	flow->phase = FLOW_BACK;
+	list_remove(&flow->exit_waiter.link);
+	loop_timer_stop(flow->daemon->loop, &flow->timer);
+	loop_later(flow->daemon->loop, &flow->later);
+}
+
+void flow_undone(struct flow *flow)
+{
+	flow->undo_tries = 0;
+	if (flow->step == 0) {
+		end_back(flow);
+		return;
+	}
+	flow->step--;
+	loop_later(flow->daemon->loop, &flow->later);
+}
+
+/* --- waiting for the engine --------------------------------------------------------------------- */
+
+static void on_op_done(void *arg, const struct gantry_error *err, const void *result)
+{
+	struct flow *flow = arg;
+	struct log_context context[3];
+
+	flow->op = NULL;
+	flow->operation->timings.engine_us += clock_monotonic_us() - flow->wait_began_us;
+	push_context(flow, context);
+	flow->op_answer(flow, err, result);
+	pop_context(context);
+}
+
+static void on_op_progress(void *arg, const struct gantry_progress *progress)
+{
+	struct operation *operation = ((struct flow *)arg)->operation;
+
+	snprintf(operation->progress_stage, sizeof(operation->progress_stage), "%s",
+		 progress->stage);
+	operation->progress_done_bytes = progress->done_bytes;
+	operation->progress_total_bytes = progress->total_bytes;
+	operation_changed(operation);
+}
+
+struct gantry_op *flow_op(struct flow *flow, const char *name,
+			  void (*answer)(struct flow *flow, const struct gantry_error *err,
+					 const void *result))
+{
+	flow->op = op_new(&flow->daemon->scope, name, on_op_done, flow);
+	flow->op_answer = answer;
+	flow->wait_began_us = clock_monotonic_us();
+	op_set_deadline(flow->op, flow_step_at(flow)->limit_ms);
+	op_set_progress(flow->op, on_op_progress);
+	return flow->op;
+}
+
+static void on_timer(struct loop_timer *timer)
+{
+	struct flow *flow = LIST_ENTRY(timer, struct flow, timer);
+
+	if (flow->phase == FLOW_FORTH)
+		flow_next(flow); /* what a step sets it for: a grace that is over */
+	else if (flow->node->node.state == NODE_UP)
+		loop_later(flow->daemon->loop, &flow->later); /* an undo is tried again */
+}
+
+void flow_node_is_up(struct flow *flow)
+{
+	if (!flow->awaiting_node)
+		return;
+	flow->awaiting_node = false;
+	if (flow->phase == FLOW_FORTH)
+		flow_go_on(flow);
+	else
+		loop_later(flow->daemon->loop, &flow->later);
+}
+
+void flow_fail_node(struct flow *flow, const struct gantry_error *err)
+{
+	struct gantry_error failure = *err;
+
+	gantry_error_prefix(&failure, "node %s", flow->node->node.name);
+	flow_fail(flow, &failure);
+}
+
+void flow_answer_next(struct flow *flow, const struct gantry_error *err, const void *result)
+{
+	(void)result;
+	if (err)
+		flow_fail_node(flow, err);
+	else
+		flow_next(flow);
+}
+
+void flow_answer_next_if_there(struct flow *flow, const struct gantry_error *err, const void *result)
+{
+	if (err && (err->code == -ENOENT || err->code == -EALREADY))
+		err = NULL;
+	flow_answer_next(flow, err, result);
+}
+
+#define UNDO_TRIES    5
+#define UNDO_AGAIN_MS 1000
+
+void flow_answer_undone(struct flow *flow, const struct gantry_error *err, const void *result)
+{
+	(void)result;
+	if (!err || err->code == -ENOENT) {
+		flow_undone(flow);
+		return;
+	}
+	if (flow->node->node.state != NODE_UP) {
+		flow->awaiting_node = true;
+		return;
+	}
+	if (++flow->undo_tries < UNDO_TRIES) {
+		/* it is up as far as we know: now and then until the link has found out */
+		flow->awaiting_node = true;
+		loop_timer_start(flow->daemon->loop, &flow->timer, UNDO_AGAIN_MS);
+		return;
+	}
+	log_error("undo: node %s: %s", flow->node->node.name, err->text);
+	flow->undo_failed = true;
+	flow_undone(flow);
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The verbs: what the API starts. Each checks what can be checked at once (states, values, names),
+ * makes a flow and answers with its operation; the rest happens later. On failure nothing was begun.
+ *
+ * Errors: -EINVAL and -ERANGE with the field, -ENOENT, -EEXIST, -EALREADY (it is so already), -EBUSY
+ * (wrong state, or another operation is under way), -EAGAIN (going down), -ENOTSUP (not offered by the
+ * node's plugin). A policy's no comes later, as the operation's error (-EACCES).
+ */
+#ifndef FLOWS_FLOWS_H
+#define FLOWS_FLOWS_H
+
+#include "flows/daemon.h"
+
+/* Who asks. Strings are copied. */
+struct flows_ask {
+	const char *actor;
+	const char *project;         /* a spawn's where the spec names none; NULL: "default" */
+	const char *idempotency_key; /* NULL: none */
+	uint64_t request_hash;
+};
+
+int flows_spawn(struct daemon *daemon, const struct flows_ask *ask, struct json_object *spec,
+		struct operation **ret_operation, struct gantry_error *err);
+int flows_start(struct daemon *daemon, const struct flows_ask *ask, struct instance *instance,
+		struct operation **ret_operation, struct gantry_error *err);
+/* grace_ms GANTRY_UNSET: the spec's. */
+int flows_stop(struct daemon *daemon, const struct flows_ask *ask, struct instance *instance,
+	       int64_t grace_ms, struct operation **ret_operation, struct gantry_error *err);
+int flows_restart(struct daemon *daemon, const struct flows_ask *ask, struct instance *instance,
+		  int64_t grace_ms, struct operation **ret_operation, struct gantry_error *err);
+int flows_pause(struct daemon *daemon, const struct flows_ask *ask, struct instance *instance,
+		struct operation **ret_operation, struct gantry_error *err);
+int flows_unpause(struct daemon *daemon, const struct flows_ask *ask, struct instance *instance,
+		  struct operation **ret_operation, struct gantry_error *err);
+int flows_kill(struct daemon *daemon, const struct flows_ask *ask, struct instance *instance,
+	       int signal, struct operation **ret_operation, struct gantry_error *err);
+int flows_resize(struct daemon *daemon, const struct flows_ask *ask, struct instance *instance,
+		 struct json_object *limits, struct operation **ret_operation,
+		 struct gantry_error *err);
+/* force: also one that runs. */
+int flows_remove(struct daemon *daemon, const struct flows_ask *ask, struct instance *instance,
+		 bool force, struct operation **ret_operation, struct gantry_error *err);
+int flows_pull(struct daemon *daemon, const struct flows_ask *ask, const char *node,
+	       const char *image, struct operation **ret_operation, struct gantry_error *err);
+
+/* All kinds by name, for taking up flows again and for tests that walk every step. NULL-terminated. */
+struct flow_kind;
+extern const struct flow_kind *const flows_kinds[];
+
+#endif

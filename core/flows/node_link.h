@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The link to a node: a session that keeps what we believe of an engine equal to what it holds.
+ *
+ *	DOWN ──timer──▶ CONNECTING: probe, images, watch ──sync──▶ UP
+ *	  ▲                  │ any failure                          │ the watch ends
+ *	  └──────────────────┴──────────────────────────────────────┘
+ *
+ * On sync: instances that were unknown are what they were; containers with our label that nobody
+ * knows are taken in (the store was lost) or, where a flow is to go on with them, given to it; then
+ * the interrupted flows of the node go on. On the way down every instance of it becomes unknown. The
+ * time to the next try grows from half a second to half a minute.
+ */
+#ifndef FLOWS_NODE_LINK_H
+#define FLOWS_NODE_LINK_H
+
+#include <gantry/runtime.h>
+
+#include "flows/daemon.h"
+
+struct node_link {
+	struct daemon *daemon;
+	struct node node;
+	const struct gantry_runtime *runtime; /* borrowed from the plugin */
+	void *handle;                         /* the plugin's node, owned: node_close at the end */
+
+	struct gantry_op *op;    /* what the session waits for: probe, images or watch */
+	struct gantry_op *image_op; /* a refresh of the image list */
+	bool images_stale;
+	struct arena images_arena;
+	const char **image_names; /* sorted: tags, digests and ids */
+	size_t image_count;
+
+	struct gantry_watch_sink sink;
+	struct gantry_anchor anchor; /* of the last event */
+	struct loop_timer retry;
+	int64_t retry_ms;
+	bool tried;   /* the first attempt is over, well or not */
+	bool synced;  /* since it last went up */
+	bool closing;
+};
+
+/* Takes the handle over. Does no I/O before node_link_open. */
+struct node_link *node_link_new(struct daemon *daemon, const struct settings_node *settings,
+				const struct gantry_runtime *runtime, void *handle);
+void node_link_open(struct node_link *link);
+/* Ends the session; its ops are gone when the daemon's scope is empty. */
+void node_link_close(struct node_link *link);
+void node_link_free(struct node_link *link);
+
+struct node_link *node_link_find(struct daemon *daemon, const char *name);
+/* The image is on the node as far as the list says. */
+bool node_link_has_image(const struct node_link *link, const char *image);
+/* An image came or went by our own doing: list anew. */
+void node_link_refresh_images(struct node_link *link);
+
+#endif

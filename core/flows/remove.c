@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * remove: the container and then the instance. One that runs is only removed where asked with force;
+ * then it is killed first, so that its exit is known.
+ *
+ * A remove that fails leaves the instance failed, with its container in sight; removing it again
+ * goes on from there. Killed in between: the step is done once more, and a container that is gone
+ * already is a success.
+ */
+#include "flows/flows.h"
+#include "flows/engine_events.h"
+#include "flows/steps.h"
+
+static bool has_container(const struct flow *flow)
+{
+	return flow->node && flow->instance->container_id[0];
+}
+
+static bool kill_wanted(const struct flow *flow)
+{
+	return has_container(flow) && step_wants_signal(flow);
+}
+
+static void kill_first(struct flow *flow)
+{
+	if (flow->instance->state != INSTANCE_STOPPING) {
+		flow->instance->known_state = flow->instance->state;
+		instance_move(flow->instance, INSTANCE_STOPPING);
+	}
+	step_kill(flow);
+}
+
+static void remove_run(struct flow *flow)
+{
+	if (flow->instance->state != INSTANCE_REMOVING) {
+		instance_move(flow->instance, INSTANCE_REMOVING);
+		flow->instance->changed = true;
+	}
+	engine_event_expect(flow->instance, GANTRY_EVENT_REMOVE);
+	flow->node->runtime->remove(flow->node->handle, flow->instance->container_id,
+				    flow_op(flow, "remove", flow_answer_next_if_there));
+}
+
+static void announce(struct flow *flow)
+{
+	struct instance *instance = flow->instance;
+	struct json_object *detail = json_object_new_object();
+
+	json_add_string(detail, "operation", flow->operation->id);
+	event_add(&flow->daemon->events, flow_batch(flow), "instance.removed", instance, NULL,
+		  detail);
+	store_delete_instance(flow_batch(flow), instance->id);
+	if (flow->node)
+		node_promise(&flow->node->node, &instance->spec, -1);
+	exits_tell(instance, true);
+	flow->instance = NULL;
+	fleet_remove(&flow->daemon->fleet, instance);
+	flow_next(flow);
+}
+
+static const struct flow_step steps[] = {
+	{.name = "policy", .run = step_policy},
+	{.name = "kill", .run = kill_first, .wanted = kill_wanted, .limit_ms = STEP_DEATH_MS},
+	{.name = "remove", .run = remove_run, .wanted = has_container, .limit_ms = STEP_REMOVE_MS},
+	{.name = "announce", .run = announce},
+	{0},
+};
+
+const struct flow_kind flow_remove = {
+	.name = "remove",
+	.steps = steps,
+	.failed = step_back_to_before,
+};
+
+int flows_remove(struct daemon *daemon, const struct flows_ask *ask, struct instance *instance,
+		 bool force, struct operation **ret_operation, struct gantry_error *err)
+{
+	struct flow *flow;
+	int code = 0;
+
+	if (!force || instance->state == INSTANCE_UNKNOWN)
+		code = instance_verb_check(instance, VERB_REMOVE, err);
+	if (code == 0)
+		code = flow_new(daemon, &flow_remove, instance, ask->actor, ask->idempotency_key,
+				&flow, err);
+	if (code < 0)
+		return code;
+	flow->force = force;
+	flow->operation->request_hash = ask->request_hash;
+	*ret_operation = flow->operation;
+	flow_begin(flow);
+	return 0;
+}

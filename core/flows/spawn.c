@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * spawn: from a spec to a running instance.
+ *
+ *	policy    admit, environment, resources: may it, and with what
+ *	reserve   filter and score choose the node; the node promises memory and CPUs
+ *	pull      only where the node does not have the image
+ *	create    the container, with labels from which everything can be rebuilt
+ *	wire      only where the instance has ports of a network to wire (none yet)
+ *	start
+ *	announce
+ *
+ * It is all or nothing: where a step fails, the container is removed, the promise is taken back and
+ * the instance goes; the operation keeps the reason. Killed in between, it is taken up again: a
+ * container that is there is gone on with, otherwise everything begins anew. What cannot be had
+ * again then are values of secrets, which no journal holds: such a spawn is taken back.
+ */
+#include "flows/flows.h"
+#include "flows/engine_events.h"
+#include "flows/steps.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "model/spec.h"
+
+static void policy(struct flow *flow);
+static void reserve(struct flow *flow);
+static void reserve_undo(struct flow *flow);
+static void pull(struct flow *flow);
+static bool pull_wanted(const struct flow *flow);
+static void create(struct flow *flow);
+static void create_undo(struct flow *flow);
+static void wire(struct flow *flow);
+static bool wire_wanted(const struct flow *flow);
+static void announce(struct flow *flow);
+static void failed(struct flow *flow);
+static size_t resume(struct flow *flow, size_t step);
+
+enum { POLICY, RESERVE, PULL, CREATE, WIRE, START, ANNOUNCE };
+
+static const struct flow_step steps[] = {
+	[POLICY] = {.name = "policy", .run = policy},
+	[RESERVE] = {.name = "reserve", .run = reserve, .undo = reserve_undo},
+	[PULL] = {.name = "pull", .run = pull, .wanted = pull_wanted},
+	[CREATE] = {.name = "create", .run = create, .undo = create_undo, .limit_ms = STEP_CREATE_MS},
+	[WIRE] = {.name = "wire", .run = wire, .wanted = wire_wanted},
+	[START] = {.name = "start", .run = step_start, .limit_ms = STEP_START_MS, .boots = true},
+	[ANNOUNCE] = {.name = "announce", .run = announce, .boots = true},
+	{0},
+};
+
+const struct flow_kind flow_spawn = {
+	.name = "spawn",
+	.steps = steps,
+	.failed = failed,
+	.resume = resume,
+};
+
+/* --- the request -------------------------------------------------------------------------------- */
+
+static char *make_name(const struct gantry_spec *spec, const char *id, struct arena *arena)
+{
+	const char *base = strrchr(spec->image, '/');
+	char *name;
+
+	base = base ? base + 1 : spec->image;
+	name = arena_printf(arena, "%.*s-%.8s", (int)(strcspn(base, ":@") < 40 ? strcspn(base, ":@") : 40),
+			    base, id);
+	for (char *p = name; *p; p++)
+		if (!((*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9')))
+			*p = '-';
+	return name;
+}
+
+int flows_spawn(struct daemon *daemon, const struct flows_ask *ask, struct json_object *spec,
+		struct operation **ret_operation, struct gantry_error *err)
+{
+	char id[INSTANCE_ID_SIZE];
+	struct instance *instance;
+	struct flow *flow;
+	int code;
+
+	instance_make_id(id);
+	instance = instance_new(id);
+	code = spec_parse(spec, &instance->arena, &instance->spec, err);
+	if (code == 0) {
+		if (!instance->spec.project)
+			instance->spec.project =
+				arena_strdup(&instance->arena, ask->project ? ask->project : "default");
+		if (!instance->spec.name)
+			instance->spec.name = make_name(&instance->spec, id, &instance->arena);
+		instance->created_ms = clock_wall_ms();
+		instance->generation = 1;
+		instance->intent = INTENT_RUNNING;
+		instance->changed = true;
+		code = daemon->stopping ? gantry_error_set(err, -EAGAIN, "gantryd is going down")
+					: fleet_add(&daemon->fleet, instance, err);
+	}
+	if (code < 0) {
+		instance_free(instance);
+		return code;
+	}
+	code = flow_new(daemon, &flow_spawn, instance, ask->actor, ask->idempotency_key, &flow, err);
+	if (code < 0) {
+		fleet_remove(&daemon->fleet, instance);
+		return code;
+	}
+	spec_copy(&instance->spec, &flow->arena, &flow->spec);
+	flow->operation->request_hash = ask->request_hash;
+	flow->operation->request = spec_print(&flow->spec, SPEC_VALUES_PLAIN);
+	*ret_operation = flow->operation;
+	flow_begin(flow);
+	return 0;
+}
+
+/* --- steps -------------------------------------------------------------------------------------- */
+
+static void policy(struct flow *flow)
+{
+	struct script_set *set = flow->daemon->policies;
+	struct script_request request;
+	struct gantry_error err;
+	int64_t began_us = clock_monotonic_us();
+	int code;
+
+	step_request(flow, &request);
+	step_decision(flow, &request);
+	code = script_admit(set, &request, &flow->decision, &err);
+	if (code == 0)
+		code = script_environment(set, &request, &flow->arena, &flow->spec, &flow->decision,
+					  &err);
+	if (code == 0)
+		code = script_resources(set, &request, &flow->arena, &flow->spec, &flow->decision,
+					&err);
+	flow->operation->timings.policy_us += clock_monotonic_us() - began_us;
+	if (code < 0) {
+		flow_fail(flow, &err);
+		return;
+	}
+	spec_copy(&flow->spec, &flow->instance->arena, &flow->instance->spec);
+	flow_next(flow);
+}
+
+static void reserve(struct flow *flow)
+{
+	struct daemon *daemon = flow->daemon;
+	struct node **nodes =
+		ARENA_ARRAY(&flow->arena, struct node *, daemon->fleet.node_count + 1);
+	struct script_request request;
+	struct gantry_error err;
+	struct node *chosen;
+	size_t count = 0;
+	int64_t began_us = clock_monotonic_us();
+	int code;
+
+	for (size_t i = 0; i < daemon->fleet.node_count; i++)
+		if (daemon->fleet.nodes[i]->state == NODE_UP && !daemon->fleet.nodes[i]->drained)
+			nodes[count++] = daemon->fleet.nodes[i];
+	if (count == 0) {
+		gantry_error_set(&err, -EHOSTUNREACH, "no node is up and takes instances%s%s",
+				 daemon->fleet.node_count ? "; the first says: " : "",
+				 daemon->fleet.node_count ? daemon->fleet.nodes[0]->last_error : "");
+		flow_fail(flow, &err);
+		return;
+	}
+	step_request(flow, &request);
+	code = script_place(daemon->policies, &request, nodes, count, &chosen, &flow->decision, &err);
+	flow->operation->timings.policy_us += clock_monotonic_us() - began_us;
+	flow->decision_saved = false;
+	if (code < 0) {
+		flow_fail(flow, &err);
+		return;
+	}
+	flow->instance->node = chosen->name;
+	flow->instance->changed = true;
+	flow->node = node_link_find(daemon, chosen->name);
+	node_promise(chosen, &flow->instance->spec, 1);
+	flow->promised = true;
+	flow_next(flow);
+}
+
+static void reserve_undo(struct flow *flow)
+{
+	if (flow->promised)
+		node_promise(&flow->node->node, &flow->instance->spec, -1);
+	flow->promised = false;
+	flow_undone(flow);
+}
+
+static bool pull_wanted(const struct flow *flow)
+{
+	return flow->node->runtime->pull && !node_link_has_image(flow->node, flow->spec.image);
+}
+
+static void on_pulled(struct flow *flow, const struct gantry_error *err, const void *result)
+{
+	node_link_refresh_images(flow->node);
+	flow_answer_next(flow, err, result);
+}
+
+static void on_present(struct flow *flow, const struct gantry_error *err, const void *result)
+{
+	if (err && err->code == -ENOENT) {
+		flow->node->runtime->pull(flow->node->handle, flow->spec.image,
+					  flow_op(flow, "pull", on_pulled));
+		return;
+	}
+	if (!err)
+		node_link_refresh_images(flow->node);
+	flow_answer_next(flow, err, result);
+}
+
+static void pull(struct flow *flow)
+{
+	/* the list may be a moment old: ask before downloading */
+	flow->node->runtime->image_present(flow->node->handle, flow->spec.image,
+					   flow_op(flow, "look for the image", on_present));
+}
+
+static void on_created(struct flow *flow, const struct gantry_error *err, const void *result)
+{
+	if (err) {
+		flow_fail_node(flow, err);
+		return;
+	}
+	snprintf(flow->instance->container_id, sizeof(flow->instance->container_id), "%s",
+		 (const char *)result);
+	flow->instance->listed = GANTRY_CONTAINER_CREATED;
+	flow->instance->changed = true;
+	flow_next(flow);
+}
+
+static void add_label(struct gantry_pairs *labels, const char *name, const char *value)
+{
+	labels->items[labels->count++] = (struct gantry_pair){name, value};
+}
+
+static void create(struct flow *flow)
+{
+	struct instance *instance = flow->instance;
+	struct json_object *printed;
+	struct gantry_create create;
+
+	if (instance->container_id[0]) { /* made before the daemon was killed */
+		flow_next(flow);
+		return;
+	}
+	if (instance->state == INSTANCE_PENDING)
+		instance_move(instance, INSTANCE_CREATING);
+	create = (struct gantry_create){
+		.name = instance_container_name(instance, &flow->arena),
+		.spec = &flow->spec,
+	};
+	create.labels.items =
+		ARENA_ARRAY(&flow->arena, struct gantry_pair, flow->spec.labels.count + 5);
+	for (size_t i = 0; i < flow->spec.labels.count; i++)
+		create.labels.items[create.labels.count++] = flow->spec.labels.items[i];
+	printed = spec_print(&flow->spec, SPEC_VALUES_NONE);
+	add_label(&create.labels, GANTRY_LABEL_OWNER, flow->daemon->settings->owner);
+	add_label(&create.labels, GANTRY_LABEL_INSTANCE, instance->id);
+	add_label(&create.labels, GANTRY_LABEL_PROJECT, flow->spec.project);
+	add_label(&create.labels, GANTRY_LABEL_GENERATION,
+		  arena_printf(&flow->arena, "%lld", (long long)instance->generation));
+	add_label(&create.labels, GANTRY_LABEL_SPEC,
+		  arena_strdup(&flow->arena,
+			       json_object_to_json_string_ext(printed, JSON_C_TO_STRING_PLAIN)));
+	json_object_put(printed);
+	flow->node->runtime->create(flow->node->handle, &create,
+				    flow_op(flow, "create", on_created));
+}
+
+static void remove_container(struct flow *flow)
+{
+	engine_event_expect(flow->instance, GANTRY_EVENT_REMOVE);
+	flow->node->runtime->remove(flow->node->handle, flow->instance->container_id,
+				    flow_op(flow, "remove", flow_answer_undone));
+}
+
+/* After a create without an answer nobody knows whether the container exists: look for our label. */
+static void on_listed(struct flow *flow, const struct gantry_error *err, const void *result)
+{
+	const struct gantry_containers *containers = result;
+
+	if (err) {
+		flow_answer_undone(flow, err, NULL);
+		return;
+	}
+	for (size_t i = 0; i < containers->count; i++) {
+		const struct gantry_pairs *labels = &containers->items[i].labels;
+
+		for (size_t j = 0; j < labels->count; j++) {
+			if (!str_equal(labels->items[j].name, GANTRY_LABEL_INSTANCE) ||
+			    !str_equal(labels->items[j].value, flow->instance->id))
+				continue;
+			snprintf(flow->instance->container_id,
+				 sizeof(flow->instance->container_id), "%s",
+				 containers->items[i].container_id);
+			remove_container(flow);
+			return;
+		}
+	}
+	flow_undone(flow);
+}
+
+static bool outcome_is_known(int code)
+{
+	return code == -ENOENT || code == -EEXIST || code == -EINVAL || code == -ENOTSUP;
+}
+
+static void create_undo(struct flow *flow)
+{
+	if (!flow->node)
+		flow_undone(flow);
+	else if (flow->instance->container_id[0])
+		remove_container(flow);
+	else if (outcome_is_known(flow->err.code))
+		flow_undone(flow);
+	else
+		flow->node->runtime->list(flow->node->handle,
+					  flow_op(flow, "look for a container", on_listed));
+}
+
+static bool wire_wanted(const struct flow *flow)
+{
+	(void)flow; /* ports of networks come with the net plugin; until then there is nothing to wire */
+	return false;
+}
+
+static void wire(struct flow *flow)
+{
+	flow_next(flow);
+}
+
+static void announce(struct flow *flow)
+{
+	step_started(flow, "spawn");
+	flow_next(flow);
+}
+
+/* --- the other ends ------------------------------------------------------------------------------ */
+
+static void failed(struct flow *flow)
+{
+	struct instance *instance = flow->instance;
+	struct json_object *detail = json_object_new_object();
+
+	json_object_object_add(detail, "error", operation_problem(&flow->err));
+	event_add(&flow->daemon->events, flow_batch(flow), "instance.spawn_failed", instance, NULL,
+		  detail);
+	if (flow->undo_failed) { /* something may be left on the node: keep it in sight */
+		instance_move(instance, INSTANCE_FAILED);
+		instance->changed = true;
+		node_promise(&flow->node->node, &instance->spec, 1);
+		return;
+	}
+	store_delete_instance(flow_batch(flow), instance->id);
+	exits_tell(instance, true);
+	flow->instance = NULL;
+	fleet_remove(&flow->daemon->fleet, instance);
+}
+
+static bool has_lost_secrets(const struct gantry_spec *spec)
+{
+	for (size_t i = 0; i < spec->environment.count; i++)
+		if (!spec->environment.items[i].value)
+			return true;
+	return false;
+}
+
+static size_t resume(struct flow *flow, size_t step)
+{
+	struct instance *instance = flow->instance;
+	struct gantry_error err;
+
+	flow->promised = flow->node != NULL; /* counted when it was loaded */
+	if (instance->container_id[0])
+		return START;
+	if (spec_parse(flow->operation->request, &flow->arena, &flow->spec, &err) < 0 ||
+	    has_lost_secrets(&flow->spec)) {
+		gantry_error_set(&err, -ECANCELED,
+				 "gantryd was restarted before the container was made, and values of "
+				 "secrets are not stored: ask again");
+		flow->step = step;
+		flow->err = err;
+		flow->phase = FLOW_BACK;
+		return step;
+	}
+	if (flow->promised)
+		node_promise(&flow->node->node, &instance->spec, -1);
+	flow->promised = false;
+	spec_copy(&flow->spec, &instance->arena, &instance->spec);
+	return POLICY;
+}

@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "flows/steps.h"
+#include "flows/engine_events.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "model/spec.h"
+
+#include <signal.h>
+
+/* --- policy ------------------------------------------------------------------------------------- */
+
+static uint64_t seed_of(const char *id)
+{
+	uint64_t hash = 14695981039346656037u;
+
+	for (; *id; id++)
+		hash = (hash ^ (unsigned char)*id) * 1099511628211u;
+	return hash;
+}
+
+void step_request(struct flow *flow, struct script_request *ret_request)
+{
+	const struct gantry_spec *spec = flow->spec.name || !flow->instance ? &flow->spec
+									   : &flow->instance->spec;
+
+	*ret_request = (struct script_request){
+		.verb = flow->kind->name,
+		.actor = flow->operation->actor,
+		.project = flow->operation->project ? flow->operation->project : "default",
+		.spec = spec,
+		.instance = flow->spec.name ? NULL : flow->instance,
+		.now_ms = clock_wall_ms(),
+		.seed = seed_of(flow->operation->id),
+	};
+	spec_unsafe(spec, &flow->arena, &ret_request->unsafe);
+}
+
+void step_decision(struct flow *flow, const struct script_request *request)
+{
+	if (flow->decision.id) /* asked before the daemon was killed, and now again */
+		script_decision_fini(&flow->decision);
+	script_decision_init(&flow->decision, flow->daemon->policies, request,
+			     daemon_next_decision(flow->daemon));
+	flow->decision_saved = false;
+	flow->operation->decision = flow->decision.id;
+}
+
+void step_policy(struct flow *flow)
+{
+	struct script_request request;
+	struct gantry_error err;
+	int64_t began_us = clock_monotonic_us();
+	int code;
+
+	step_request(flow, &request);
+	step_decision(flow, &request);
+	code = script_admit(flow->daemon->policies, &request, &flow->decision, &err);
+	flow->operation->timings.policy_us += clock_monotonic_us() - began_us;
+	if (code < 0)
+		flow_fail(flow, &err);
+	else
+		flow_next(flow);
+}
+
+/* --- the end of a process ------------------------------------------------------------------------ */
+
+static bool is_dead(const struct instance *instance)
+{
+	return instance->state == INSTANCE_STOPPED || instance->state == INSTANCE_FAILED;
+}
+
+bool step_wants_signal(const struct flow *flow)
+{
+	return !is_dead(flow->instance);
+}
+
+static void on_exit_told(struct exit_waiter *waiter, struct instance *instance)
+{
+	struct flow *flow = LIST_ENTRY(waiter, struct flow, exit_waiter);
+
+	(void)instance;
+	loop_timer_stop(flow->daemon->loop, &flow->timer);
+	if (flow->op) {
+		op_forget(flow->op);
+		flow->op = NULL;
+	}
+	flow_next(flow);
+}
+
+/* The engine's own word that the process is gone, for where its event is late or lost. */
+static void on_waited(struct flow *flow, const struct gantry_error *err, const void *result)
+{
+	const struct gantry_exit *end = result;
+
+	if (err && err->code == -ENOENT) {
+		list_remove(&flow->exit_waiter.link);
+		loop_timer_stop(flow->daemon->loop, &flow->timer);
+		flow_next(flow);
+		return;
+	}
+	if (err) {
+		list_remove(&flow->exit_waiter.link);
+		loop_timer_stop(flow->daemon->loop, &flow->timer);
+		flow_fail_node(flow, err);
+		return;
+	}
+	if (is_dead(flow->instance)) {
+		list_remove(&flow->exit_waiter.link);
+		loop_timer_stop(flow->daemon->loop, &flow->timer);
+		flow_next(flow);
+		return;
+	}
+	exits_died(flow->daemon, flow->instance, end->exit_code, false); /* tells us in its time */
+}
+
+static void await_exit(struct flow *flow)
+{
+	flow->exit_waiter.told = on_exit_told;
+	list_append(&flow->instance->waiters, &flow->exit_waiter.link);
+	flow->node->runtime->wait(flow->node->handle, flow->instance->container_id,
+				  flow_op(flow, "wait for the exit", on_waited));
+}
+
+static int stop_signal(const struct flow *flow)
+{
+	const char *name = flow->instance->spec.stop_signal;
+	int number = name ? instance_signal_parse(name) : SIGTERM;
+
+	return number ? number : SIGTERM;
+}
+
+static int64_t grace_ms(const struct flow *flow)
+{
+	if (flow->grace_ms != GANTRY_UNSET)
+		return flow->grace_ms;
+	if (flow->instance->spec.stop_grace_ms != GANTRY_UNSET)
+		return flow->instance->spec.stop_grace_ms;
+	return 10000;
+}
+
+/* A paused process takes no signal but KILL before it goes on. */
+static void on_unpaused(struct flow *flow, const struct gantry_error *err, const void *result)
+{
+	flow_answer_next_if_there(flow, err, result);
+}
+
+static void on_signalled(struct flow *flow, const struct gantry_error *err, const void *result)
+{
+	const struct gantry_runtime *runtime = flow->node->runtime;
+
+	if (!err && flow->instance->known_state == INSTANCE_PAUSED && runtime->unpause) {
+		flow->instance->known_state = INSTANCE_RUNNING;
+		runtime->unpause(flow->node->handle, flow->instance->container_id,
+				 flow_op(flow, "let it go on", on_unpaused));
+		return;
+	}
+	flow_answer_next_if_there(flow, err, result);
+}
+
+void step_signal(struct flow *flow)
+{
+	struct instance *instance = flow->instance;
+
+	instance->signal_sent = stop_signal(flow);
+	if (instance->state != INSTANCE_STOPPING) {
+		instance->known_state = instance->state;
+		instance_move(instance, INSTANCE_STOPPING);
+		instance->changed = true;
+	}
+	flow->node->runtime->kill(flow->node->handle, instance->container_id,
+				  instance->signal_sent, flow_op(flow, "signal", on_signalled));
+}
+
+void step_grace(struct flow *flow)
+{
+	if (is_dead(flow->instance)) {
+		flow_next(flow);
+		return;
+	}
+	await_exit(flow);
+	loop_timer_start(flow->daemon->loop, &flow->timer, grace_ms(flow));
+}
+
+static void on_killed(struct flow *flow, const struct gantry_error *err, const void *result)
+{
+	(void)result;
+	if (err && err->code != -ENOENT && err->code != -EALREADY) {
+		flow_fail_node(flow, err);
+		return;
+	}
+	if (is_dead(flow->instance) || (err && err->code == -ENOENT))
+		flow_next(flow);
+	else
+		await_exit(flow);
+}
+
+void step_kill(struct flow *flow)
+{
+	/* the grace is over: its wait is let go */
+	list_remove(&flow->exit_waiter.link);
+	if (flow->op) {
+		op_forget(flow->op);
+		flow->op = NULL;
+	}
+	if (is_dead(flow->instance)) {
+		flow_next(flow);
+		return;
+	}
+	flow->instance->signal_sent = SIGKILL;
+	flow->node->runtime->kill(flow->node->handle, flow->instance->container_id, SIGKILL,
+				  flow_op(flow, "kill", on_killed));
+}
+
+/* --- starting ----------------------------------------------------------------------------------- */
+
+static void on_started(struct flow *flow, const struct gantry_error *err, const void *result)
+{
+	if (err && flow->instance->echoes[GANTRY_EVENT_START] > 0)
+		flow->instance->echoes[GANTRY_EVENT_START]--;
+	if (err && err->code == -ENOEXEC) {
+		flow->instance->last_exit = (struct instance_exit){
+			.known = true,
+			.code = 127,
+			.start_failed = true,
+			.at_ms = clock_wall_ms(),
+		};
+		snprintf(flow->instance->last_exit.reason,
+			 sizeof(flow->instance->last_exit.reason), "%s", err->text);
+		flow->instance->changed = true;
+	}
+	if (err && err->code == -EALREADY)
+		err = NULL;
+	flow_answer_next(flow, err, result);
+}
+
+/* Before the daemon was killed, that is. A new container that is not "created" any more was. */
+static bool was_started(const struct flow *flow)
+{
+	struct instance *instance = flow->instance;
+
+	if (instance->listed == GANTRY_CONTAINER_EXITED && instance->boots == 0)
+		instance->exit_pending = true;
+	return instance->listed == GANTRY_CONTAINER_RUNNING ||
+	       instance->listed == GANTRY_CONTAINER_PAUSED || instance->exit_pending;
+}
+
+void step_start(struct flow *flow)
+{
+	struct instance *instance = flow->instance;
+
+	if (flow->resumed && was_started(flow)) {
+		if (instance->state != INSTANCE_STARTING)
+			instance_move(instance, INSTANCE_STARTING);
+		flow_next(flow);
+		return;
+	}
+	if (instance->state != INSTANCE_STARTING) {
+		instance_move(instance, INSTANCE_STARTING);
+		instance->changed = true;
+	}
+	engine_event_expect(instance, GANTRY_EVENT_START);
+	flow->node->runtime->start(flow->node->handle, instance->container_id,
+				   flow_op(flow, "start", on_started));
+}
+
+void step_started(struct flow *flow, const char *cause)
+{
+	struct instance *instance = flow->instance;
+	struct json_object *detail = json_object_new_object();
+
+	instance_move(instance, INSTANCE_RUNNING);
+	instance->intent = INTENT_RUNNING;
+	instance->boots++;
+	instance->started_ms = clock_wall_ms();
+	instance->oom_seen = false;
+	instance->changed = true;
+	json_add_string(detail, "cause", cause);
+	json_add_string(detail, "operation", flow->operation->id);
+	event_add(&flow->daemon->events, flow_batch(flow), "instance.started", instance, NULL,
+		  detail);
+}
+
+void step_back_to_before(struct flow *flow)
+{
+	struct instance *instance = flow->instance;
+
+	switch (instance->state) {
+	case INSTANCE_STOPPING:
+		instance_move(instance, instance->known_state == INSTANCE_PAUSED ? INSTANCE_PAUSED
+										  : INSTANCE_RUNNING);
+		break;
+	case INSTANCE_STARTING:
+		instance_move(instance, INSTANCE_STOPPED);
+		break;
+	case INSTANCE_REMOVING:
+		instance->state = INSTANCE_FAILED; /* nothing else leads out of removing */
+		break;
+	default:
+		break;
+	}
+	instance->changed = true;
+	if (flow->node && flow->node->node.state != NODE_UP && instance->container_id[0] &&
+	    instance->state != INSTANCE_UNKNOWN) {
+		instance->known_state = instance->state;
+		instance_move(instance, INSTANCE_UNKNOWN);
+	}
+}

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "flows/takeover.h"
+#include "flows/flow.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "model/spec.h"
+
+#include <stdlib.h>
+
+#define INSPECT_LIMIT_MS 30000
+
+/* The containers that nobody knows, looked at one after the other. */
+struct intake {
+	struct node_link *link;
+	char **container_ids; /* owned */
+	size_t count, at;
+	void (*done)(struct node_link *link);
+};
+
+struct commit {
+	struct daemon *daemon;
+	int64_t mark;
+};
+
+static void on_committed(void *arg, const struct gantry_error *err)
+{
+	struct commit *commit = arg;
+
+	if (err)
+		log_error("what happened could not be recorded: %s", err->text);
+	event_log_publish(&commit->daemon->events, commit->mark);
+	free(commit);
+}
+
+void takeover_commit(struct daemon *daemon, struct store_batch *batch)
+{
+	struct commit *commit = xcalloc(1, sizeof(*commit));
+
+	for (size_t i = 0; i < daemon->fleet.node_count; i++) {
+		const struct node_link *link = daemon->links[i];
+		char fact[100], value[200];
+
+		if (!link->anchor.time_ns)
+			continue;
+		snprintf(fact, sizeof(fact), "anchor.%s", link->node.name);
+		snprintf(value, sizeof(value), "%lld %s", (long long)link->anchor.time_ns,
+			 link->anchor.key);
+		store_put_fact(batch, fact, value);
+	}
+	commit->daemon = daemon;
+	commit->mark = event_log_mark(&daemon->events);
+	store_batch_commit(batch, on_committed, commit);
+}
+
+static enum gantry_container_state believed_state(const struct instance *instance)
+{
+	switch (instance->state == INSTANCE_UNKNOWN ? instance->known_state : instance->state) {
+	case INSTANCE_RUNNING:
+	case INSTANCE_STOPPING:
+		return GANTRY_CONTAINER_RUNNING;
+	case INSTANCE_PAUSED:
+		return GANTRY_CONTAINER_PAUSED;
+	case INSTANCE_STOPPED:
+	case INSTANCE_FAILED:
+	case INSTANCE_REMOVING:
+		return GANTRY_CONTAINER_EXITED;
+	default:
+		return GANTRY_CONTAINER_CREATED;
+	}
+}
+
+void takeover_known(struct node_link *link, struct arena *arena, struct gantry_containers *ret_known)
+{
+	const struct fleet *fleet = &link->daemon->fleet;
+
+	ret_known->items = ARENA_ARRAY(arena, struct gantry_container, fleet->count + 1);
+	ret_known->count = 0;
+	LIST_FOREACH(node, &fleet->instances)
+	{
+		struct instance *instance = LIST_ENTRY(node, struct instance, link);
+		struct gantry_container *container = &ret_known->items[ret_known->count];
+		struct gantry_pair *label;
+
+		if (!str_equal(instance->node, link->node.name) || !instance->container_id[0])
+			continue;
+		label = ARENA_NEW(arena, struct gantry_pair);
+		*label = (struct gantry_pair){GANTRY_LABEL_INSTANCE,
+					      arena_strdup(arena, instance->id)};
+		container->container_id = arena_strdup(arena, instance->container_id);
+		container->labels = (struct gantry_pairs){label, 1};
+		container->state = believed_state(instance);
+		ret_known->count++;
+	}
+}
+
+static const char *label_of(const struct gantry_container *container, const char *name)
+{
+	for (size_t i = 0; i < container->labels.count; i++)
+		if (str_equal(container->labels.items[i].name, name))
+			return container->labels.items[i].value;
+	return NULL;
+}
+
+/* --- taking in -------------------------------------------------------------------------------- */
+
+static enum instance_state state_of(const struct gantry_container *container)
+{
+	switch (container->state) {
+	case GANTRY_CONTAINER_RUNNING:
+		return INSTANCE_RUNNING;
+	case GANTRY_CONTAINER_PAUSED:
+		return INSTANCE_PAUSED;
+	default:
+		return INSTANCE_STOPPED;
+	}
+}
+
+/* The limits may have been changed since: the engine's word counts. */
+static void take_limits(struct gantry_spec *spec, const struct gantry_limits *limits,
+			struct arena *arena)
+{
+	spec->memory_bytes = limits->memory_bytes;
+	spec->memory_swap_bytes = limits->memory_swap_bytes;
+	spec->nano_cpus = limits->nano_cpus;
+	spec->cpu_shares = limits->cpu_shares;
+	spec->pids = limits->pids;
+	spec->cpuset = arena_strdup(arena, limits->cpuset);
+}
+
+static int read_spec(struct instance *instance, const struct gantry_container *container,
+		     struct gantry_error *err)
+{
+	const char *text = label_of(container, GANTRY_LABEL_SPEC);
+	struct json_object *object = NULL;
+	int code;
+
+	if (!text)
+		return gantry_error_set(err, -EBADMSG, "it has no label " GANTRY_LABEL_SPEC);
+	code = json_parse(text, strlen(text), &object, err);
+	if (code == 0)
+		code = spec_parse(object, &instance->arena, &instance->spec, err);
+	json_object_put(object);
+	return code;
+}
+
+static void take_in(struct node_link *link, const struct gantry_container *container)
+{
+	struct daemon *daemon = link->daemon;
+	const char *id = label_of(container, GANTRY_LABEL_INSTANCE);
+	const char *generation = label_of(container, GANTRY_LABEL_GENERATION);
+	struct instance *instance;
+	struct store_batch *batch;
+	struct gantry_error err;
+
+	if (!id || strlen(id) != INSTANCE_ID_SIZE - 1 || fleet_find(&daemon->fleet, id))
+		return;
+	instance = instance_new(id);
+	if (read_spec(instance, container, &err) < 0 ||
+	    fleet_add(&daemon->fleet, instance, &err) < 0) {
+		log_warn("container %s on node %s has our label but cannot be taken in: %s",
+			 container->name, link->node.name, err.text);
+		instance_free(instance);
+		return;
+	}
+	take_limits(&instance->spec, &container->limits, &instance->arena);
+	instance->node = link->node.name;
+	snprintf(instance->container_id, sizeof(instance->container_id), "%s",
+		 container->container_id);
+	snprintf(instance->address, sizeof(instance->address), "%s",
+		 container->address ? container->address : "");
+	snprintf(instance->health, sizeof(instance->health), "%s",
+		 container->health ? container->health : "");
+	instance->generation = generation ? atoll(generation) : 1;
+	instance->boots = container->started_ms ? 1 : 0;
+	instance->created_ms = container->created_ms;
+	instance->started_ms = container->started_ms;
+	instance->state = state_of(container); /* the first one: not a move */
+	instance->intent =
+		instance->state == INSTANCE_STOPPED ? INTENT_STOPPED : INTENT_RUNNING;
+	if (instance->state == INSTANCE_STOPPED && container->finished_ms) {
+		instance->last_exit = (struct instance_exit){
+			.known = true,
+			.code = container->exit_code,
+			.oom_killed = container->oom_killed,
+			.inferred = true,
+			.at_ms = container->finished_ms,
+		};
+	}
+	instance->changed = true;
+	node_promise(&link->node, &instance->spec, 1);
+	daemon->rebuilt++;
+	batch = store_batch_new(daemon->store);
+	event_add(&daemon->events, batch, "instance.found", instance, NULL, NULL);
+	daemon_save_instance(batch, instance);
+	takeover_commit(daemon, batch);
+}
+
+static void intake_next(struct intake *intake);
+
+static void intake_free(struct intake *intake)
+{
+	for (size_t i = 0; i < intake->count; i++)
+		free(intake->container_ids[i]);
+	free(intake->container_ids);
+	free(intake);
+}
+
+static void on_inspected(void *arg, const struct gantry_error *err, const void *result)
+{
+	struct intake *intake = arg;
+
+	if (intake->link->closing || !intake->link->synced) {
+		intake_free(intake); /* the node went away: it is all done again when it is back */
+		return;
+	}
+	if (err)
+		log_warn("node %s: a container could not be taken in: %s", intake->link->node.name,
+			 err->text);
+	else
+		take_in(intake->link, result);
+	intake_next(intake);
+}
+
+static void intake_next(struct intake *intake)
+{
+	struct node_link *link = intake->link;
+	struct gantry_op *op;
+
+	if (intake->at == intake->count) {
+		void (*done)(struct node_link *) = intake->done;
+
+		intake_free(intake);
+		done(link);
+		return;
+	}
+	op = op_new(&link->daemon->scope, "inspect a found container", on_inspected, intake);
+	op_set_deadline(op, INSPECT_LIMIT_MS);
+	link->runtime->inspect(link->handle, intake->container_ids[intake->at++], op);
+}
+
+/* --- the whole ---------------------------------------------------------------------------------- */
+
+static void know_again(struct node_link *link)
+{
+	LIST_FOREACH(node, &link->daemon->fleet.instances)
+	{
+		struct instance *instance = LIST_ENTRY(node, struct instance, link);
+
+		if (!str_equal(instance->node, link->node.name))
+			continue;
+		memset(instance->echoes, 0, sizeof(instance->echoes));
+		if (instance->state == INSTANCE_UNKNOWN)
+			instance_move(instance, instance->known_state);
+	}
+}
+
+void takeover_begin(struct node_link *link, const struct gantry_containers *containers,
+		    void (*done)(struct node_link *link))
+{
+	struct intake *intake = xcalloc(1, sizeof(*intake));
+
+	intake->link = link;
+	intake->done = done;
+	intake->container_ids = xcalloc(containers->count + 1, sizeof(*intake->container_ids));
+	know_again(link);
+	for (size_t i = 0; i < containers->count; i++) {
+		const struct gantry_container *container = &containers->items[i];
+		const char *id = label_of(container, GANTRY_LABEL_INSTANCE);
+		struct instance *instance = id ? fleet_find(&link->daemon->fleet, id) : NULL;
+
+		if (!instance) {
+			intake->container_ids[intake->count++] = xstrdup(container->container_id);
+			continue;
+		}
+		instance->listed = container->state;
+		if (!instance->container_id[0])
+			snprintf(instance->container_id, sizeof(instance->container_id), "%s",
+				 container->container_id);
+	}
+	intake_next(intake);
+}
+
+void takeover_node_tried(struct daemon *daemon)
+{
+	for (size_t i = 0; i < daemon->fleet.node_count; i++)
+		if (!daemon->links[i]->tried)
+			return;
+	LIST_FOREACH(node, &daemon->flows)
+	{
+		struct flow *flow = LIST_ENTRY(node, struct flow, link);
+
+		if (!flow->node)
+			flow_node_is_up(flow);
+	}
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Takeover: making what we believe equal to what an engine holds, each time a node comes up.
+ *
+ *	1. instances that were unknown are again what they were
+ *	2. a container of an instance that we know is given to it
+ *	3. a container that nobody knows is inspected and taken in (the store was lost)
+ *	4. what differs for known ones then comes as events of the watch, seen or inferred
+ *	5. flows that were interrupted go on
+ */
+#ifndef FLOWS_TAKEOVER_H
+#define FLOWS_TAKEOVER_H
+
+#include "flows/node_link.h"
+
+/* What we believe to be on the node, for the watch. In the arena. */
+void takeover_known(struct node_link *link, struct arena *arena, struct gantry_containers *ret_known);
+/* Steps 1 to 3; done is called at once or later. containers are borrowed for the call. */
+void takeover_begin(struct node_link *link, const struct gantry_containers *containers,
+		    void (*done)(struct node_link *link));
+/* Every node was tried once: flows that have no node yet go on. Called at each node's first result. */
+void takeover_node_tried(struct daemon *daemon);
+
+/* Commits a batch with its events; a failure is logged. Also keeps the nodes' anchors. */
+void takeover_commit(struct daemon *daemon, struct store_batch *batch);
+
+#endif

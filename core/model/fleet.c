@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "model/fleet.h"
+#include "base/str.h"
+
+#include <stdlib.h>
+
+static int compare_ids(const struct instance *a, const struct instance *b)
+{
+	return strcmp(a->id, b->id);
+}
+
+static int compare_names(const struct instance *a, const struct instance *b)
+{
+	int order = strcmp(a->spec.name, b->spec.name);
+
+	return order ? order : strcmp(a->spec.project, b->spec.project);
+}
+
+/* The first place in a sorted array that is not before key. */
+static size_t place_of(struct instance *const *array, size_t count, const struct instance *key,
+		       int (*compare)(const struct instance *, const struct instance *))
+{
+	size_t low = 0, high = count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (compare(array[middle], key) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static void insert(struct instance **array, size_t count, struct instance *instance,
+		   int (*compare)(const struct instance *, const struct instance *))
+{
+	size_t at = place_of(array, count, instance, compare);
+
+	memmove(array + at + 1, array + at, (count - at) * sizeof(*array));
+	array[at] = instance;
+}
+
+static void take_out(struct instance **array, size_t count, const struct instance *instance,
+		     int (*compare)(const struct instance *, const struct instance *))
+{
+	size_t at = place_of(array, count, instance, compare);
+
+	memmove(array + at, array + at + 1, (count - at - 1) * sizeof(*array));
+}
+
+void fleet_init(struct fleet *fleet)
+{
+	*fleet = (struct fleet){0};
+	list_init(&fleet->instances);
+}
+
+void fleet_fini(struct fleet *fleet)
+{
+	LIST_FOREACH (node, &fleet->instances) {
+		instance_free(LIST_ENTRY(node, struct instance, link));
+	}
+	free(fleet->by_id);
+	free(fleet->by_name);
+	free(fleet->nodes);
+	fleet_init(fleet);
+}
+
+int fleet_add(struct fleet *fleet, struct instance *instance, struct gantry_error *err)
+{
+	const struct instance *other =
+		fleet_find_name(fleet, instance->spec.project, instance->spec.name);
+
+	if (other)
+		return gantry_error_field(err, -EEXIST, "name",
+					  "project %s has an instance %s already (%s, %s)",
+					  instance->spec.project, instance->spec.name, other->id,
+					  instance_state_text(other->state));
+	if (fleet->count == fleet->capacity) {
+		fleet->capacity = fleet->capacity ? fleet->capacity * 2 : 64;
+		fleet->by_id = xrealloc(fleet->by_id, fleet->capacity * sizeof(*fleet->by_id));
+		fleet->by_name =
+			xrealloc(fleet->by_name, fleet->capacity * sizeof(*fleet->by_name));
+	}
+	insert(fleet->by_id, fleet->count, instance, compare_ids);
+	insert(fleet->by_name, fleet->count, instance, compare_names);
+	fleet->count++;
+	list_append(&fleet->instances, &instance->link);
+	return 0;
+}
+
+void fleet_remove(struct fleet *fleet, struct instance *instance)
+{
+	take_out(fleet->by_id, fleet->count, instance, compare_ids);
+	take_out(fleet->by_name, fleet->count, instance, compare_names);
+	fleet->count--;
+	list_remove(&instance->link);
+	instance_free(instance);
+}
+
+struct instance *fleet_find(const struct fleet *fleet, const char *id)
+{
+	size_t low = 0, high = fleet->count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		int order = strcmp(fleet->by_id[middle]->id, id);
+
+		if (order == 0)
+			return fleet->by_id[middle];
+		if (order < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return NULL;
+}
+
+/* The first place whose id or name is not before text. */
+static size_t lower_bound(const struct fleet *fleet, bool names, const char *text)
+{
+	size_t low = 0, high = fleet->count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		const char *at =
+			names ? fleet->by_name[middle]->spec.name : fleet->by_id[middle]->id;
+
+		if (strcmp(at, text) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+struct instance *fleet_find_name(const struct fleet *fleet, const char *project, const char *name)
+{
+	for (size_t i = lower_bound(fleet, true, name); i < fleet->count; i++) {
+		struct instance *instance = fleet->by_name[i];
+
+		if (!str_equal(instance->spec.name, name))
+			break;
+		if (str_equal(instance->spec.project, project))
+			return instance;
+	}
+	return NULL;
+}
+
+static int not_unique(const char *word, const struct instance *a, const struct instance *b,
+		      struct gantry_error *err)
+{
+	return gantry_error_set(err, -ENOTUNIQ, "\"%s\" could be %s/%s (%s) or %s/%s (%s), or more",
+				word, a->spec.project, a->spec.name, a->id, b->spec.project,
+				b->spec.name, b->id);
+}
+
+/* Looks at the run of instances that begin with word; more than one is an error. */
+static int find_prefix(const struct fleet *fleet, bool names, const char *word, const char *project,
+		       struct instance **ret_found, struct gantry_error *err)
+{
+	for (size_t i = lower_bound(fleet, names, word); i < fleet->count; i++) {
+		struct instance *instance = names ? fleet->by_name[i] : fleet->by_id[i];
+
+		if (!str_starts_with(names ? instance->spec.name : instance->id, word))
+			break;
+		if (project && !str_equal(instance->spec.project, project))
+			continue;
+		if (*ret_found && *ret_found != instance)
+			return not_unique(word, *ret_found, instance, err);
+		*ret_found = instance;
+	}
+	return 0;
+}
+
+static int find_exact_name(const struct fleet *fleet, const char *word, struct instance **ret_found,
+			   struct gantry_error *err)
+{
+	struct instance *first = NULL, *second = NULL;
+
+	for (size_t i = lower_bound(fleet, true, word);
+	     i < fleet->count && str_equal(fleet->by_name[i]->spec.name, word); i++) {
+		if (!first)
+			first = fleet->by_name[i];
+		else
+			second = fleet->by_name[i];
+	}
+	if (second)
+		first = fleet_find_name(fleet, "default", word);
+	if (second && !first)
+		return not_unique(word, fleet->by_name[lower_bound(fleet, true, word)], second,
+				  err);
+	*ret_found = first;
+	return 0;
+}
+
+int fleet_resolve(const struct fleet *fleet, const char *word, const char *project,
+		  struct instance **ret_instance, struct gantry_error *err)
+{
+	struct instance *found = fleet_find(fleet, word);
+	const char *slash = strchr(word, '/');
+	int code = 0;
+
+	if (!found && slash) {
+		char *name = xstrdup(word);
+
+		name[slash - word] = '\0';
+		found = fleet_find_name(fleet, name, slash + 1);
+		free(name);
+	} else if (!found && project) {
+		found = fleet_find_name(fleet, project, word);
+	} else if (!found) {
+		code = find_exact_name(fleet, word, &found, err);
+	}
+	if (!found && code == 0 && strlen(word) >= 2 && !slash) {
+		code = find_prefix(fleet, true, word, project, &found, err);
+		if (code == 0)
+			code = find_prefix(fleet, false, word, project, &found, err);
+	}
+	if (code < 0)
+		return code;
+	if (!found || (project && !str_equal(found->spec.project, project)))
+		return gantry_error_set(err, -ENOENT, "there is no instance \"%s\"%s%s", word,
+					project ? " in project " : "", project ? project : "");
+	*ret_instance = found;
+	return 0;
+}
+
+struct node *fleet_node(const struct fleet *fleet, const char *name)
+{
+	for (size_t i = 0; name && i < fleet->node_count; i++)
+		if (str_equal(fleet->nodes[i]->name, name))
+			return fleet->nodes[i];
+	return NULL;
+}
+
+void fleet_add_node(struct fleet *fleet, struct node *node)
+{
+	fleet->nodes = xrealloc(fleet->nodes, (fleet->node_count + 1) * sizeof(*fleet->nodes));
+	fleet->nodes[fleet->node_count++] = node;
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* All instances and nodes that this daemon knows, found by id, name or unique prefix in O(log n). */
+#ifndef MODEL_FLEET_H
+#define MODEL_FLEET_H
+
+#include "model/instance.h"
+#include "model/node.h"
+
+struct fleet {
+	struct list instances;     /* owned, oldest first */
+	struct instance **by_id;   /* sorted by id */
+	struct instance **by_name; /* sorted by name, then project */
+	size_t count, capacity;
+	struct node **nodes; /* borrowed, in the order of the settings */
+	size_t node_count;
+};
+
+void fleet_init(struct fleet *fleet);
+/* Frees all instances; the nodes are their owner's. */
+void fleet_fini(struct fleet *fleet);
+
+/* Takes the instance over. -EEXIST where its name is taken in its project. */
+int fleet_add(struct fleet *fleet, struct instance *instance, struct gantry_error *err);
+/* Takes it out and frees it. */
+void fleet_remove(struct fleet *fleet, struct instance *instance);
+
+struct instance *fleet_find(const struct fleet *fleet, const char *id);
+struct instance *fleet_find_name(const struct fleet *fleet, const char *project, const char *name);
+/*
+ * What a person means by word: an id, "PROJECT/NAME", a name (in the project given, else the only
+ * one of that name, else the one in "default"), or a prefix of ids or names that fits one only
+ * (at least 2 characters). -ENOENT, or -ENOTUNIQ with the candidates.
+ */
+int fleet_resolve(const struct fleet *fleet, const char *word, const char *project,
+		  struct instance **ret_instance, struct gantry_error *err);
+
+struct node *fleet_node(const struct fleet *fleet, const char *name);
+void fleet_add_node(struct fleet *fleet, struct node *node);
+
+#endif

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "model/settings.h"
+#include "base/option.h"
+#include "base/str.h"
+
+#include <ctype.h>
+
+#define TOP(member) offsetof(struct settings, member)
+const struct gantry_option settings_options[] = {
+	{"owner", GANTRY_OPTION_STRING, NULL, TOP(owner),
+	 "name that marks this daemon's containers; letters, digits and \"-\"; written by gantryd --init",
+	 true, 0, 0},
+	{"policies", GANTRY_OPTION_STRING, "/etc/gantry/policies", TOP(policies),
+	 "folder of the policies", false, 0, 0},
+	{"store", GANTRY_OPTION_STRING, "/var/lib/gantry/gantry.db", TOP(store),
+	 "file of the store", false, 0, 0},
+	{"plugin_path", GANTRY_OPTION_STRING, NULL, TOP(plugin_path),
+	 "folder of the plugins; beside gantryd unless given", false, 0, 0},
+	{"log_level", GANTRY_OPTION_STRING, "info", TOP(log_level), "debug, info, warn or error",
+	 false, 0, 0},
+	{"trusted_actors", GANTRY_OPTION_STRINGS, NULL, TOP(trusted_actors),
+	 "actors that may name a project and user of their own, as \"uid:0\" or \"cn:nova-compute\"",
+	 false, 0, 0},
+	{"keep_history", GANTRY_OPTION_DURATION, "30d", TOP(keep_history_ms),
+	 "how long events, decisions and ended operations are kept", false, 3600000, 0},
+	{"policy_instructions", GANTRY_OPTION_INT, "1000000", TOP(policy_instructions),
+	 "Lua instructions that one hook may use", false, 1000, 1000000000},
+	{"policy_time", GANTRY_OPTION_DURATION, "50ms", TOP(policy_time_ms),
+	 "time that one hook may use", false, 1, 10000},
+	{"policy_memory", GANTRY_OPTION_SIZE, "8MiB", TOP(policy_memory_bytes),
+	 "memory that one policy may use", false, 1 << 18, 1 << 30},
+	{NULL, 0, NULL, 0, NULL, false, 0, 0},
+};
+
+#define LISTENER(member) offsetof(struct settings_listener, member)
+const struct gantry_option settings_listener_options[] = {
+	{"unix", GANTRY_OPTION_STRING, NULL, LISTENER(unix_path), "path of a unix socket", false, 0,
+	 0},
+	{"mode", GANTRY_OPTION_STRING, "0660", LISTENER(mode), "mode of the socket, octal", false,
+	 0, 0},
+	{"group", GANTRY_OPTION_STRING, NULL, LISTENER(group), "group of the socket", false, 0, 0},
+	{"tcp", GANTRY_OPTION_STRING, NULL, LISTENER(tcp), "ADDRESS:PORT, with mutual TLS", false,
+	 0, 0},
+	{"ca", GANTRY_OPTION_STRING, NULL, LISTENER(ca),
+	 "authority that clients' certificates are signed by", false, 0, 0},
+	{"certificate", GANTRY_OPTION_STRING, NULL, LISTENER(certificate),
+	 "certificate of this daemon", false, 0, 0},
+	{"key", GANTRY_OPTION_STRING, NULL, LISTENER(key), "its key", false, 0, 0},
+	{NULL, 0, NULL, 0, NULL, false, 0, 0},
+};
+
+#define NODE(member) offsetof(struct settings_node, member)
+const struct gantry_option settings_node_options[] = {
+	{"plugin", GANTRY_OPTION_STRING, "docker", NODE(plugin), "plugin that drives it", false, 0,
+	 0},
+	{"labels", GANTRY_OPTION_PAIRS, NULL, NODE(labels), "labels that policies see", false, 0,
+	 0},
+	{"drained", GANTRY_OPTION_BOOL, "false", NODE(drained), "takes no new instances", false, 0,
+	 0},
+	{"memory", GANTRY_OPTION_SIZE, "0", NODE(memory_bytes),
+	 "memory that may be promised; the host's times overcommit unless given", false, 0, 0},
+	{"cpus", GANTRY_OPTION_STRING, NULL, NODE(cpus),
+	 "CPUs that may be promised, as \"7.5\"; the host's times overcommit unless given", false,
+	 0, 0},
+	{"overcommit", GANTRY_OPTION_STRING, "1.0", NODE(overcommit),
+	 "how often memory and CPUs may be promised, as \"1.5\"", false, 0, 0},
+	{NULL, 0, NULL, 0, NULL, false, 0, 0},
+};
+
+static bool valid_name(const char *text)
+{
+	if (!isalnum((unsigned char)*text) || strlen(text) > 63)
+		return false;
+	for (; *text; text++)
+		if (!isalnum((unsigned char)*text) && *text != '-')
+			return false;
+	return true;
+}
+
+static int parse_listeners(struct settings *settings, struct json_object *values,
+			   struct gantry_error *err)
+{
+	size_t count;
+
+	if (!json_object_is_type(values, json_type_array) ||
+	    (count = json_object_array_length(values)) == 0)
+		return gantry_error_field(
+			err, -EINVAL, "listen",
+			"must be a list with at least one { unix = PATH } or { tcp = ADDRESS }");
+	settings->listeners = ARENA_ARRAY(&settings->arena, struct settings_listener, count);
+	for (size_t i = 0; i < count; i++) {
+		struct settings_listener *listener = &settings->listeners[i];
+		char where[32];
+		int code;
+
+		snprintf(where, sizeof(where), "listen[%zu]", i + 1);
+		code = option_apply(settings_listener_options, json_object_array_get_idx(values, i),
+				    where, &settings->arena, listener, err);
+		if (code < 0)
+			return code;
+		if (!listener->unix_path == !listener->tcp)
+			return gantry_error_field(err, -EINVAL, where,
+						  "must have either unix or tcp");
+		if (listener->tcp && (!listener->ca || !listener->certificate || !listener->key))
+			return gantry_error_field(
+				err, -EINVAL, where,
+				"tcp needs ca, certificate and key: it is served with mutual TLS only");
+	}
+	settings->listener_count = count;
+	return 0;
+}
+
+/* Splits a node's table into the core's keys and the plugin's. */
+static int parse_node(struct settings *settings, struct settings_node *node, const char *name,
+		      struct json_object *value, struct gantry_error *err)
+{
+	struct json_object *ours = json_object_new_object();
+	char where[80];
+	int code;
+
+	snprintf(where, sizeof(where), "nodes.%s", name);
+	if (!valid_name(name)) {
+		json_object_put(ours);
+		return gantry_error_field(
+			err, -EINVAL, where,
+			"a node's name has letters, digits and \"-\", at most 63");
+	}
+	node->name = arena_strdup(&settings->arena, name);
+	node->options = json_object_new_object();
+	if (json_object_is_type(value, json_type_object)) {
+		json_object_object_foreach(value, key, item)
+		{
+			const struct gantry_option *option = settings_node_options;
+
+			while (option->key && !str_equal(option->key, key))
+				option++;
+			json_object_object_add(option->key ? ours : node->options, key,
+					       json_object_get(item));
+		}
+		code = option_apply(settings_node_options, ours, where, &settings->arena, node,
+				    err);
+	} else {
+		code = gantry_error_field(err, -EINVAL, where, "must be a table, not %s",
+					  json_type_text(value));
+	}
+	json_object_put(ours);
+	return code;
+}
+
+static int parse_nodes(struct settings *settings, struct json_object *values,
+		       struct gantry_error *err)
+{
+	int code;
+
+	if (!json_object_is_type(values, json_type_object))
+		return gantry_error_field(
+			err, -EINVAL, "nodes",
+			"must be a table of nodes by name, as { [\"local\"] = { plugin = \"docker\" } }");
+	settings->nodes = ARENA_ARRAY(&settings->arena, struct settings_node,
+				      (size_t)json_object_object_length(values));
+	json_object_object_foreach(values, name, value)
+	{
+		code = parse_node(settings, &settings->nodes[settings->node_count++], name, value,
+				  err);
+		if (code < 0)
+			return code;
+	}
+	return 0;
+}
+
+static int parse_plugins(struct settings *settings, struct json_object *values,
+			 struct gantry_error *err)
+{
+	if (!values ||
+	    (json_object_is_type(values, json_type_array) && json_object_array_length(values) == 0))
+		return 0;
+	if (!json_object_is_type(values, json_type_object))
+		return gantry_error_field(err, -EINVAL, "plugins",
+					  "must be a table of plugins' options by name");
+	settings->plugins = ARENA_ARRAY(&settings->arena, struct settings_plugin,
+					(size_t)json_object_object_length(values));
+	json_object_object_foreach(values, name, value)
+	{
+		struct settings_plugin *plugin = &settings->plugins[settings->plugin_count++];
+
+		plugin->name = arena_strdup(&settings->arena, name);
+		plugin->options = json_object_get(value);
+	}
+	return 0;
+}
+
+int settings_parse(struct json_object *values, struct settings *ret_settings,
+		   struct gantry_error *err)
+{
+	struct settings *settings = ret_settings;
+	struct json_object *top = json_object_new_object();
+	int code;
+
+	*settings = (struct settings){0};
+	json_object_object_foreach(values, key, value)
+	{
+		if (!str_equal(key, "listen") && !str_equal(key, "nodes") &&
+		    !str_equal(key, "plugins"))
+			json_object_object_add(top, key, json_object_get(value));
+	}
+	code = option_apply(settings_options, top, "", &settings->arena, settings, err);
+	json_object_put(top);
+	if (code == 0 && !valid_name(settings->owner))
+		code = gantry_error_field(err, -EINVAL, "owner",
+					  "has letters, digits and \"-\", at most 63, not \"%s\"",
+					  settings->owner);
+	if (code == 0)
+		code = parse_listeners(settings, json_get(values, "listen"), err);
+	if (code == 0)
+		code = parse_nodes(settings, json_get(values, "nodes"), err);
+	if (code == 0)
+		code = parse_plugins(settings, json_get(values, "plugins"), err);
+	if (code < 0)
+		settings_fini(settings);
+	return code;
+}
+
+void settings_fini(struct settings *settings)
+{
+	for (size_t i = 0; i < settings->node_count; i++)
+		json_object_put(settings->nodes[i].options);
+	for (size_t i = 0; i < settings->plugin_count; i++)
+		json_object_put(settings->plugins[i].options);
+	arena_fini(&settings->arena);
+	*settings = (struct settings){0};
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What gantry.lua says, checked against option tables. Reading the file is the script host's work. */
+#ifndef MODEL_SETTINGS_H
+#define MODEL_SETTINGS_H
+
+#include <gantry/error.h>
+#include <gantry/option.h>
+
+#include "base/arena.h"
+#include "base/json.h"
+
+struct settings_listener {
+	const char *unix_path; /* either this … */
+	const char *mode;      /* octal, "0660" */
+	const char *group;
+	const char *tcp; /* … or "ADDRESS:PORT" with mutual TLS */
+	const char *ca, *certificate, *key;
+};
+
+struct settings_node {
+	const char *name;
+	const char *plugin;
+	struct gantry_pairs labels;
+	bool drained;
+	int64_t memory_bytes; /* 0: what the engine's host has, times overcommit */
+	const char *cpus;     /* decimal; NULL: likewise */
+	const char *overcommit;
+	struct json_object *options; /* the plugin's own keys; owned */
+};
+
+struct settings_plugin {
+	const char *name;
+	struct json_object *options; /* owned */
+};
+
+struct settings {
+	struct arena arena; /* owns the strings */
+	const char *owner;
+	const char *policies;
+	const char *store;
+	const char *plugin_path;
+	const char *log_level;
+	struct gantry_strings trusted_actors;
+	int64_t keep_history_ms; /* of events, decisions and ended operations */
+	int64_t policy_instructions, policy_time_ms, policy_memory_bytes;
+	struct settings_listener *listeners;
+	size_t listener_count;
+	struct settings_node *nodes;
+	size_t node_count;
+	struct settings_plugin *plugins;
+	size_t plugin_count;
+};
+
+/* The tables, for help; each ends with a NULL key. */
+extern const struct gantry_option settings_options[], settings_listener_options[],
+	settings_node_options[];
+
+/* Fills *ret_settings from the globals of gantry.lua. err->field is the path of what is wrong. */
+int settings_parse(struct json_object *values, struct settings *ret_settings,
+		   struct gantry_error *err);
+void settings_fini(struct settings *settings);
+
+#endif
