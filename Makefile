@@ -15,7 +15,7 @@ T ?= t
 
 B := .build/$(if $(SAN),san,plain)
 CC := gcc
-PKGS := libuv lua5.4 json-c sqlite3 libcurl openssl libwslay
+PKGS := libuv lua5.4 json-c sqlite3 libcurl openssl
 CFLAGS_ALL = -std=gnu17 -O2 -g -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 	-Wvla -Wwrite-strings -fno-omit-frame-pointer -fstack-protector-strong -D_GNU_SOURCE \
 	-Wno-format-truncation -DLLHTTP_STRICT_MODE=1 -Iinclude -Icore -MMD -MP \
