@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The table of commands: from it come the dispatch, the check of the command line, and the help. */
+#include "ctl/ctl.h"
+#include "ctl/spec.h"
+
+const struct ctl_status_row ctl_statuses[] = {
+	{CTL_OK, "done"},
+	{CTL_FAILED, "the operation failed"},
+	{CTL_USAGE, "wrong command line, or a value that gantryd refuses as such"},
+	{CTL_NOT_FOUND, "no such instance, image, node, operation or decision"},
+	{CTL_REFUSED, "refused by a policy, or not allowed"},
+	{CTL_CONFLICT,
+	 "a name or port is taken, a name is not unique, or it is in the wrong state"},
+	{CTL_UNREACHABLE, "gantryd cannot be reached"},
+	{CTL_TIMED_OUT, "not done in time"},
+	{0, NULL},
+};
+
+const struct ctl_option ctl_global_options[] = {
+	{"host", 0, "ADDRESS",
+	 "unix:///PATH or https://HOST:PORT; GANTRY_HOST, else " CTL_DEFAULT_HOST, false},
+	{"ca", 0, "FILE", "certificate of the authority to trust; GANTRY_TLS_CA", false},
+	{"cert", 0, "FILE", "our certificate; GANTRY_TLS_CERT", false},
+	{"key", 0, "FILE", "its key; GANTRY_TLS_KEY", false},
+	{"json", 0, "", "print answers as they came, one a line", false},
+	{"help", 'h', "", "print this help", false},
+	{NULL, 0, NULL, NULL, false},
+};
+
+const struct ctl_option ctl_project_options[] = {
+	{"project", 0, "PROJECT", "project in which names are looked up", false},
+	{NULL, 0, NULL, NULL, false},
+};
+
+const struct ctl_option ctl_wait_options[] = {
+	{"no-wait", 0, "", "do not wait for the end of the operation", false},
+	{NULL, 0, NULL, NULL, false},
+};
+
+static const struct ctl_option run_options[] = {
+	{"detach", 'd', "", "print the id as soon as it runs, and leave it", false},
+	{"rm", 0, "", "remove the instance when it has ended", false},
+	{NULL, 0, NULL, NULL, false},
+};
+static const struct ctl_option list_options[] = {
+	{"all", 'a', "", "stopped and failed ones too", false},
+	{"quiet", 'q', "", "ids only", false},
+	{"state", 0, "STATE", "only in these states, joined by commas", false},
+	{"label", 'l', "NAME[=VALUE]", "only with this label", true},
+	{"node", 0, "NODE", "only on this node", false},
+	{"project", 0, "PROJECT", "only of this project", false},
+	{NULL, 0, NULL, NULL, false},
+};
+static const struct ctl_option grace_options[] = {
+	{"grace", 't', "TIME", "time between the stop signal and SIGKILL; the spec's unless given",
+	 false},
+	{NULL, 0, NULL, NULL, false},
+};
+static const struct ctl_option kill_options[] = {
+	{"signal", 's', "SIGNAL", "signal to send, as TERM, SIGTERM or 15; KILL unless given",
+	 false},
+	{NULL, 0, NULL, NULL, false},
+};
+static const struct ctl_option remove_options[] = {
+	{"force", 'f', "", "kill it first where it runs", false},
+	{NULL, 0, NULL, NULL, false},
+};
+static const struct ctl_option wait_options[] = {
+	{"timeout", 0, "TIME", "give up after this time (exit status 7)", false},
+	{"exit-code", 0, "", "exit with the first code that is not 0", false},
+	{NULL, 0, NULL, NULL, false},
+};
+static const struct ctl_option stats_options[] = {
+	{"follow", 'f', "", "again and again, with the CPU used in between", false},
+	{"interval", 0, "TIME", "time between two readings; 1s unless given", false},
+	{NULL, 0, NULL, NULL, false},
+};
+static const struct ctl_option node_options[] = {
+	{"node", 0, "NODE", "this node only", false},
+	{NULL, 0, NULL, NULL, false},
+};
+static const struct ctl_option eval_options[] = {
+	{"verb", 0, "VERB", "what is asked for; spawn unless given", false},
+	{"actor", 0, "ACTOR", "who asks, as uid:1000; you unless given", false},
+	{NULL, 0, NULL, NULL, false},
+};
+static const struct ctl_option explain_options[] = {
+	{"all", 'a', "", "all decisions on the instance, not the last one only", false},
+	{NULL, 0, NULL, NULL, false},
+};
+static const struct ctl_option events_options[] = {
+	{"follow", 'f', "", "go on with those to come; a connection that is cut is made again",
+	 false},
+	{"after", 0, "SEQUENCE", "only those after this one; 0: all that are kept", false},
+	{"instance", 0, "INSTANCE", "only of this instance", false},
+	{NULL, 0, NULL, NULL, false},
+};
+static const struct ctl_option operations_options[] = {
+	{"instance", 0, "INSTANCE", "only of this instance", false},
+	{"limit", 0, "NUMBER", "at most so many", false},
+	{"wait", 0, "", "with an OPERATION: wait for its end", false},
+	{NULL, 0, NULL, NULL, false},
+};
+
+const struct ctl_command ctl_commands[] = {
+	{"run", "IMAGE [COMMAND [ARGUMENT…]]", "make an instance and start it", 0, -1, run_options,
+	 CTL_SPEC_OPTIONS | CTL_WORDS_END | CTL_WAITS,
+	 "Without --detach its output is printed and its exit status is ours; 125 where gantry or\n"
+	 "gantryd failed, 126 where the command cannot be run, 127 where it does not exist.\n"
+	 "Ctrl-C stops the instance, a second one kills it, a third one leaves it.\n"
+	 "An option given several times adds to its list where the help says so; else the last counts.",
+	 run_command},
+	{"ps", "", "list instances", 0, 0, list_options, 0, NULL, list_command},
+	{"show", "INSTANCE…", "show all about an instance", 1, -1, NULL, CTL_INSTANCES, NULL,
+	 show_command},
+	{"start", "INSTANCE…", "start stopped instances", 1, -1, NULL, CTL_INSTANCES | CTL_WAITS,
+	 NULL, start_command},
+	{"stop", "INSTANCE…", "stop instances, and kill what has not ended after the grace", 1, -1,
+	 grace_options, CTL_INSTANCES | CTL_WAITS, NULL, stop_command},
+	{"restart", "INSTANCE…", "stop and start instances", 1, -1, grace_options,
+	 CTL_INSTANCES | CTL_WAITS, NULL, restart_command},
+	{"pause", "INSTANCE…", "freeze instances", 1, -1, NULL, CTL_INSTANCES | CTL_WAITS, NULL,
+	 pause_command},
+	{"unpause", "INSTANCE…", "let paused instances go on", 1, -1, NULL,
+	 CTL_INSTANCES | CTL_WAITS, NULL, unpause_command},
+	{"kill", "INSTANCE…", "send a signal to instances", 1, -1, kill_options,
+	 CTL_INSTANCES | CTL_WAITS, NULL, kill_command},
+	{"rm", "INSTANCE…", "remove instances", 1, -1, remove_options, CTL_INSTANCES | CTL_WAITS,
+	 NULL, remove_command},
+	{"wait", "INSTANCE…", "wait until instances have ended, and print their exit codes", 1, -1,
+	 wait_options, CTL_INSTANCES,
+	 "Prints one code a line, in the order asked; with --json signal, memory and the rest too.",
+	 wait_command},
+	{"resize", "INSTANCE…", "change limits while instances run", 1, -1, NULL,
+	 CTL_INSTANCES | CTL_WAITS | CTL_RESIZE_OPTIONS, NULL, resize_command},
+	{"top", "INSTANCE", "list the processes of an instance", 1, 1, NULL, CTL_INSTANCES, NULL,
+	 top_command},
+	{"stats", "[INSTANCE…]", "show what instances use; all that run unless named", 0, -1,
+	 stats_options, CTL_INSTANCES, NULL, stats_command},
+	{"images", "", "list images", 0, 0, node_options, 0, NULL, images_command},
+	{"pull", "IMAGE…", "pull images to a node, or to every node", 1, -1, node_options,
+	 CTL_WAITS, NULL, pull_command},
+	{"node ls", "", "list nodes", 0, 0, NULL, 0, NULL, node_list_command},
+	{"node show", "NODE…", "show all about a node", 1, -1, NULL, 0, NULL, node_show_command},
+	{"policy status", "", "show the set of policies in force", 0, 0, NULL, 0, NULL,
+	 policy_status_command},
+	{"policy check", "FOLDER|FILE", "check policies before they are put in force", 1, 1, NULL,
+	 CTL_LOCAL, "Runs gantryd --check-policies, which needs no daemon.", policy_check_command},
+	{"policy eval", "IMAGE [COMMAND [ARGUMENT…]]",
+	 "ask the policies what they would say to a run, without doing it", 0, -1, eval_options,
+	 CTL_SPEC_OPTIONS | CTL_WORDS_END, "Exit status 4 where they would refuse.",
+	 policy_eval_command},
+	{"policy explain", "DECISION|INSTANCE", "tell why a decision was made", 1, 1,
+	 explain_options, CTL_INSTANCES, NULL, policy_explain_command},
+	{"events", "", "print events", 0, 0, events_options, 0, NULL, events_command},
+	{"ops", "[OPERATION]", "list operations, or show where the time of one went", 0, 1,
+	 operations_options, 0, NULL, operations_command},
+	{"doctor", "", "check the installation, and say what to do", 0, 0, NULL, 0,
+	 "Exit status 1 where a check fails.", doctor_command},
+	{"version", "", "print versions", 0, 0, NULL, 0, NULL, version_command},
+	{"help", "[COMMAND]", "print help", 0, 2, NULL, CTL_LOCAL, NULL, help_words_command},
+	{NULL, NULL, NULL, 0, 0, NULL, 0, NULL, NULL},
+};
+
+void ctl_tables(const struct ctl_command *command, const struct ctl_option **ret_tables)
+{
+	size_t count = 0;
+
+	if (command && command->options)
+		ret_tables[count++] = command->options;
+	if (command && command->flags & CTL_SPEC_OPTIONS) {
+		ret_tables[count++] = spec_options;
+		ret_tables[count++] = spec_more_options;
+	}
+	if (command && command->flags & CTL_RESIZE_OPTIONS)
+		ret_tables[count++] = spec_resize_options;
+	if (command && command->flags & CTL_INSTANCES)
+		ret_tables[count++] = ctl_project_options;
+	if (command && command->flags & CTL_WAITS)
+		ret_tables[count++] = ctl_wait_options;
+	ret_tables[count++] = ctl_global_options;
+	ret_tables[count] = NULL;
+}
