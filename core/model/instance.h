@@ -14,6 +14,7 @@
 
 #include "base/arena.h"
 #include "base/json.h"
+#include "base/list.h"
 
 #define INSTANCE_ID_SIZE 37 /* a UUID and its NUL */
 
@@ -35,16 +36,16 @@ enum instance_intent { INTENT_RUNNING, INTENT_STOPPED, INTENT_SUSPENDED };
 
 /* How the last run of the process ended. */
 struct instance_exit {
-	bool known;         /* false: it never ended */
-	int code;           /* as the engine says it */
-	int signal;         /* 0: none */
-	bool signal_sent;   /* we sent it; else it is inferred from code - 128 */
-	bool oom_seen;      /* the engine told of an OOM while it ran */
-	bool oom_killed;    /* the engine's flag on the container */
-	bool start_failed;  /* the command could not be run */
-	bool inferred;      /* nobody saw it end: found so in a list */
+	bool known;        /* false: it never ended */
+	int code;          /* as the engine says it */
+	int signal;        /* 0: none */
+	bool signal_sent;  /* we sent it; else it is inferred from code - 128 */
+	bool oom_seen;     /* the engine told of an OOM while it ran */
+	bool oom_killed;   /* the engine's flag on the container */
+	bool start_failed; /* the command could not be run */
+	bool inferred;     /* nobody saw it end: found so in a list */
 	int64_t at_ms;
-	char reason[160];   /* the engine's words on a failed start, "" otherwise */
+	char reason[160]; /* the engine's words on a failed start, "" otherwise */
 };
 
 struct instance {
@@ -65,7 +66,15 @@ struct instance {
 	int signal_sent; /* the last signal that we sent to this boot, 0: none */
 	bool oom_seen;   /* in this boot */
 
-	void *busy; /* the flow at work on it, NULL: none. One at a time */
+	/* what the daemon keeps beside, never stored */
+	void *busy;          /* the flow at work on it, borrowed; NULL: none. One at a time */
+	struct list link;    /* in the fleet, by age */
+	struct list waiters; /* who waits for the process to end */
+	enum gantry_container_state listed; /* what the last list of the engine said */
+	bool exit_pending; /* it ended while a flow was starting it: look when the flow is over */
+	bool looking;      /* an inspect after an exit is under way */
+	bool changed;      /* differs from its row in the store */
+	int echoes[GANTRY_EVENT_GAP]; /* engine events that our own calls will cause, by kind */
 };
 
 const char *instance_state_text(enum instance_state state);
@@ -73,13 +82,28 @@ int instance_state_parse(const char *text, enum instance_state *ret_state);
 const char *instance_intent_text(enum instance_intent intent);
 int instance_intent_parse(const char *text, enum instance_intent *ret_intent);
 
-/* The one table of legal moves. */
+/* The one table of legal moves; a state does not move to itself. */
 bool instance_may_move(enum instance_state from, enum instance_state to);
-/* Moves; an illegal move is a defect of ours: it is logged, refused, and false is returned. */
+/* Moves, or does nothing where it is there already. An illegal move is a defect of ours: it is
+ * logged, refused, and false is returned. On the way to unknown known_state is kept. */
 bool instance_move(struct instance *instance, enum instance_state to);
 
-/* Verbs that a person may ask for in a state; the error says which states allow it. */
-enum instance_verb { VERB_START, VERB_STOP, VERB_RESTART, VERB_PAUSE, VERB_UNPAUSE, VERB_KILL, VERB_RESIZE, VERB_REMOVE, VERB_COUNT };
+/*
+ * Verbs that a person may ask for in a state. -EALREADY: it is where the verb would lead; -EPERM: the
+ * state does not allow it, and the error says which do. Both are a 409 of the API. Whether a flow is
+ * at work (busy) is not looked at.
+ */
+enum instance_verb {
+	VERB_START,
+	VERB_STOP,
+	VERB_RESTART,
+	VERB_PAUSE,
+	VERB_UNPAUSE,
+	VERB_KILL,
+	VERB_RESIZE,
+	VERB_REMOVE,
+	VERB_COUNT
+};
 const char *instance_verb_text(enum instance_verb verb);
 int instance_verb_check(const struct instance *instance, enum instance_verb verb,
 			struct gantry_error *err);
@@ -91,15 +115,16 @@ void instance_make_id(char *text);
 
 /* The instance as the API shows it. */
 struct json_object *instance_print(const struct instance *instance);
-/* As the store keeps it, and back. */
+/* As the store keeps it, and back: all but values of secrets and busy. */
 struct json_object *instance_save(const struct instance *instance);
-int instance_load(struct json_object *object, struct instance **ret_instance, struct gantry_error *err);
+int instance_load(struct json_object *object, struct instance **ret_instance,
+		  struct gantry_error *err);
 struct json_object *instance_exit_print(const struct instance_exit *last_exit);
 
 /* The container's name on the engine: NAME, or PROJECT_NAME outside the project "default". */
 char *instance_container_name(const struct instance *instance, struct arena *arena);
 
-/* The signal's number for "TERM", "SIGTERM" or "15"; 0 where there is none. */
+/* The signal's number for "TERM", "SIGTERM", "RTMIN+3" or "15", any case; 0 where there is none. */
 int instance_signal_parse(const char *text);
 
 #endif

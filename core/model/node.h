@@ -13,7 +13,7 @@
 enum node_state { NODE_CONNECTING, NODE_UP, NODE_DOWN };
 
 struct node {
-	const char *name;   /* owned by the settings' arena, as all strings from gantry.lua */
+	const char *name; /* owned by the settings' arena, as all strings from gantry.lua */
 	const char *plugin;
 	const struct gantry_pairs *labels;
 	enum node_state state;

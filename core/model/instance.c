@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* States, their legal moves, and which verb is allowed when. Text forms are in instance_json.c. */
+#include "model/instance.h"
+#include "model/spec.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/str.h"
+
+#include <stdlib.h>
+#include <sys/random.h>
+
+#define BIT(state) (1u << INSTANCE_##state)
+
+/*
+ * The table: the name of each state, and where it may go from there.
+ *
+ *   pending → creating → starting → running ⇄ paused
+ *                ↑           ↑          ↓ stopping
+ *                └───────────┴─────── stopped          failed: from anywhere, and back by a start
+ *
+ * An engine out of reach makes any container `unknown`; the next list says what it is. Nothing leaves
+ * `removing`: the instance goes.
+ */
+#define ENDS (BIT(FAILED) | BIT(REMOVING))
+static const struct {
+	const char *name;
+	unsigned to;
+} states[INSTANCE_STATE_COUNT] = {
+	[INSTANCE_PENDING] = {"pending", BIT(CREATING) | ENDS},
+	[INSTANCE_CREATING] = {"creating", BIT(STARTING) | BIT(STOPPED) | BIT(UNKNOWN) | ENDS},
+	[INSTANCE_STARTING] = {"starting", BIT(RUNNING) | BIT(STOPPED) | BIT(UNKNOWN) | ENDS},
+	/* starting: a restart whose stop nobody saw */
+	[INSTANCE_RUNNING] = {"running", BIT(PAUSED) | BIT(STOPPING) | BIT(STOPPED) |
+						 BIT(STARTING) | BIT(UNKNOWN) | ENDS},
+	[INSTANCE_PAUSED] = {"paused",
+			     BIT(RUNNING) | BIT(STOPPING) | BIT(STOPPED) | BIT(UNKNOWN) | ENDS},
+	/* running, paused: the stop was given up */
+	[INSTANCE_STOPPING] = {"stopping",
+			       BIT(STOPPED) | BIT(RUNNING) | BIT(PAUSED) | BIT(UNKNOWN) | ENDS},
+	/* running: somebody else started it; creating: it is made anew */
+	[INSTANCE_STOPPED] = {"stopped",
+			      BIT(STARTING) | BIT(CREATING) | BIT(RUNNING) | BIT(UNKNOWN) | ENDS},
+	[INSTANCE_FAILED] = {"failed", BIT(STARTING) | BIT(CREATING) | BIT(RUNNING) | BIT(STOPPED) |
+					       BIT(UNKNOWN) | BIT(REMOVING)},
+	[INSTANCE_REMOVING] = {"removing", 0},
+	[INSTANCE_UNKNOWN] = {"unknown", BIT(RUNNING) | BIT(PAUSED) | BIT(STOPPED) | ENDS},
+};
+
+/* `in`: what the verb works on; `already`: where it would lead, so that there is nothing to do. */
+static const struct {
+	const char *name;
+	unsigned in, already;
+} verbs[VERB_COUNT] = {
+	[VERB_START] = {"start", BIT(STOPPED) | BIT(FAILED), BIT(RUNNING)},
+	[VERB_STOP] = {"stop", BIT(RUNNING) | BIT(PAUSED), BIT(STOPPED)},
+	[VERB_RESTART] = {"restart", BIT(RUNNING) | BIT(PAUSED) | BIT(STOPPED) | BIT(FAILED), 0},
+	[VERB_PAUSE] = {"pause", BIT(RUNNING), BIT(PAUSED)},
+	[VERB_UNPAUSE] = {"unpause", BIT(PAUSED), BIT(RUNNING)},
+	[VERB_KILL] = {"kill", BIT(RUNNING) | BIT(PAUSED) | BIT(STOPPING), 0},
+	[VERB_RESIZE] = {"resize", BIT(RUNNING) | BIT(PAUSED) | BIT(STOPPED), 0},
+	[VERB_REMOVE] = {"remove",
+			 BIT(PENDING) | BIT(CREATING) | BIT(STARTING) | BIT(RUNNING) | BIT(PAUSED) |
+				 BIT(STOPPING) | BIT(STOPPED) | BIT(FAILED),
+			 BIT(REMOVING)},
+};
+
+static const char *const intents[] = {"running", "stopped", "suspended"};
+
+const char *instance_state_text(enum instance_state state)
+{
+	return states[state].name;
+}
+
+int instance_state_parse(const char *text, enum instance_state *ret_state)
+{
+	for (int state = 0; state < INSTANCE_STATE_COUNT; state++) {
+		if (str_equal(states[state].name, text)) {
+			*ret_state = (enum instance_state)state;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+const char *instance_intent_text(enum instance_intent intent)
+{
+	return intents[intent];
+}
+
+int instance_intent_parse(const char *text, enum instance_intent *ret_intent)
+{
+	for (size_t i = 0; i < sizeof(intents) / sizeof(intents[0]); i++) {
+		if (str_equal(intents[i], text)) {
+			*ret_intent = (enum instance_intent)i;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+bool instance_may_move(enum instance_state from, enum instance_state to)
+{
+	return (states[from].to & (1u << to)) != 0;
+}
+
+bool instance_move(struct instance *instance, enum instance_state to)
+{
+	if (instance->state == to)
+		return true;
+	if (!instance_may_move(instance->state, to)) {
+		log_error("instance %s: a move from %s to %s is not legal; it stays %s",
+			  instance->id, states[instance->state].name, states[to].name,
+			  states[instance->state].name);
+		return false;
+	}
+	if (to == INSTANCE_UNKNOWN)
+		instance->known_state = instance->state;
+	instance->state = to;
+	return true;
+}
+
+const char *instance_verb_text(enum instance_verb verb)
+{
+	return verbs[verb].name;
+}
+
+int instance_verb_check(const struct instance *instance, enum instance_verb verb,
+			struct gantry_error *err)
+{
+	const char *name = instance->spec.name ? instance->spec.name : instance->id;
+	unsigned bit = 1u << instance->state, left = verbs[verb].in;
+	struct str wanted = STR_INIT;
+	int code;
+
+	if (verbs[verb].in & bit)
+		return 0;
+	if (verbs[verb].already & bit)
+		return gantry_error_set(err, -EALREADY, "%s is %s already", name,
+					states[instance->state].name);
+	if (instance->state == INSTANCE_UNKNOWN)
+		return gantry_error_set(
+			err, -EPERM,
+			"%s is unknown, its engine%s%s is out of reach; %s needs the engine", name,
+			instance->node ? " on node " : "", instance->node ? instance->node : "",
+			verbs[verb].name);
+	for (int state = 0; left; state++) {
+		if (!(left & (1u << state)))
+			continue;
+		left &= ~(1u << state);
+		str_addf(&wanted, "%s%s",
+			 !wanted.length ? ""
+			 : left         ? ", "
+					: " or ",
+			 states[state].name);
+	}
+	code = gantry_error_set(err, -EPERM, "%s is %s; %s needs a %s instance", name,
+				states[instance->state].name, verbs[verb].name, str_text(&wanted));
+	str_fini(&wanted);
+	return code;
+}
+
+struct instance *instance_new(const char *id)
+{
+	struct instance *instance = xcalloc(1, sizeof(*instance));
+
+	snprintf(instance->id, sizeof(instance->id), "%s", id);
+	spec_init(&instance->spec);
+	instance->generation = 1;
+	list_init(&instance->link);
+	list_init(&instance->waiters);
+	return instance;
+}
+
+void instance_free(struct instance *instance)
+{
+	if (!instance)
+		return;
+	arena_fini(&instance->arena);
+	free(instance);
+}
+
+void instance_make_id(char *text)
+{
+	unsigned char b[16];
+
+	while (getrandom(b, sizeof(b), 0) != (ssize_t)sizeof(b))
+		; /* interrupted: 16 bytes come whole or not at all */
+	b[6] = (unsigned char)((b[6] & 0x0f) | 0x40);
+	b[8] = (unsigned char)((b[8] & 0x3f) | 0x80);
+	snprintf(text, INSTANCE_ID_SIZE,
+		 "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1],
+		 b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14],
+		 b[15]);
+}
+
+char *instance_container_name(const struct instance *instance, struct arena *arena)
+{
+	const struct gantry_spec *spec = &instance->spec;
+
+	if (!spec->project || str_equal(spec->project, "default"))
+		return arena_strdup(arena, spec->name);
+	return arena_printf(arena, "%s_%s", spec->project, spec->name);
+}

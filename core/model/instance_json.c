@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An instance as JSON: for the API (print), and for the store (save and load).
+ *
+ * The store's form gives back all but values of secrets: those are in the engine, and nowhere else.
+ */
+#include "model/instance.h"
+#include "model/spec.h"
+#include "base/str.h"
+
+static void add_text(struct json_object *object, const char *key, const char *text)
+{
+	json_add_string(object, key, text && *text ? text : NULL);
+}
+
+struct json_object *instance_exit_print(const struct instance_exit *last_exit)
+{
+	struct json_object *object = json_object_new_object();
+
+	json_add_int(object, "code", last_exit->code);
+	if (last_exit->signal) {
+		json_add_int(object, "signal", last_exit->signal);
+		json_add_string(object, "signal_source",
+				last_exit->signal_sent ? "sent" : "inferred");
+	}
+	json_add_bool(object, "oom_seen", last_exit->oom_seen);
+	json_add_bool(object, "oom_killed", last_exit->oom_killed);
+	json_add_bool(object, "start_failed", last_exit->start_failed);
+	json_add_bool(object, "inferred", last_exit->inferred);
+	json_add_time(object, "at", last_exit->at_ms);
+	add_text(object, "reason", last_exit->reason);
+	return object;
+}
+
+struct json_object *instance_print(const struct instance *instance)
+{
+	struct json_object *object = json_object_new_object(), *spec, *labels;
+
+	json_add_string(object, "id", instance->id);
+	json_add_string(object, "name", instance->spec.name);
+	json_add_string(object, "project", instance->spec.project);
+	add_text(object, "node", instance->node);
+	json_add_string(object, "state", instance_state_text(instance->state));
+	if (instance->state == INSTANCE_UNKNOWN)
+		json_add_string(object, "known_state", instance_state_text(instance->known_state));
+	json_add_string(object, "intent", instance_intent_text(instance->intent));
+	json_add_string(object, "image", instance->spec.image);
+	add_text(object, "container_id", instance->container_id);
+	json_add_int(object, "generation", instance->generation);
+	json_add_int(object, "boots", instance->boots);
+	add_text(object, "health", instance->health);
+	add_text(object, "address", instance->address);
+	json_add_time(object, "created_at", instance->created_ms);
+	json_add_time(object, "started_at", instance->started_ms);
+	if (instance->last_exit.known)
+		json_object_object_add(object, "last_exit",
+				       instance_exit_print(&instance->last_exit));
+	spec = spec_print(&instance->spec, SPEC_VALUES_PLAIN);
+	labels = json_get(spec, "labels");
+	json_object_object_add(object, "labels",
+			       labels ? json_object_get(labels) : json_object_new_object());
+	json_object_object_add(object, "spec", spec);
+	return object;
+}
+
+static struct json_object *save_exit(const struct instance_exit *last_exit)
+{
+	struct json_object *object = json_object_new_object();
+
+	json_add_int(object, "code", last_exit->code);
+	json_add_int(object, "signal", last_exit->signal);
+	json_add_bool(object, "signal_sent", last_exit->signal_sent);
+	json_add_bool(object, "oom_seen", last_exit->oom_seen);
+	json_add_bool(object, "oom_killed", last_exit->oom_killed);
+	json_add_bool(object, "start_failed", last_exit->start_failed);
+	json_add_bool(object, "inferred", last_exit->inferred);
+	json_add_int(object, "at_ms", last_exit->at_ms);
+	add_text(object, "reason", last_exit->reason);
+	return object;
+}
+
+static void load_exit(struct json_object *object, struct instance_exit *last_exit)
+{
+	if (!object)
+		return;
+	last_exit->known = true;
+	last_exit->code = (int)json_get_int(object, "code", 0);
+	last_exit->signal = (int)json_get_int(object, "signal", 0);
+	last_exit->signal_sent = json_get_bool(object, "signal_sent", false);
+	last_exit->oom_seen = json_get_bool(object, "oom_seen", false);
+	last_exit->oom_killed = json_get_bool(object, "oom_killed", false);
+	last_exit->start_failed = json_get_bool(object, "start_failed", false);
+	last_exit->inferred = json_get_bool(object, "inferred", false);
+	last_exit->at_ms = json_get_int(object, "at_ms", 0);
+	snprintf(last_exit->reason, sizeof(last_exit->reason), "%s",
+		 json_get_string(object, "reason", ""));
+}
+
+struct json_object *instance_save(const struct instance *instance)
+{
+	struct json_object *object = json_object_new_object();
+
+	json_add_string(object, "id", instance->id);
+	add_text(object, "node", instance->node);
+	add_text(object, "container_id", instance->container_id);
+	json_add_string(object, "state", instance_state_text(instance->state));
+	if (instance->state == INSTANCE_UNKNOWN)
+		json_add_string(object, "known_state", instance_state_text(instance->known_state));
+	json_add_string(object, "intent", instance_intent_text(instance->intent));
+	json_add_int(object, "generation", instance->generation);
+	json_add_int(object, "boots", instance->boots);
+	if (instance->last_exit.known)
+		json_object_object_add(object, "last_exit", save_exit(&instance->last_exit));
+	add_text(object, "health", instance->health);
+	add_text(object, "address", instance->address);
+	json_add_int(object, "created_ms", instance->created_ms);
+	json_add_int(object, "started_ms", instance->started_ms);
+	json_add_int(object, "signal_sent", instance->signal_sent);
+	json_add_bool(object, "oom_seen", instance->oom_seen);
+	json_object_object_add(object, "spec", spec_print(&instance->spec, SPEC_VALUES_PLAIN));
+	return object;
+}
+
+/* A short text into its array; 0 where it does not fit. */
+static bool load_text(struct json_object *object, const char *key, char *text, size_t size)
+{
+	const char *value = json_get_string(object, key, "");
+
+	return snprintf(text, size, "%s", value) < (int)size;
+}
+
+static int load(struct json_object *object, struct instance *instance, struct gantry_error *err)
+{
+	if (instance_state_parse(json_get_string(object, "state", ""), &instance->state) < 0)
+		return gantry_error_field(err, -EINVAL, "state",
+					  "\"%.40s\" is no state of an instance",
+					  json_get_string(object, "state", ""));
+	instance->known_state = instance->state;
+	if (instance->state == INSTANCE_UNKNOWN &&
+	    instance_state_parse(json_get_string(object, "known_state", ""),
+				 &instance->known_state) < 0)
+		return gantry_error_field(err, -EINVAL, "known_state",
+					  "is no state of an instance");
+	if (instance_intent_parse(json_get_string(object, "intent", ""), &instance->intent) < 0)
+		return gantry_error_field(err, -EINVAL, "intent", "\"%.40s\" is no intent",
+					  json_get_string(object, "intent", ""));
+	if (!load_text(object, "container_id", instance->container_id,
+		       sizeof(instance->container_id)) ||
+	    !load_text(object, "health", instance->health, sizeof(instance->health)) ||
+	    !load_text(object, "address", instance->address, sizeof(instance->address)))
+		return gantry_error_set(err, -EINVAL,
+					"container_id, health or address is too long");
+	instance->node = arena_strdup(&instance->arena, json_get_string(object, "node", NULL));
+	instance->generation = json_get_int(object, "generation", 1);
+	instance->boots = json_get_int(object, "boots", 0);
+	load_exit(json_get(object, "last_exit"), &instance->last_exit);
+	instance->created_ms = json_get_int(object, "created_ms", 0);
+	instance->started_ms = json_get_int(object, "started_ms", 0);
+	instance->signal_sent = (int)json_get_int(object, "signal_sent", 0);
+	instance->oom_seen = json_get_bool(object, "oom_seen", false);
+	if (spec_parse(json_get(object, "spec"), &instance->arena, &instance->spec, err) < 0)
+		return gantry_error_prefix(err, "spec");
+	if (!instance->spec.name || !instance->spec.project)
+		return gantry_error_set(err, -EINVAL, "spec: name and project are required");
+	return 0;
+}
+
+int instance_load(struct json_object *object, struct instance **ret_instance,
+		  struct gantry_error *err)
+{
+	const char *id = json_get_string(object, "id", NULL);
+	struct gantry_error why;
+	struct instance *instance;
+
+	if (!id || !*id || strlen(id) >= INSTANCE_ID_SIZE)
+		return gantry_error_field(err, -EINVAL, "id", "a stored instance has no id");
+	instance = instance_new(id);
+	if (load(object, instance, &why) < 0) {
+		instance_free(instance);
+		gantry_error_prefix(&why, "stored instance %.36s", id);
+		if (err)
+			*err = why;
+		return why.code;
+	}
+	*ret_instance = instance;
+	return 0;
+}
