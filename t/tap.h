@@ -46,7 +46,8 @@ __attribute__((format(printf, 1, 2), unused)) static void diag(const char *forma
 	}
 }
 
-__attribute__((format(printf, 1, 2), noreturn, unused)) static void bail_out(const char *format, ...)
+__attribute__((format(printf, 1, 2), noreturn, unused)) static void bail_out(const char *format,
+									     ...)
 {
 	va_list args;
 
@@ -60,7 +61,7 @@ __attribute__((format(printf, 1, 2), noreturn, unused)) static void bail_out(con
 }
 
 __attribute__((format(printf, 4, 5), unused)) static bool tap_ok(bool pass, const char *file,
-								  int line, const char *format, ...)
+								 int line, const char *format, ...)
 {
 	va_list args;
 
@@ -101,8 +102,10 @@ __attribute__((format(printf, 4, 5), unused)) static bool tap_ok(bool pass, cons
 #define like(got, part, ...)                                                                       \
 	do {                                                                                       \
 		const char *tap_got = (got), *tap_part = (part);                                   \
-		if (!tap_ok(tap_got && strstr(tap_got, tap_part), __FILE__, __LINE__, __VA_ARGS__)) \
-			diag("got  \"%s\"\nwithout \"%s\"", tap_got ? tap_got : "(null)", tap_part); \
+		if (!tap_ok(tap_got && strstr(tap_got, tap_part), __FILE__, __LINE__,              \
+			    __VA_ARGS__))                                                          \
+			diag("got  \"%s\"\nwithout \"%s\"", tap_got ? tap_got : "(null)",          \
+			     tap_part);                                                            \
 	} while (0)
 
 __attribute__((unused)) static void skip(int count, const char *why)

@@ -33,15 +33,17 @@ int json_parse(const char *text, size_t length, struct json_object **ret_value,
 	if (code != json_tokener_success) {
 		json_object_put(value);
 		return gantry_error_set(err, -EINVAL, "not JSON: %s at byte %zu",
-					code == json_tokener_continue ? "the text ends too early"
-								      : json_tokener_error_desc(code),
+					code == json_tokener_continue
+						? "the text ends too early"
+						: json_tokener_error_desc(code),
 					end);
 	}
 	while (end < length && isspace((unsigned char)text[end]))
 		end++;
 	if (end < length) {
 		json_object_put(value);
-		return gantry_error_set(err, -EINVAL, "not JSON: text after the value at byte %zu", end);
+		return gantry_error_set(err, -EINVAL, "not JSON: text after the value at byte %zu",
+					end);
 	}
 	*ret_value = value;
 	return 0;
@@ -60,7 +62,8 @@ const char *json_get_string(struct json_object *object, const char *key, const c
 {
 	struct json_object *value = json_get(object, key);
 
-	return json_object_is_type(value, json_type_string) ? json_object_get_string(value) : fallback;
+	return json_object_is_type(value, json_type_string) ? json_object_get_string(value)
+							    : fallback;
 }
 
 int64_t json_get_int(struct json_object *object, const char *key, int64_t fallback)

@@ -34,9 +34,9 @@ static int check_range(const struct gantry_option *option, int64_t value, const 
 	if (value >= option->minimum && value <= maximum)
 		return 0;
 	if (option->maximum)
-		return gantry_error_field(err, -ERANGE, field, "must be from %lld to %lld, not %lld",
-					  (long long)option->minimum, (long long)maximum,
-					  (long long)value);
+		return gantry_error_field(
+			err, -ERANGE, field, "must be from %lld to %lld, not %lld",
+			(long long)option->minimum, (long long)maximum, (long long)value);
 	return gantry_error_field(err, -ERANGE, field, "must be %lld or more, not %lld",
 				  (long long)option->minimum, (long long)value);
 }
@@ -101,8 +101,8 @@ static int set_value(const struct gantry_option *option, struct json_object *val
 
 			if (!json_object_is_type(item, json_type_string))
 				return gantry_error_field(err, -EINVAL, field,
-							  "entry %zu must be a string, not %s", i + 1,
-							  json_type_text(item));
+							  "entry %zu must be a string, not %s",
+							  i + 1, json_type_text(item));
 			strings->items[i] = arena_strdup(arena, json_object_get_string(item));
 		}
 		strings->count = count;
@@ -111,12 +111,13 @@ static int set_value(const struct gantry_option *option, struct json_object *val
 	case GANTRY_OPTION_PAIRS: {
 		struct gantry_pairs *pairs = place;
 
-		if (json_object_is_type(value, json_type_array) && json_object_array_length(value) == 0)
+		if (json_object_is_type(value, json_type_array) &&
+		    json_object_array_length(value) == 0)
 			return 0; /* Lua's {} */
 		if (!json_object_is_type(value, json_type_object))
 			break;
-		pairs->items =
-			ARENA_ARRAY(arena, struct gantry_pair, (size_t)json_object_object_length(value));
+		pairs->items = ARENA_ARRAY(arena, struct gantry_pair,
+					   (size_t)json_object_object_length(value));
 		json_object_object_foreach(value, key, item)
 		{
 			if (!json_object_is_type(item, json_type_string))
@@ -131,11 +132,10 @@ static int set_value(const struct gantry_option *option, struct json_object *val
 		return 0;
 	}
 	}
-	return gantry_error_field(err, -EINVAL, field, "must be %s, not %s",
-				  option_type_text(option->type),
-				  json_object_is_type(value, json_type_string)
-					  ? json_object_to_json_string(value)
-					  : json_type_text(value));
+	return gantry_error_field(
+		err, -EINVAL, field, "must be %s, not %s", option_type_text(option->type),
+		json_object_is_type(value, json_type_string) ? json_object_to_json_string(value)
+							     : json_type_text(value));
 }
 
 /* The default is kept as text; for what is no text it is read as one would read it from a file. */
@@ -179,7 +179,8 @@ static int unknown_key(const struct gantry_option *table, const char *key, const
 	near = str_nearest(key, keys);
 	if (near)
 		return gantry_error_field(err, -EINVAL, field,
-					  "there is no option \"%s\"; did you mean \"%s\"?", key, near);
+					  "there is no option \"%s\"; did you mean \"%s\"?", key,
+					  near);
 	return gantry_error_field(err, -EINVAL, field, "there is no option \"%s\"", key);
 }
 
@@ -214,7 +215,8 @@ int option_apply(const struct gantry_option *table, struct json_object *values, 
 
 		snprintf(field, sizeof(field), "%s%s%s", where, dot, table->key);
 		if (!value && table->required)
-			return gantry_error_field(err, -EINVAL, field, "is required: %s", table->help);
+			return gantry_error_field(err, -EINVAL, field, "is required: %s",
+						  table->help);
 		if (!value) {
 			set_default(table, arena, place);
 			continue;

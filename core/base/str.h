@@ -17,7 +17,10 @@ struct str {
 	size_t capacity;
 };
 
-#define STR_INIT {NULL, 0, 0}
+#define STR_INIT                                                                                   \
+	{                                                                                          \
+		NULL, 0, 0                                                                         \
+	}
 
 void str_add(struct str *s, const char *text);
 void str_add_bytes(struct str *s, const void *data, size_t length);

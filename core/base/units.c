@@ -15,10 +15,21 @@ struct unit {
 
 #define KIB 1024.0
 static const struct unit sizes[] = {
-	{"", 1},          {"b", 1},           {"k", KIB},           {"kb", KIB},
-	{"kib", KIB},     {"m", KIB * KIB},   {"mb", KIB * KIB},    {"mib", KIB * KIB},
-	{"g", 1 << 30},   {"gb", 1 << 30},    {"gib", 1 << 30},     {"t", KIB * (1 << 30)},
-	{"tb", KIB * (1 << 30)}, {"tib", KIB * (1 << 30)}, {NULL, 0},
+	{"", 1},
+	{"b", 1},
+	{"k", KIB},
+	{"kb", KIB},
+	{"kib", KIB},
+	{"m", KIB *KIB},
+	{"mb", KIB *KIB},
+	{"mib", KIB *KIB},
+	{"g", 1 << 30},
+	{"gb", 1 << 30},
+	{"gib", 1 << 30},
+	{"t", KIB *(1 << 30)},
+	{"tb", KIB *(1 << 30)},
+	{"tib", KIB *(1 << 30)},
+	{NULL, 0},
 };
 static const struct unit durations[] = {
 	{"", 1000}, {"ms", 1}, {"s", 1000}, {"m", 60e3}, {"h", 3600e3}, {"d", 86400e3}, {NULL, 0},
@@ -31,7 +42,8 @@ static int parse(const char *text, const struct unit *units, int64_t *ret_value)
 
 	if (!isdigit((unsigned char)*text))
 		return -EINVAL;
-	for (const char *p = text; *p && (isdigit((unsigned char)*p) || *p == '.' || isalpha((unsigned char)*p)); p++)
+	for (const char *p = text;
+	     *p && (isdigit((unsigned char)*p) || *p == '.' || isalpha((unsigned char)*p)); p++)
 		if (*p == 'x' || *p == 'X' || *p == 'e' || *p == 'E')
 			return -EINVAL;
 	number = strtod(text, &end);

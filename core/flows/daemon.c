@@ -14,9 +14,8 @@ extern const struct flow_kind flow_spawn, flow_start, flow_stop, flow_restart, f
 	flow_unpause, flow_kill, flow_resize, flow_remove, flow_pull;
 
 const struct flow_kind *const flows_kinds[] = {
-	&flow_spawn,   &flow_start, &flow_stop,   &flow_restart, &flow_pause,
-	&flow_unpause, &flow_kill,  &flow_resize, &flow_remove,  &flow_pull,
-	NULL,
+	&flow_spawn, &flow_start,  &flow_stop,   &flow_restart, &flow_pause, &flow_unpause,
+	&flow_kill,  &flow_resize, &flow_remove, &flow_pull,    NULL,
 };
 
 static void on_scope_empty(struct op_scope *scope);
@@ -113,8 +112,8 @@ static int load_operation(void *arg, const struct store_operation *row)
 	}
 	flow = flow_resume(daemon, kind, operation, instance);
 	if (!instance)
-		flow->node = node_link_find(
-			daemon, json_get_string(operation->request, "node", NULL));
+		flow->node =
+			node_link_find(daemon, json_get_string(operation->request, "node", NULL));
 	if (instance && flow->node) /* a spawn promises by itself when it goes on */
 		flow->grace_ms = json_get_int(operation->request, "grace_ms", GANTRY_UNSET);
 	flow->awaiting_node = true;
@@ -124,8 +123,7 @@ static int load_operation(void *arg, const struct store_operation *row)
 /* While its node was not listed, nobody knows what became of an instance. */
 static void make_unknown(struct daemon *daemon)
 {
-	LIST_FOREACH(node, &daemon->fleet.instances)
-	{
+	LIST_FOREACH (node, &daemon->fleet.instances) {
 		struct instance *instance = LIST_ENTRY(node, struct instance, link);
 
 		if (instance->busy || !instance->container_id[0] ||
@@ -156,8 +154,7 @@ int daemon_load(struct daemon *daemon, struct gantry_error *err)
 
 static void let_go(struct daemon *daemon)
 {
-	LIST_FOREACH(node, &daemon->flows)
-	{
+	LIST_FOREACH (node, &daemon->flows) {
 		flow_abandon(LIST_ENTRY(node, struct flow, link));
 	}
 	for (size_t i = 0; i < daemon->fleet.node_count; i++)
@@ -191,7 +188,8 @@ void daemon_stop(struct daemon *daemon, int64_t grace_ms, void (*stopped)(struct
 	loop_timer_stop(daemon->loop, &daemon->prune_timer);
 	daemon->stopping = true;
 	daemon->stopped = stopped;
-	loop_timer_start(daemon->loop, &daemon->stop_timer, list_empty(&daemon->flows) ? 0 : grace_ms);
+	loop_timer_start(daemon->loop, &daemon->stop_timer,
+			 list_empty(&daemon->flows) ? 0 : grace_ms);
 }
 
 void daemon_fini(struct daemon *daemon)

@@ -24,8 +24,8 @@ struct daemon {
 	struct fleet fleet;
 	struct operations operations;
 	struct event_log events;
-	struct op_scope scope; /* all ops of flows and nodes, for shutdown */
-	struct list flows;     /* under way */
+	struct op_scope scope;    /* all ops of flows and nodes, for shutdown */
+	struct list flows;        /* under way */
 	struct node_link **links; /* one a node, same order as fleet.nodes; owned */
 	int64_t last_decision;
 	int64_t started_ms;

@@ -24,12 +24,10 @@ void event_log_init(struct event_log *log, struct store *store)
 
 void event_log_fini(struct event_log *log)
 {
-	LIST_FOREACH(kept, &log->kept)
-	{
+	LIST_FOREACH (kept, &log->kept) {
 		event_free(LIST_ENTRY(kept, struct event, link));
 	}
-	LIST_FOREACH(left, &log->unpublished)
-	{
+	LIST_FOREACH (left, &log->unpublished) {
 		event_free(LIST_ENTRY(left, struct event, link));
 	}
 }
@@ -85,8 +83,7 @@ void event_log_publish(struct event_log *log, int64_t mark)
 			event_free(LIST_ENTRY(log->kept.next, struct event, link));
 			log->kept_count--;
 		}
-		LIST_FOREACH(node, &log->followers)
-		{
+		LIST_FOREACH (node, &log->followers) {
 			struct event_follower *follower =
 				LIST_ENTRY(node, struct event_follower, link);
 
@@ -107,5 +104,6 @@ void event_log_unfollow(struct event_follower *follower)
 
 int64_t event_log_oldest(const struct event_log *log)
 {
-	return list_empty(&log->kept) ? 0 : LIST_ENTRY(log->kept.next, struct event, link)->sequence;
+	return list_empty(&log->kept) ? 0
+				      : LIST_ENTRY(log->kept.next, struct event, link)->sequence;
 }

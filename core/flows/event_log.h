@@ -31,8 +31,8 @@ struct event_follower {
 };
 
 struct event_log {
-	struct store *store;     /* borrowed */
-	struct list kept;        /* struct event, oldest first, owned */
+	struct store *store; /* borrowed */
+	struct list kept;    /* struct event, oldest first, owned */
 	size_t kept_count;
 	struct list unpublished; /* numbered, not yet committed; owned */
 	struct list followers;

@@ -181,6 +181,6 @@ void exits_tell(struct instance *instance, bool gone)
 			LIST_ENTRY(instance->waiters.next, struct exit_waiter, link);
 
 		list_remove(&waiter->link);
-		waiter->told(waiter, gone ? NULL : instance);
+		waiter->told(waiter, instance, gone);
 	}
 }

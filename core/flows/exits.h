@@ -14,8 +14,8 @@
 
 struct exit_waiter {
 	struct list link; /* in instance->waiters; empty when not waiting */
-	/* Once, off the list already. The instance is not running; NULL: it was removed. */
-	void (*told)(struct exit_waiter *waiter, struct instance *instance);
+	/* Once, off the list already. The instance is not running; gone: it is being removed. */
+	void (*told)(struct exit_waiter *waiter, struct instance *instance, bool gone);
 };
 
 /* The engine says that the process ended; code is what it said. inferred: found so in a list. */

@@ -70,7 +70,8 @@ int flow_new(struct daemon *daemon, const struct flow_kind *kind, struct instanc
 		const struct flow *other = instance->busy;
 
 		return gantry_error_set(err, -EBUSY, "%s is busy: operation %s (%s) is under way",
-					instance->spec.name, other->operation->id, other->kind->name);
+					instance->spec.name, other->operation->id,
+					other->kind->name);
 	}
 	operation = operation_new(&daemon->operations, NULL, kind->name, instance, actor,
 				  idempotency_key);
@@ -479,7 +480,8 @@ void flow_answer_next(struct flow *flow, const struct gantry_error *err, const v
 		flow_next(flow);
 }
 
-void flow_answer_next_if_there(struct flow *flow, const struct gantry_error *err, const void *result)
+void flow_answer_next_if_there(struct flow *flow, const struct gantry_error *err,
+			       const void *result)
 {
 	if (err && (err->code == -ENOENT || err->code == -EALREADY))
 		err = NULL;

@@ -28,9 +28,10 @@ struct flow;
 struct flow_step {
 	const char *name;
 	void (*run)(struct flow *flow);
-	void (*undo)(struct flow *flow);          /* NULL: nothing to take back */
-	bool (*wanted)(const struct flow *flow);  /* NULL: always. One that is not is no step at all */
-	int64_t limit_ms;                         /* of each op in it; 0: none */
+	void (*undo)(struct flow *flow); /* NULL: nothing to take back */
+	bool (*wanted)(
+		const struct flow *flow); /* NULL: always. One that is not is no step at all */
+	int64_t limit_ms;                 /* of each op in it; 0: none */
 	bool boots; /* the process is being started: exits are looked at when the flow is over */
 };
 
@@ -53,10 +54,10 @@ struct flow {
 	struct arena arena;
 
 	/* what was asked for */
-	struct gantry_spec spec; /* spawn: environment with values, in arena */
-	int signal;              /* stop, kill, restart: 0: the spec's */
-	int64_t grace_ms;        /* stop, restart; GANTRY_UNSET: the spec's */
-	bool force;              /* remove */
+	struct gantry_spec spec;     /* spawn: environment with values, in arena */
+	int signal;                  /* stop, kill, restart: 0: the spec's */
+	int64_t grace_ms;            /* stop, restart; GANTRY_UNSET: the spec's */
+	bool force;                  /* remove */
 	struct gantry_limits limits; /* resize; strings in arena */
 	const char *image;           /* pull; in arena */
 
@@ -65,11 +66,11 @@ struct flow {
 	bool decision_saved;
 	size_t step;
 	enum { FLOW_FORTH, FLOW_BACK, FLOW_OVER } phase;
-	bool resumed;  /* taken up again after a restart of the daemon */
-	bool promised; /* the node counts it */
-	bool awaiting_node; /* goes on when its node is up again */
-	int undo_tries;     /* of the step at hand */
-	bool undo_failed;   /* something may be left on the engine */
+	bool resumed;            /* taken up again after a restart of the daemon */
+	bool promised;           /* the node counts it */
+	bool awaiting_node;      /* goes on when its node is up again */
+	int undo_tries;          /* of the step at hand */
+	bool undo_failed;        /* something may be left on the engine */
 	struct gantry_error err; /* the first failure; code 0: none */
 
 	/* what it waits for */

@@ -26,8 +26,8 @@ static void announce(struct flow *flow)
 
 	json_add_int(detail, "signal", flow->signal);
 	json_add_string(detail, "operation", flow->operation->id);
-	event_add(&flow->daemon->events, flow_batch(flow), "instance.signalled", flow->instance, NULL,
-		  detail);
+	event_add(&flow->daemon->events, flow_batch(flow), "instance.signalled", flow->instance,
+		  NULL, detail);
 	flow_next(flow);
 }
 
@@ -59,8 +59,8 @@ int flows_kill(struct daemon *daemon, const struct flows_ask *ask, struct instan
 	int code = instance_verb_check(instance, VERB_KILL, err);
 
 	if (code == 0)
-		code = flow_new(daemon, &flow_kill, instance, ask->actor, ask->idempotency_key, &flow,
-				err);
+		code = flow_new(daemon, &flow_kill, instance, ask->actor, ask->idempotency_key,
+				&flow, err);
 	if (code < 0)
 		return code;
 	flow->signal = signal;

@@ -33,10 +33,24 @@ static void announce_stop(struct flow *flow)
 	flow_next(flow);
 }
 
-#define SIGNAL {.name = "signal", .run = step_signal, .wanted = step_wants_signal, .limit_ms = STEP_SIGNAL_MS}
-#define GRACE  {.name = "grace", .run = step_grace, .wanted = step_wants_signal}
-#define KILL   {.name = "kill", .run = step_kill, .wanted = step_wants_signal, .limit_ms = STEP_DEATH_MS}
-#define START  {.name = "start", .run = step_start, .limit_ms = STEP_START_MS, .boots = true}
+#define SIGNAL                                                                                     \
+	{                                                                                          \
+		.name = "signal", .run = step_signal, .wanted = step_wants_signal,                 \
+		.limit_ms = STEP_SIGNAL_MS                                                         \
+	}
+#define GRACE                                                                                      \
+	{                                                                                          \
+		.name = "grace", .run = step_grace, .wanted = step_wants_signal                    \
+	}
+#define KILL                                                                                       \
+	{                                                                                          \
+		.name = "kill", .run = step_kill, .wanted = step_wants_signal,                     \
+		.limit_ms = STEP_DEATH_MS                                                          \
+	}
+#define START                                                                                      \
+	{                                                                                          \
+		.name = "start", .run = step_start, .limit_ms = STEP_START_MS, .boots = true       \
+	}
 
 static const struct flow_step start_steps[] = {
 	{.name = "policy", .run = step_policy},
@@ -46,12 +60,8 @@ static const struct flow_step start_steps[] = {
 };
 
 static const struct flow_step stop_steps[] = {
-	{.name = "policy", .run = step_policy},
-	SIGNAL,
-	GRACE,
-	KILL,
-	{.name = "announce", .run = announce_stop},
-	{0},
+	{.name = "policy", .run = step_policy},     SIGNAL, GRACE, KILL,
+	{.name = "announce", .run = announce_stop}, {0},
 };
 
 static const struct flow_step restart_steps[] = {
@@ -88,7 +98,8 @@ static int begin(struct daemon *daemon, const struct flow_kind *kind, enum insta
 	int code = instance_verb_check(instance, verb, err);
 
 	if (code == 0)
-		code = flow_new(daemon, kind, instance, ask->actor, ask->idempotency_key, &flow, err);
+		code = flow_new(daemon, kind, instance, ask->actor, ask->idempotency_key, &flow,
+				err);
 	if (code < 0)
 		return code;
 	flow->grace_ms = grace_ms;
@@ -105,7 +116,8 @@ static int begin(struct daemon *daemon, const struct flow_kind *kind, enum insta
 int flows_start(struct daemon *daemon, const struct flows_ask *ask, struct instance *instance,
 		struct operation **ret_operation, struct gantry_error *err)
 {
-	return begin(daemon, &flow_start, VERB_START, ask, instance, GANTRY_UNSET, ret_operation, err);
+	return begin(daemon, &flow_start, VERB_START, ask, instance, GANTRY_UNSET, ret_operation,
+		     err);
 }
 
 int flows_stop(struct daemon *daemon, const struct flows_ask *ask, struct instance *instance,
@@ -117,5 +129,6 @@ int flows_stop(struct daemon *daemon, const struct flows_ask *ask, struct instan
 int flows_restart(struct daemon *daemon, const struct flows_ask *ask, struct instance *instance,
 		  int64_t grace_ms, struct operation **ret_operation, struct gantry_error *err)
 {
-	return begin(daemon, &flow_restart, VERB_RESTART, ask, instance, grace_ms, ret_operation, err);
+	return begin(daemon, &flow_restart, VERB_RESTART, ask, instance, grace_ms, ret_operation,
+		     err);
 }

@@ -10,10 +10,10 @@
 #include <math.h>
 #include <stdlib.h>
 
-#define PROBE_LIMIT_MS     15000
-#define IMAGES_LIMIT_MS    60000
-#define RETRY_FIRST_MS     500
-#define RETRY_MAX_MS       30000
+#define PROBE_LIMIT_MS  15000
+#define IMAGES_LIMIT_MS 60000
+#define RETRY_FIRST_MS  500
+#define RETRY_MAX_MS    30000
 
 static void connect_node(struct node_link *link);
 static void list_images(struct node_link *link);
@@ -36,8 +36,7 @@ static void announce(struct node_link *link, const char *kind, struct json_objec
 
 static void make_unknown(struct node_link *link)
 {
-	LIST_FOREACH(node, &link->daemon->fleet.instances)
-	{
+	LIST_FOREACH (node, &link->daemon->fleet.instances) {
 		struct instance *instance = LIST_ENTRY(node, struct instance, link);
 
 		if (!str_equal(instance->node, link->node.name) || instance->busy ||
@@ -210,8 +209,7 @@ static void on_taken_over(struct node_link *link)
 	announce(link, "node.up", detail);
 	log_info("node %s is up: %s %s", link->node.name, link->node.facts.engine,
 		 link->node.facts.engine_version);
-	LIST_FOREACH(node, &link->daemon->flows)
-	{
+	LIST_FOREACH (node, &link->daemon->flows) {
 		struct flow *flow = LIST_ENTRY(node, struct flow, link);
 
 		if (flow->node == link)

@@ -24,7 +24,7 @@ struct node_link {
 	const struct gantry_runtime *runtime; /* borrowed from the plugin */
 	void *handle;                         /* the plugin's node, owned: node_close at the end */
 
-	struct gantry_op *op;    /* what the session waits for: probe, images or watch */
+	struct gantry_op *op;       /* what the session waits for: probe, images or watch */
 	struct gantry_op *image_op; /* a refresh of the image list */
 	bool images_stale;
 	struct arena images_arena;
@@ -35,8 +35,8 @@ struct node_link {
 	struct gantry_anchor anchor; /* of the last event */
 	struct loop_timer retry;
 	int64_t retry_ms;
-	bool tried;   /* the first attempt is over, well or not */
-	bool synced;  /* since it last went up */
+	bool tried;  /* the first attempt is over, well or not */
+	bool synced; /* since it last went up */
 	bool closing;
 };
 

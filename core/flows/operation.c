@@ -30,12 +30,10 @@ void operations_init(struct operations *operations)
 
 void operations_fini(struct operations *operations)
 {
-	LIST_FOREACH(node, &operations->running)
-	{
+	LIST_FOREACH (node, &operations->running) {
 		operation_free(operations, LIST_ENTRY(node, struct operation, link));
 	}
-	LIST_FOREACH(ended, &operations->ended)
-	{
+	LIST_FOREACH (ended, &operations->ended) {
 		operation_free(operations, LIST_ENTRY(ended, struct operation, link));
 	}
 }
@@ -114,9 +112,9 @@ void operation_end(struct operations *operations, struct operation *operation)
 
 void operation_changed(struct operation *operation)
 {
-	LIST_FOREACH(node, &operation->watchers)
-	{
-		struct operation_watcher *watcher = LIST_ENTRY(node, struct operation_watcher, link);
+	LIST_FOREACH (node, &operation->watchers) {
+		struct operation_watcher *watcher =
+			LIST_ENTRY(node, struct operation_watcher, link);
 
 		watcher->changed(watcher, operation);
 	}
@@ -147,7 +145,8 @@ static struct json_object *print_timings(const struct operation_timings *timings
 	json_add_int(object, "store_us", timings->store_us);
 	json_add_int(object, "engine_us", timings->engine_us);
 	json_add_int(object, "other_us",
-		     timings->total_us - timings->policy_us - timings->store_us - timings->engine_us);
+		     timings->total_us - timings->policy_us - timings->store_us -
+			     timings->engine_us);
 	json_add_int(object, "total_us", timings->total_us);
 	for (size_t i = 0; i < timings->step_count; i++) {
 		struct json_object *step = json_object_new_object();
@@ -203,18 +202,18 @@ void operation_save(struct store_batch *batch, const struct operation *operation
 			       json_object_new_int64((int64_t)operation->request_hash));
 	if (operation->err.code)
 		json_add_int(object, "error_code", operation->err.code);
-	store_put_operation(
-		batch, &(struct store_operation){
-			       .id = operation->id,
-			       .kind = operation->kind,
-			       .instance = operation->instance,
-			       .state = operation_state_text(operation->state),
-			       .step = operation->step,
-			       .idempotency_key = operation->idempotency_key,
-			       .actor = operation->actor,
-			       .json = json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN),
-			       .created_ms = operation->created_ms,
-		       });
+	store_put_operation(batch, &(struct store_operation){
+					   .id = operation->id,
+					   .kind = operation->kind,
+					   .instance = operation->instance,
+					   .state = operation_state_text(operation->state),
+					   .step = operation->step,
+					   .idempotency_key = operation->idempotency_key,
+					   .actor = operation->actor,
+					   .json = json_object_to_json_string_ext(
+						   object, JSON_C_TO_STRING_PLAIN),
+					   .created_ms = operation->created_ms,
+				   });
 	json_object_put(object);
 }
 
@@ -250,7 +249,8 @@ struct operation *operation_load(struct operations *operations, const struct sto
 	operation->decision = json_get_int(object, "decision", 0);
 	load_error(operation, object);
 	if (!str_equal(row->state, "running")) {
-		operation->state = str_equal(row->state, "done") ? OPERATION_DONE : OPERATION_FAILED;
+		operation->state =
+			str_equal(row->state, "done") ? OPERATION_DONE : OPERATION_FAILED;
 		if (clock_parse_ns(json_get_string(object, "ended_at", ""), &ended_ns) == 0)
 			operation->ended_ms = ended_ns / 1000000;
 		operation_end(operations, operation);

@@ -15,7 +15,7 @@
 #include "model/instance.h"
 #include "store/store.h"
 
-#define OPERATIONS_KEPT 128 /* ended ones in memory */
+#define OPERATIONS_KEPT     128 /* ended ones in memory */
 #define OPERATION_STEPS_MAX 12
 
 enum operation_state { OPERATION_RUNNING, OPERATION_DONE, OPERATION_FAILED };
@@ -37,9 +37,9 @@ struct operation {
 	char *instance_name, *project; /* owned */
 	enum operation_state state;
 	char step[32];
-	char *actor;           /* owned */
-	char *idempotency_key; /* owned; NULL: none */
-	uint64_t request_hash; /* of what came with the key */
+	char *actor;                 /* owned */
+	char *idempotency_key;       /* owned; NULL: none */
+	uint64_t request_hash;       /* of what came with the key */
 	struct json_object *request; /* owned: what was asked for, without secrets; NULL */
 	struct json_object *result;  /* owned: the instance at the end; NULL */
 	struct gantry_error err;     /* code 0: none */

@@ -81,7 +81,8 @@ static int begin(struct daemon *daemon, const struct flow_kind *kind, enum insta
 	if (code == 0 && (!link || !link->runtime->pause || !link->runtime->unpause))
 		code = gantry_error_set(err, -ENOTSUP, "node %s cannot pause", instance->node);
 	if (code == 0)
-		code = flow_new(daemon, kind, instance, ask->actor, ask->idempotency_key, &flow, err);
+		code = flow_new(daemon, kind, instance, ask->actor, ask->idempotency_key, &flow,
+				err);
 	if (code < 0)
 		return code;
 	flow->operation->request_hash = ask->request_hash;

@@ -12,7 +12,8 @@ static void on_pulled(struct flow *flow, const struct gantry_error *err, const v
 
 static void pull(struct flow *flow)
 {
-	flow->node->runtime->pull(flow->node->handle, flow->image, flow_op(flow, "pull", on_pulled));
+	flow->node->runtime->pull(flow->node->handle, flow->image,
+				  flow_op(flow, "pull", on_pulled));
 }
 
 static void announce(struct flow *flow)

@@ -95,7 +95,8 @@ int flows_resize(struct daemon *daemon, const struct flows_ask *ask, struct inst
 	if (code == 0)
 		code = instance_verb_check(instance, VERB_RESIZE, err);
 	if (code == 0 && (!link || !link->runtime->update))
-		code = gantry_error_set(err, -ENOTSUP, "node %s cannot change limits", instance->node);
+		code = gantry_error_set(err, -ENOTSUP, "node %s cannot change limits",
+					instance->node);
 	if (code == 0)
 		code = flow_new(daemon, &flow_resize, instance, ask->actor, ask->idempotency_key,
 				&flow, err);

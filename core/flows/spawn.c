@@ -42,7 +42,10 @@ static const struct flow_step steps[] = {
 	[POLICY] = {.name = "policy", .run = policy},
 	[RESERVE] = {.name = "reserve", .run = reserve, .undo = reserve_undo},
 	[PULL] = {.name = "pull", .run = pull, .wanted = pull_wanted},
-	[CREATE] = {.name = "create", .run = create, .undo = create_undo, .limit_ms = STEP_CREATE_MS},
+	[CREATE] = {.name = "create",
+		    .run = create,
+		    .undo = create_undo,
+		    .limit_ms = STEP_CREATE_MS},
 	[WIRE] = {.name = "wire", .run = wire, .wanted = wire_wanted},
 	[START] = {.name = "start", .run = step_start, .limit_ms = STEP_START_MS, .boots = true},
 	[ANNOUNCE] = {.name = "announce", .run = announce, .boots = true},
@@ -64,10 +67,11 @@ static char *make_name(const struct gantry_spec *spec, const char *id, struct ar
 	char *name;
 
 	base = base ? base + 1 : spec->image;
-	name = arena_printf(arena, "%.*s-%.8s", (int)(strcspn(base, ":@") < 40 ? strcspn(base, ":@") : 40),
-			    base, id);
+	name = arena_printf(arena, "%.*s-%.8s",
+			    (int)(strcspn(base, ":@") < 40 ? strcspn(base, ":@") : 40), base, id);
 	for (char *p = name; *p; p++)
-		if (!((*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9')))
+		if (!((*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') ||
+		      (*p >= '0' && *p <= '9')))
 			*p = '-';
 	return name;
 }
@@ -85,8 +89,8 @@ int flows_spawn(struct daemon *daemon, const struct flows_ask *ask, struct json_
 	code = spec_parse(spec, &instance->arena, &instance->spec, err);
 	if (code == 0) {
 		if (!instance->spec.project)
-			instance->spec.project =
-				arena_strdup(&instance->arena, ask->project ? ask->project : "default");
+			instance->spec.project = arena_strdup(
+				&instance->arena, ask->project ? ask->project : "default");
 		if (!instance->spec.name)
 			instance->spec.name = make_name(&instance->spec, id, &instance->arena);
 		instance->created_ms = clock_wall_ms();
@@ -100,7 +104,8 @@ int flows_spawn(struct daemon *daemon, const struct flows_ask *ask, struct json_
 		instance_free(instance);
 		return code;
 	}
-	code = flow_new(daemon, &flow_spawn, instance, ask->actor, ask->idempotency_key, &flow, err);
+	code = flow_new(daemon, &flow_spawn, instance, ask->actor, ask->idempotency_key, &flow,
+			err);
 	if (code < 0) {
 		fleet_remove(&daemon->fleet, instance);
 		return code;
@@ -159,12 +164,14 @@ static void reserve(struct flow *flow)
 	if (count == 0) {
 		gantry_error_set(&err, -EHOSTUNREACH, "no node is up and takes instances%s%s",
 				 daemon->fleet.node_count ? "; the first says: " : "",
-				 daemon->fleet.node_count ? daemon->fleet.nodes[0]->last_error : "");
+				 daemon->fleet.node_count ? daemon->fleet.nodes[0]->last_error
+							  : "");
 		flow_fail(flow, &err);
 		return;
 	}
 	step_request(flow, &request);
-	code = script_place(daemon->policies, &request, nodes, count, &chosen, &flow->decision, &err);
+	code = script_place(daemon->policies, &request, nodes, count, &chosen, &flow->decision,
+			    &err);
 	flow->operation->timings.policy_us += clock_monotonic_us() - began_us;
 	flow->decision_saved = false;
 	if (code < 0) {
@@ -292,9 +299,8 @@ static void on_listed(struct flow *flow, const struct gantry_error *err, const v
 			if (!str_equal(labels->items[j].name, GANTRY_LABEL_INSTANCE) ||
 			    !str_equal(labels->items[j].value, flow->instance->id))
 				continue;
-			snprintf(flow->instance->container_id,
-				 sizeof(flow->instance->container_id), "%s",
-				 containers->items[i].container_id);
+			snprintf(flow->instance->container_id, sizeof(flow->instance->container_id),
+				 "%s", containers->items[i].container_id);
 			remove_container(flow);
 			return;
 		}
@@ -377,9 +383,10 @@ static size_t resume(struct flow *flow, size_t step)
 		return START;
 	if (spec_parse(flow->operation->request, &flow->arena, &flow->spec, &err) < 0 ||
 	    has_lost_secrets(&flow->spec)) {
-		gantry_error_set(&err, -ECANCELED,
-				 "gantryd was restarted before the container was made, and values of "
-				 "secrets are not stored: ask again");
+		gantry_error_set(
+			&err, -ECANCELED,
+			"gantryd was restarted before the container was made, and values of "
+			"secrets are not stored: ask again");
 		flow->step = step;
 		flow->err = err;
 		flow->phase = FLOW_BACK;

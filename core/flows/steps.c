@@ -21,8 +21,8 @@ static uint64_t seed_of(const char *id)
 
 void step_request(struct flow *flow, struct script_request *ret_request)
 {
-	const struct gantry_spec *spec = flow->spec.name || !flow->instance ? &flow->spec
-									   : &flow->instance->spec;
+	const struct gantry_spec *spec =
+		flow->spec.name || !flow->instance ? &flow->spec : &flow->instance->spec;
 
 	*ret_request = (struct script_request){
 		.verb = flow->kind->name,
@@ -75,11 +75,12 @@ bool step_wants_signal(const struct flow *flow)
 	return !is_dead(flow->instance);
 }
 
-static void on_exit_told(struct exit_waiter *waiter, struct instance *instance)
+static void on_exit_told(struct exit_waiter *waiter, struct instance *instance, bool gone)
 {
 	struct flow *flow = LIST_ENTRY(waiter, struct flow, exit_waiter);
 
 	(void)instance;
+	(void)gone;
 	loop_timer_stop(flow->daemon->loop, &flow->timer);
 	if (flow->op) {
 		op_forget(flow->op);
@@ -168,8 +169,8 @@ void step_signal(struct flow *flow)
 		instance_move(instance, INSTANCE_STOPPING);
 		instance->changed = true;
 	}
-	flow->node->runtime->kill(flow->node->handle, instance->container_id,
-				  instance->signal_sent, flow_op(flow, "signal", on_signalled));
+	flow->node->runtime->kill(flow->node->handle, instance->container_id, instance->signal_sent,
+				  flow_op(flow, "signal", on_signalled));
 }
 
 void step_grace(struct flow *flow)
@@ -225,8 +226,8 @@ static void on_started(struct flow *flow, const struct gantry_error *err, const 
 			.start_failed = true,
 			.at_ms = clock_wall_ms(),
 		};
-		snprintf(flow->instance->last_exit.reason,
-			 sizeof(flow->instance->last_exit.reason), "%s", err->text);
+		snprintf(flow->instance->last_exit.reason, sizeof(flow->instance->last_exit.reason),
+			 "%s", err->text);
 		flow->instance->changed = true;
 	}
 	if (err && err->code == -EALREADY)
@@ -287,8 +288,9 @@ void step_back_to_before(struct flow *flow)
 
 	switch (instance->state) {
 	case INSTANCE_STOPPING:
-		instance_move(instance, instance->known_state == INSTANCE_PAUSED ? INSTANCE_PAUSED
-										  : INSTANCE_RUNNING);
+		instance_move(instance, instance->known_state == INSTANCE_PAUSED
+						? INSTANCE_PAUSED
+						: INSTANCE_RUNNING);
 		break;
 	case INSTANCE_STARTING:
 		instance_move(instance, INSTANCE_STOPPED);

@@ -70,14 +70,14 @@ static enum gantry_container_state believed_state(const struct instance *instanc
 	}
 }
 
-void takeover_known(struct node_link *link, struct arena *arena, struct gantry_containers *ret_known)
+void takeover_known(struct node_link *link, struct arena *arena,
+		    struct gantry_containers *ret_known)
 {
 	const struct fleet *fleet = &link->daemon->fleet;
 
 	ret_known->items = ARENA_ARRAY(arena, struct gantry_container, fleet->count + 1);
 	ret_known->count = 0;
-	LIST_FOREACH(node, &fleet->instances)
-	{
+	LIST_FOREACH (node, &fleet->instances) {
 		struct instance *instance = LIST_ENTRY(node, struct instance, link);
 		struct gantry_container *container = &ret_known->items[ret_known->count];
 		struct gantry_pair *label;
@@ -176,8 +176,7 @@ static void take_in(struct node_link *link, const struct gantry_container *conta
 	instance->created_ms = container->created_ms;
 	instance->started_ms = container->started_ms;
 	instance->state = state_of(container); /* the first one: not a move */
-	instance->intent =
-		instance->state == INSTANCE_STOPPED ? INTENT_STOPPED : INTENT_RUNNING;
+	instance->intent = instance->state == INSTANCE_STOPPED ? INTENT_STOPPED : INTENT_RUNNING;
 	if (instance->state == INSTANCE_STOPPED && container->finished_ms) {
 		instance->last_exit = (struct instance_exit){
 			.known = true,
@@ -243,8 +242,7 @@ static void intake_next(struct intake *intake)
 
 static void know_again(struct node_link *link)
 {
-	LIST_FOREACH(node, &link->daemon->fleet.instances)
-	{
+	LIST_FOREACH (node, &link->daemon->fleet.instances) {
 		struct instance *instance = LIST_ENTRY(node, struct instance, link);
 
 		if (!str_equal(instance->node, link->node.name))
@@ -286,8 +284,7 @@ void takeover_node_tried(struct daemon *daemon)
 	for (size_t i = 0; i < daemon->fleet.node_count; i++)
 		if (!daemon->links[i]->tried)
 			return;
-	LIST_FOREACH(node, &daemon->flows)
-	{
+	LIST_FOREACH (node, &daemon->flows) {
 		struct flow *flow = LIST_ENTRY(node, struct flow, link);
 
 		if (!flow->node)

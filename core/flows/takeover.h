@@ -14,7 +14,8 @@
 #include "flows/node_link.h"
 
 /* What we believe to be on the node, for the watch. In the arena. */
-void takeover_known(struct node_link *link, struct arena *arena, struct gantry_containers *ret_known);
+void takeover_known(struct node_link *link, struct arena *arena,
+		    struct gantry_containers *ret_known);
 /* Steps 1 to 3; done is called at once or later. containers are borrowed for the call. */
 void takeover_begin(struct node_link *link, const struct gantry_containers *containers,
 		    void (*done)(struct node_link *link));

@@ -53,7 +53,8 @@ static void arm(struct loop *loop)
 	first = LIST_ENTRY(loop->timers.next, struct loop_timer, link);
 	wait_us = first->due_us - clock_monotonic_us();
 	uv_update_time(&loop->uv);
-	uv_timer_start(&loop->timer, on_timer, wait_us > 0 ? (uint64_t)(wait_us + 999) / 1000 : 0, 0);
+	uv_timer_start(&loop->timer, on_timer, wait_us > 0 ? (uint64_t)(wait_us + 999) / 1000 : 0,
+		       0);
 }
 
 static void on_timer(uv_timer_t *uv_timer)

@@ -52,8 +52,7 @@ void op_scope_init(struct op_scope *scope, struct loop *loop, void (*on_empty)(s
 
 void op_scope_cancel_all(struct op_scope *scope)
 {
-	LIST_FOREACH(node, &scope->ops)
-	{
+	LIST_FOREACH (node, &scope->ops) {
 		op_cancel(LIST_ENTRY(node, struct gantry_op, link));
 	}
 }
@@ -61,8 +60,7 @@ void op_scope_cancel_all(struct op_scope *scope)
 void op_scope_walk(struct op_scope *scope, void (*fn)(void *arg, const char *name, int64_t age_ms),
 		   void *arg)
 {
-	LIST_FOREACH(node, &scope->ops)
-	{
+	LIST_FOREACH (node, &scope->ops) {
 		struct gantry_op *op = LIST_ENTRY(node, struct gantry_op, link);
 
 		fn(arg, op->name, (clock_monotonic_us() - op->started_us) / 1000);

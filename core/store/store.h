@@ -89,6 +89,8 @@ void store_read_decisions(struct store *store, const char *instance, size_t limi
 /* Operations, newest first; instance NULL: all. The json column with id, kind, state, step, instance, actor added. */
 void store_read_operations(struct store *store, const char *instance, size_t limit,
 			   store_rows_fn done, void *arg);
+/* One operation in the same form, or none. */
+void store_read_operation(struct store *store, const char *id, store_rows_fn done, void *arg);
 
 /* Drops events, decisions and ended operations that are older. Runs in the writer. */
 void store_prune(struct store *store, int64_t older_than_ms);

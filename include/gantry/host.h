@@ -39,11 +39,11 @@ struct gantry_progress {
 
 /* Where an HTTP server is. Strings are borrowed and must live until the exchange has ended. */
 struct gantry_http_peer {
-	const char *unix_socket; /* path, or NULL for TCP */
-	const char *base_url;    /* "http://localhost", "https://node7:2376" */
-	const char *ca_file;     /* https: authority; NULL: the system's */
+	const char *unix_socket;                 /* path, or NULL for TCP */
+	const char *base_url;                    /* "http://localhost", "https://node7:2376" */
+	const char *ca_file;                     /* https: authority; NULL: the system's */
 	const char *certificate_file, *key_file; /* https: ours, or NULL */
-	bool insecure;           /* https: do not verify. Only where the operator says so by name */
+	bool insecure; /* https: do not verify. Only where the operator says so by name */
 };
 
 struct gantry_http_request {
@@ -56,7 +56,7 @@ struct gantry_http_request {
 	int64_t connect_timeout_ms; /* 0: 10 s */
 	int64_t stall_timeout_ms;   /* fail when nothing arrives for so long; 0: never */
 	int64_t total_timeout_ms;   /* 0: never */
-	size_t reply_max;           /* bytes kept for on_done; 0: 16 MiB. Over it the exchange fails with -EFBIG */
+	size_t reply_max; /* bytes kept for on_done; 0: 16 MiB. Over it the exchange fails with -EFBIG */
 
 	/*
 	 * Where set, the body of a reply with status < 400 comes here as it arrives and is not kept.
@@ -90,7 +90,8 @@ struct gantry_host {
 	void (*op_on_cancel)(struct gantry_op *op, void (*cancel)(void *arg), void *arg);
 
 	/* Starts an exchange; failure to start is told by on_done too. Never NULL. */
-	struct gantry_http *(*http)(struct gantry_core *core, const struct gantry_http_request *request);
+	struct gantry_http *(*http)(struct gantry_core *core,
+				    const struct gantry_http_request *request);
 	/* Asks for the end; on_done still comes, with -ECANCELED. */
 	void (*http_cancel)(struct gantry_http *http);
 

@@ -36,13 +36,13 @@ struct gantry_pairs {
 
 /* The type of an option and the C type of its place in the settings struct. */
 enum gantry_option_type {
-	GANTRY_OPTION_STRING,   /* const char *, NULL when absent and without default */
-	GANTRY_OPTION_BOOL,     /* bool */
-	GANTRY_OPTION_INT,      /* int64_t, within minimum and maximum */
-	GANTRY_OPTION_SIZE,     /* int64_t bytes: a number, or text as "64MiB", "1.5G" */
+	GANTRY_OPTION_STRING, /* const char *, NULL when absent and without default */
+	GANTRY_OPTION_BOOL,   /* bool */
+	GANTRY_OPTION_INT,    /* int64_t, within minimum and maximum */
+	GANTRY_OPTION_SIZE,   /* int64_t bytes: a number, or text as "64MiB", "1.5G" */
 	GANTRY_OPTION_DURATION, /* int64_t milliseconds: text as "10s", "500ms", "2m"; a bare number is seconds */
-	GANTRY_OPTION_STRINGS,  /* struct gantry_strings */
-	GANTRY_OPTION_PAIRS,    /* struct gantry_pairs */
+	GANTRY_OPTION_STRINGS, /* struct gantry_strings */
+	GANTRY_OPTION_PAIRS,   /* struct gantry_pairs */
 };
 
 struct gantry_option {

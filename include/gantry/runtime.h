@@ -53,11 +53,11 @@ struct gantry_container {
 
 	int64_t created_ms, started_ms, finished_ms; /* wall clock; 0: never */
 	int exit_code;
-	bool oom_killed;     /* the engine's flag: also set where only a child was killed */
-	const char *error;   /* the engine's word on a failed start; NULL */
-	const char *health;  /* "starting", "healthy", "unhealthy"; NULL: no check */
-	int64_t pid;         /* on the engine's host, 0 when not running */
-	const char *address; /* IP of the first network, or NULL */
+	bool oom_killed;           /* the engine's flag: also set where only a child was killed */
+	const char *error;         /* the engine's word on a failed start; NULL */
+	const char *health;        /* "starting", "healthy", "unhealthy"; NULL: no check */
+	int64_t pid;               /* on the engine's host, 0 when not running */
+	const char *address;       /* IP of the first network, or NULL */
 	struct gantry_ports ports; /* as published, with the host ports picked */
 	struct gantry_limits limits;
 };
@@ -136,7 +136,7 @@ typedef int (*gantry_output_fn)(void *arg, int stream, const char *data, size_t 
 struct gantry_stats {
 	int64_t time_ms;
 	int64_t memory_bytes, memory_limit_bytes;
-	int64_t cpu_ns;       /* used since the start */
+	int64_t cpu_ns; /* used since the start */
 	int64_t throttled_ns, throttled_periods;
 	int64_t pids;
 	int64_t network_rx_bytes, network_tx_bytes, block_read_bytes, block_write_bytes;
@@ -149,8 +149,8 @@ struct gantry_top {
 };
 
 struct gantry_create {
-	const char *name;          /* the container's */
-	struct gantry_pairs labels; /* all of them, the core's and the spec's */
+	const char *name;               /* the container's */
+	struct gantry_pairs labels;     /* all of them, the core's and the spec's */
 	const struct gantry_spec *spec; /* environment with values */
 };
 
@@ -168,7 +168,8 @@ struct gantry_runtime {
 
 	/* Required */
 	void (*probe)(void *node, struct gantry_op *op); /* struct gantry_node_facts */
-	void (*list)(void *node, struct gantry_op *op);  /* struct gantry_containers: those of our owner */
+	void (*list)(void *node,
+		     struct gantry_op *op); /* struct gantry_containers: those of our owner */
 	/*
 	 * Runs until cancelled or the connection is lost, then ends with an error. Subscribes, lists,
 	 * calls sink->sync once, then every event after the anchor once, in order. known are the
@@ -178,13 +179,19 @@ struct gantry_runtime {
 	void (*watch)(void *node, const struct gantry_anchor *anchor,
 		      const struct gantry_containers *known, const struct gantry_watch_sink *sink,
 		      struct gantry_op *op);
-	void (*create)(void *node, const struct gantry_create *create, struct gantry_op *op); /* const char *: container id; -ENOENT: no such image */
+	void (*create)(
+		void *node, const struct gantry_create *create,
+		struct gantry_op *op); /* const char *: container id; -ENOENT: no such image */
 	/* Failure to run the command (not found, not executable) is -ENOEXEC with the engine's word. */
 	void (*start)(void *node, const char *container, struct gantry_op *op);
-	void (*kill)(void *node, const char *container, int signal, struct gantry_op *op); /* -EALREADY: not running */
-	void (*wait)(void *node, const char *container, struct gantry_op *op); /* struct gantry_exit, when not running */
-	void (*remove)(void *node, const char *container, struct gantry_op *op); /* forced, with anonymous volumes; unknown: success */
-	void (*inspect)(void *node, const char *container, struct gantry_op *op); /* struct gantry_container */
+	void (*kill)(void *node, const char *container, int signal,
+		     struct gantry_op *op); /* -EALREADY: not running */
+	void (*wait)(void *node, const char *container,
+		     struct gantry_op *op); /* struct gantry_exit, when not running */
+	void (*remove)(void *node, const char *container,
+		       struct gantry_op *op); /* forced, with anonymous volumes; unknown: success */
+	void (*inspect)(void *node, const char *container,
+			struct gantry_op *op); /* struct gantry_container */
 
 	/* Optional: NULL is "not offered" */
 	void (*pause)(void *node, const char *container, struct gantry_op *op);
@@ -193,15 +200,18 @@ struct gantry_runtime {
 	void (*update)(void *node, const char *container, const struct gantry_limits *limits,
 		       struct gantry_op *op);
 	void (*rename)(void *node, const char *container, const char *name, struct gantry_op *op);
-	void (*stats)(void *node, const char *container, struct gantry_op *op); /* struct gantry_stats */
-	void (*top)(void *node, const char *container, struct gantry_op *op);   /* struct gantry_top */
-	void (*images)(void *node, struct gantry_op *op);                       /* struct gantry_images */
-	void (*image_present)(void *node, const char *image, struct gantry_op *op); /* -ENOENT: it is not */
+	void (*stats)(void *node, const char *container,
+		      struct gantry_op *op); /* struct gantry_stats */
+	void (*top)(void *node, const char *container,
+		    struct gantry_op *op);                /* struct gantry_top */
+	void (*images)(void *node, struct gantry_op *op); /* struct gantry_images */
+	void (*image_present)(void *node, const char *image,
+			      struct gantry_op *op); /* -ENOENT: it is not */
 	/* One download an image however many wait; fails on a stall, not on the total. */
 	void (*pull)(void *node, const char *image, struct gantry_op *op);
 	/* Output from the first byte; follow: until the container ends. A negative answer of fn ends it. */
-	void (*output)(void *node, const char *container, bool follow, gantry_output_fn fn, void *arg,
-		       struct gantry_op *op);
+	void (*output)(void *node, const char *container, bool follow, gantry_output_fn fn,
+		       void *arg, struct gantry_op *op);
 };
 
 #endif

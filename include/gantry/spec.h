@@ -18,8 +18,9 @@
 
 struct gantry_env {
 	const char *name;
-	const char *value; /* NULL where it is not known to this side (labels and stores keep names only) */
-	bool secret;       /* never logged, stored or shown but as a keyed hash */
+	const char *
+		value; /* NULL where it is not known to this side (labels and stores keep names only) */
+	bool secret; /* never logged, stored or shown but as a keyed hash */
 };
 
 struct gantry_envs {
@@ -43,10 +44,10 @@ struct gantry_mounts {
 };
 
 struct gantry_port {
-	const char *host_ip;    /* default "127.0.0.1" */
-	uint16_t host_port;     /* 0: the engine picks one */
+	const char *host_ip; /* default "127.0.0.1" */
+	uint16_t host_port;  /* 0: the engine picks one */
 	uint16_t container_port;
-	const char *protocol;   /* "tcp", "udp" or "sctp" */
+	const char *protocol; /* "tcp", "udp" or "sctp" */
 };
 
 struct gantry_ports {
@@ -95,8 +96,8 @@ struct gantry_block_io {
 
 /* Log limits: the engine's rotation. */
 struct gantry_log_limits {
-	const char *driver;  /* "local" or "json-file"; NULL: the node's default */
-	int64_t size_bytes;  /* of one file */
+	const char *driver; /* "local" or "json-file"; NULL: the node's default */
+	int64_t size_bytes; /* of one file */
 	int64_t files;
 };
 
@@ -147,20 +148,20 @@ enum gantry_field_kind {
 	GANTRY_FIELD_CPUS,     /* a decimal number of CPUs; nano CPUs in the struct */
 	GANTRY_FIELD_DURATION, /* text as "10s"; milliseconds in the struct; a bare number is seconds */
 	GANTRY_FIELD_STRINGS,
-	GANTRY_FIELD_PAIRS,    /* an object from string to string */
-	GANTRY_FIELD_ENV,      /* a list of "NAME=VALUE" or {name, value, secret} */
-	GANTRY_FIELD_MOUNTS,   /* "SOURCE:TARGET[:ro]", "tmpfs:TARGET[:SIZE]" or {type, source, target, read_only, size} */
-	GANTRY_FIELD_PORTS,    /* "[IP:][HOST:]CONTAINER[/PROTOCOL]" or {host_ip, host_port, container_port, protocol} */
-	GANTRY_FIELD_DEVICES,  /* "HOST[:CONTAINER[:rwm]]" or {host_path, container_path, permissions} */
-	GANTRY_FIELD_ULIMITS,  /* "NAME=SOFT[:HARD]" or {name, soft, hard} */
-	GANTRY_FIELD_HEALTH,   /* a shell command, or {test, interval, timeout, start_period, retries} */
+	GANTRY_FIELD_PAIRS, /* an object from string to string */
+	GANTRY_FIELD_ENV,   /* a list of "NAME=VALUE" or {name, value, secret} */
+	GANTRY_FIELD_MOUNTS, /* "SOURCE:TARGET[:ro]", "tmpfs:TARGET[:SIZE]" or {type, source, target, read_only, size} */
+	GANTRY_FIELD_PORTS, /* "[IP:][HOST:]CONTAINER[/PROTOCOL]" or {host_ip, host_port, container_port, protocol} */
+	GANTRY_FIELD_DEVICES, /* "HOST[:CONTAINER[:rwm]]" or {host_path, container_path, permissions} */
+	GANTRY_FIELD_ULIMITS, /* "NAME=SOFT[:HARD]" or {name, soft, hard} */
+	GANTRY_FIELD_HEALTH, /* a shell command, or {test, interval, timeout, start_period, retries} */
 	GANTRY_FIELD_BLOCK_IO, /* {weight, devices: [{device, read_bps, write_bps, read_iops, write_iops}]} */
-	GANTRY_FIELD_LOG,      /* {driver, size, files} */
+	GANTRY_FIELD_LOG, /* {driver, size, files} */
 };
 
 enum gantry_field_flags {
-	GANTRY_FIELD_UNSAFE = 1,   /* may break out of the container: `admit` must name it */
-	GANTRY_FIELD_RESIZE = 2,   /* may be changed while the instance runs */
+	GANTRY_FIELD_UNSAFE = 1, /* may break out of the container: `admit` must name it */
+	GANTRY_FIELD_RESIZE = 2, /* may be changed while the instance runs */
 	GANTRY_FIELD_REQUIRED = 4,
 };
 
@@ -172,41 +173,55 @@ enum gantry_field_flags {
  *   metavar  what the help calls the value
  */
 #define GANTRY_SPEC_FIELDS(X)                                                                      \
-	X(name, "name", STRING, 0, "name", "NAME", "name of the instance; made up when not given")  \
-	X(project, "project", STRING, 0, "project", "PROJECT", "project the instance belongs to")   \
-	X(labels, "labels", PAIRS, 0, "label", "NAME=VALUE", "label, shown and selected by")        \
-	X(image, "image", STRING, GANTRY_FIELD_REQUIRED, "", "IMAGE", "image to run")               \
-	X(command, "command", STRINGS, 0, "", "COMMAND", "command and arguments in place of the image's") \
-	X(entrypoint, "entrypoint", STRINGS, 0, "entrypoint", "WORD", "entry point in place of the image's") \
-	X(environment, "environment", ENV, 0, "env", "NAME=VALUE", "environment variable")          \
-	X(user, "user", STRING, 0, "user", "USER[:GROUP]", "user the process runs as")              \
-	X(working_dir, "working_dir", STRING, 0, "workdir", "PATH", "working folder")               \
-	X(hostname, "hostname", STRING, 0, "hostname", "NAME", "host name inside")                  \
-	X(tty, "tty", BOOL, 0, "tty", "", "give the process a terminal")                            \
-	X(stdin_open, "stdin_open", BOOL, 0, "interactive", "", "keep standard input open")         \
-	X(mounts, "mounts", MOUNTS, GANTRY_FIELD_UNSAFE, "mount", "MOUNT",                          \
-	  "SOURCE:TARGET[:ro] (a path or a volume's name), tmpfs:TARGET[:SIZE]")                     \
-	X(ports, "ports", PORTS, 0, "publish", "PORT", "[IP:][HOST:]CONTAINER[/PROTOCOL]; IP is 127.0.0.1 unless given") \
-	X(network, "network", STRING, GANTRY_FIELD_UNSAFE, "network", "MODE", "bridge, host, none, container:ID or a network's name") \
-	X(dns, "dns", STRINGS, 0, "dns", "ADDRESS", "name server")                                  \
-	X(dns_search, "dns_search", STRINGS, 0, "dns-search", "DOMAIN", "search domain")            \
-	X(cap_add, "cap_add", STRINGS, GANTRY_FIELD_UNSAFE, "cap-add", "NAME", "capability to add") \
-	X(cap_drop, "cap_drop", STRINGS, 0, "cap-drop", "NAME", "capability to drop")               \
-	X(devices, "devices", DEVICES, GANTRY_FIELD_UNSAFE, "device", "DEVICE", "HOST[:CONTAINER[:rwm]]") \
-	X(ulimits, "ulimits", ULIMITS, 0, "ulimit", "NAME=SOFT[:HARD]", "process limit")            \
-	X(sysctls, "sysctls", PAIRS, GANTRY_FIELD_UNSAFE, "sysctl", "NAME=VALUE", "kernel setting of the container's namespaces") \
-	X(read_only, "read_only", BOOL, 0, "read-only", "", "root filesystem cannot be written")    \
-	X(init, "init", BOOL, 0, "init", "", "run an init that reaps and passes signals on")        \
-	X(stop_signal, "stop_signal", STRING, 0, "stop-signal", "SIGNAL", "signal that asks the process to end") \
-	X(stop_grace_ms, "stop_grace", DURATION, 0, "stop-grace", "TIME", "time between that signal and SIGKILL") \
-	X(health_check, "health_check", HEALTH, 0, "health-cmd", "COMMAND", "shell command that tells health") \
-	X(memory_bytes, "memory", SIZE, GANTRY_FIELD_RESIZE, "memory", "SIZE", "memory limit")      \
-	X(memory_swap_bytes, "memory_swap", SIZE, GANTRY_FIELD_RESIZE, "memory-swap", "SIZE", "limit of memory and swap together") \
-	X(nano_cpus, "cpus", CPUS, GANTRY_FIELD_RESIZE, "cpus", "NUMBER", "CPU quota in CPUs")      \
-	X(cpu_shares, "cpu_shares", INT, GANTRY_FIELD_RESIZE, "cpu-shares", "NUMBER", "relative CPU weight, 2 to 262144") \
-	X(cpuset, "cpuset", STRING, GANTRY_FIELD_RESIZE, "cpuset", "CPUS", "CPUs it may use, as 0-2,4") \
-	X(pids, "pids", INT, GANTRY_FIELD_RESIZE, "pids", "NUMBER", "process limit")                \
-	X(block_io, "block_io", BLOCK_IO, 0, "blkio-weight", "WEIGHT", "block I/O weight, 10 to 1000") \
+	X(name, "name", STRING, 0, "name", "NAME", "name of the instance; made up when not given") \
+	X(project, "project", STRING, 0, "project", "PROJECT", "project the instance belongs to")  \
+	X(labels, "labels", PAIRS, 0, "label", "NAME=VALUE", "label, shown and selected by")       \
+	X(image, "image", STRING, GANTRY_FIELD_REQUIRED, "", "IMAGE", "image to run")              \
+	X(command, "command", STRINGS, 0, "", "COMMAND",                                           \
+	  "command and arguments in place of the image's")                                         \
+	X(entrypoint, "entrypoint", STRINGS, 0, "entrypoint", "WORD",                              \
+	  "entry point in place of the image's")                                                   \
+	X(environment, "environment", ENV, 0, "env", "NAME=VALUE", "environment variable")         \
+	X(user, "user", STRING, 0, "user", "USER[:GROUP]", "user the process runs as")             \
+	X(working_dir, "working_dir", STRING, 0, "workdir", "PATH", "working folder")              \
+	X(hostname, "hostname", STRING, 0, "hostname", "NAME", "host name inside")                 \
+	X(tty, "tty", BOOL, 0, "tty", "", "give the process a terminal")                           \
+	X(stdin_open, "stdin_open", BOOL, 0, "interactive", "", "keep standard input open")        \
+	X(mounts, "mounts", MOUNTS, GANTRY_FIELD_UNSAFE, "mount", "MOUNT",                         \
+	  "SOURCE:TARGET[:ro] (a path or a volume's name), tmpfs:TARGET[:SIZE]")                   \
+	X(ports, "ports", PORTS, 0, "publish", "PORT",                                             \
+	  "[IP:][HOST:]CONTAINER[/PROTOCOL]; IP is 127.0.0.1 unless given")                        \
+	X(network, "network", STRING, GANTRY_FIELD_UNSAFE, "network", "MODE",                      \
+	  "bridge, host, none, container:ID or a network's name")                                  \
+	X(dns, "dns", STRINGS, 0, "dns", "ADDRESS", "name server")                                 \
+	X(dns_search, "dns_search", STRINGS, 0, "dns-search", "DOMAIN", "search domain")           \
+	X(cap_add, "cap_add", STRINGS, GANTRY_FIELD_UNSAFE, "cap-add", "NAME",                     \
+	  "capability to add")                                                                     \
+	X(cap_drop, "cap_drop", STRINGS, 0, "cap-drop", "NAME", "capability to drop")              \
+	X(devices, "devices", DEVICES, GANTRY_FIELD_UNSAFE, "device", "DEVICE",                    \
+	  "HOST[:CONTAINER[:rwm]]")                                                                \
+	X(ulimits, "ulimits", ULIMITS, 0, "ulimit", "NAME=SOFT[:HARD]", "process limit")           \
+	X(sysctls, "sysctls", PAIRS, GANTRY_FIELD_UNSAFE, "sysctl", "NAME=VALUE",                  \
+	  "kernel setting of the container's namespaces")                                          \
+	X(read_only, "read_only", BOOL, 0, "read-only", "", "root filesystem cannot be written")   \
+	X(init, "init", BOOL, 0, "init", "", "run an init that reaps and passes signals on")       \
+	X(stop_signal, "stop_signal", STRING, 0, "stop-signal", "SIGNAL",                          \
+	  "signal that asks the process to end")                                                   \
+	X(stop_grace_ms, "stop_grace", DURATION, 0, "stop-grace", "TIME",                          \
+	  "time between that signal and SIGKILL")                                                  \
+	X(health_check, "health_check", HEALTH, 0, "health-cmd", "COMMAND",                        \
+	  "shell command that tells health")                                                       \
+	X(memory_bytes, "memory", SIZE, GANTRY_FIELD_RESIZE, "memory", "SIZE", "memory limit")     \
+	X(memory_swap_bytes, "memory_swap", SIZE, GANTRY_FIELD_RESIZE, "memory-swap", "SIZE",      \
+	  "limit of memory and swap together")                                                     \
+	X(nano_cpus, "cpus", CPUS, GANTRY_FIELD_RESIZE, "cpus", "NUMBER", "CPU quota in CPUs")     \
+	X(cpu_shares, "cpu_shares", INT, GANTRY_FIELD_RESIZE, "cpu-shares", "NUMBER",              \
+	  "relative CPU weight, 2 to 262144")                                                      \
+	X(cpuset, "cpuset", STRING, GANTRY_FIELD_RESIZE, "cpuset", "CPUS",                         \
+	  "CPUs it may use, as 0-2,4")                                                             \
+	X(pids, "pids", INT, GANTRY_FIELD_RESIZE, "pids", "NUMBER", "process limit")               \
+	X(block_io, "block_io", BLOCK_IO, 0, "blkio-weight", "WEIGHT",                             \
+	  "block I/O weight, 10 to 1000")                                                          \
 	X(log, "log", LOG, 0, "log-size", "SIZE", "size of one log file before it is rotated")
 
 #endif

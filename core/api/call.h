@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A call: one request to the API, matched to its route, with actor, project and body. It lives in
+ * the request's arena, as does what a handler keeps for a later answer.
+ *
+ * A handler answers at once or later; a later one must say what is to be let go when the client leaves
+ * (http_request_on_gone). Ill-formed parameters are answered by the functions here: they return a
+ * negative code, and the handler just returns.
+ */
+#ifndef API_CALL_H
+#define API_CALL_H
+
+#include "api/api.h"
+#include "flows/flows.h"
+
+struct call;
+
+enum route_body { ROUTE_NO_BODY, ROUTE_BODY_OPTIONAL, ROUTE_BODY_REQUIRED };
+
+struct route {
+	const char *method, *path; /* "/v1/instances/{id}" */
+	const char *operation_id;
+	void (*handle)(struct call *call);
+	enum route_body body;
+};
+
+struct call {
+	struct api *api;
+	struct daemon *daemon;
+	struct http_request *request;
+	const struct route *route;
+	const char *parameter;    /* what stands for {…} in the path, decoded; NULL */
+	const char *actor;        /* "uid:0", "cn:nova-compute" */
+	const char *project;      /* of ?project= or X-Gantry-Project; NULL: none named */
+	struct json_object *body; /* borrowed while handle runs; NULL: none */
+	uint64_t request_hash;
+};
+
+/* All routes; ends with a NULL method. */
+extern const struct route api_routes[];
+
+/* --- answers --- */
+void call_reply(struct call *call, int status, struct json_object *object); /* takes object over */
+/* Takes problem over, adds the operation where it is not NULL. */
+void call_fail(struct call *call, const struct gantry_error *err);
+/*
+ * Answers with an operation: at once with 202, or as ?wait= says with success_status (or its problem)
+ * once it has ended.
+ */
+void call_answer_operation(struct call *call, struct operation *operation, int success_status);
+
+/* --- parameters --- */
+/* The instance that {id} means, or NULL: answered. */
+struct instance *call_instance(struct call *call);
+/* ?name=SECONDS in milliseconds; -1 where it is not there. */
+int call_seconds(struct call *call, const char *name, int64_t *ret_ms);
+int call_bool(struct call *call, const char *name, bool *ret_value);
+int call_integer(struct call *call, const char *name, int64_t minimum, int64_t maximum,
+		 int64_t fallback, int64_t *ret_value);
+/* Any member of the body but these (NULL-terminated) is an error. */
+int call_check_members(struct call *call, const char *const *names);
+
+/*
+ * What a flow is asked with. Where the Idempotency-Key was used before, the call is answered
+ * here and 1 is returned.
+ */
+int call_ask(struct call *call, int success_status, struct flows_ask *ret_ask);
+
+#endif

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The stream of events. A reader has a cursor, the sequence it has; one function moves it on:
+ *
+ *	older than what is in memory   a page from the store
+ *	in memory                      from there
+ *	at the end                     done, or with follow wait for the next
+ *
+ * It stops where the client is behind and goes on when it has caught up: a slow client costs its
+ * cursor and nothing else.
+ */
+#include "api/call.h"
+#include "api/handlers.h"
+#include "api/stream.h"
+#include "base/str.h"
+
+#include <stdlib.h>
+
+#define PAGE_ROWS 200
+
+struct reader {
+	struct stream stream;
+	struct event_follower follower;
+	int64_t cursor;
+	char instance[INSTANCE_ID_SIZE]; /* "": all */
+	bool follow, reading, gone, told_gap;
+};
+
+static void move_on(struct reader *reader);
+
+/* What was asked for is no longer kept: said in the stream, once. */
+static void tell_gap(struct reader *reader, int64_t next)
+{
+	char text[160];
+
+	if (reader->told_gap || reader->cursor == 0 || reader->instance[0] ||
+	    next <= reader->cursor + 1)
+		return;
+	reader->told_gap = true;
+	snprintf(text, sizeof(text),
+		 "{\"sequence\":%lld,\"kind\":\"gap\",\"from\":%lld,\"to\":%lld}",
+		 (long long)(next - 1), (long long)(reader->cursor + 1), (long long)(next - 1));
+	stream_write(&reader->stream, text, next - 1);
+}
+
+static int64_t sequence_of(const char *json)
+{
+	const char *at = strstr(json, "\"sequence\":");
+
+	return at ? strtoll(at + strlen("\"sequence\":"), NULL, 10) : 0;
+}
+
+static void on_page(void *arg, const struct gantry_error *err, char *const *rows, size_t count)
+{
+	struct reader *reader = arg;
+	struct http_request *request = reader->stream.call->request;
+
+	reader->reading = false;
+	if (reader->gone) {
+		http_request_unref(request);
+		return;
+	}
+	if (err) {
+		loop_timer_stop(reader->stream.call->daemon->loop, &reader->stream.idle);
+		event_log_unfollow(&reader->follower);
+		http_stream_abort(request);
+		http_request_unref(request);
+		return;
+	}
+	for (size_t i = 0; i < count; i++) {
+		int64_t sequence = sequence_of(rows[i]);
+
+		if (i == 0)
+			tell_gap(reader, sequence);
+		stream_write(&reader->stream, rows[i], sequence);
+		reader->cursor = sequence;
+	}
+	if (count < PAGE_ROWS) {
+		int64_t oldest = event_log_oldest(&reader->stream.call->daemon->events);
+
+		/* the store has no more: what is left is in memory, or never was */
+		if (oldest > reader->cursor + 1)
+			reader->cursor = oldest - 1;
+	}
+	move_on(reader);
+	http_request_unref(request);
+}
+
+static bool in_memory(const struct reader *reader)
+{
+	const struct event_log *log = &reader->stream.call->daemon->events;
+	int64_t oldest = event_log_oldest(log);
+
+	return reader->cursor >= log->published_sequence ||
+	       (oldest && oldest <= reader->cursor + 1);
+}
+
+static void write_kept(struct reader *reader)
+{
+	const struct event_log *log = &reader->stream.call->daemon->events;
+	const struct list *at = &log->kept;
+
+	/* from the end back to the first one that is new: mostly a step */
+	while (at->prev != &log->kept &&
+	       LIST_ENTRY(at->prev, struct event, link)->sequence > reader->cursor)
+		at = at->prev;
+	for (; at != &log->kept && !reader->stream.behind; at = at->next) {
+		const struct event *event = LIST_ENTRY(at, struct event, link);
+
+		reader->cursor = event->sequence;
+		if (!reader->instance[0] || str_equal(reader->instance, event->instance))
+			stream_write(&reader->stream, event->json, event->sequence);
+	}
+}
+
+static void move_on(struct reader *reader)
+{
+	struct daemon *daemon = reader->stream.call->daemon;
+
+	if (reader->stream.behind || reader->reading || reader->gone)
+		return;
+	if (!in_memory(reader)) {
+		reader->reading = true;
+		http_request_ref(reader->stream.call->request);
+		store_read_events(daemon->store, reader->cursor,
+				  reader->instance[0] ? reader->instance : NULL, PAGE_ROWS, on_page,
+				  reader);
+		return;
+	}
+	write_kept(reader);
+	if (!reader->follow && reader->cursor >= daemon->events.published_sequence) {
+		event_log_unfollow(&reader->follower);
+		stream_end(&reader->stream);
+	}
+}
+
+static void on_event(struct event_follower *follower, const struct event *event)
+{
+	(void)event;
+	move_on(LIST_ENTRY(follower, struct reader, follower));
+}
+
+static void on_drained(struct stream *stream)
+{
+	move_on(LIST_ENTRY(stream, struct reader, stream));
+}
+
+static void on_gone(struct stream *stream)
+{
+	struct reader *reader = LIST_ENTRY(stream, struct reader, stream);
+
+	reader->gone = true;
+	event_log_unfollow(&reader->follower);
+}
+
+static int read_start(struct call *call, struct reader *reader)
+{
+	const char *last_id = http_request_header(call->request, "Last-Event-ID");
+	int64_t fallback = 0;
+
+	if (last_id)
+		fallback = strtoll(last_id, NULL, 10);
+	else if (reader->follow)
+		fallback = call->daemon->events.published_sequence;
+	return call_integer(call, "after", 0, INT64_MAX, fallback, &reader->cursor);
+}
+
+static int read_instance(struct call *call, struct reader *reader)
+{
+	const char *word = http_request_query(call->request, "instance");
+	struct instance *instance;
+	struct gantry_error err;
+
+	if (!word)
+		return 0;
+	if (fleet_resolve(&call->daemon->fleet, word, call->project, &instance, &err) == 0)
+		word = instance->id;
+	else if (strlen(word) != INSTANCE_ID_SIZE - 1) {
+		call_fail(call, &err);
+		return err.code;
+	}
+	snprintf(reader->instance, sizeof(reader->instance), "%s", word);
+	return 0;
+}
+
+void handle_event_list(struct call *call)
+{
+	struct reader *reader = ARENA_NEW(http_request_arena(call->request), struct reader);
+
+	reader->follower.event = on_event;
+	list_init(&reader->follower.link);
+	if (call_bool(call, "follow", &reader->follow) < 0 || read_start(call, reader) < 0 ||
+	    read_instance(call, reader) < 0)
+		return;
+	if (!stream_begin(&reader->stream, call, on_drained, on_gone))
+		return;
+	event_log_follow(&call->daemon->events, &reader->follower);
+	move_on(reader);
+}

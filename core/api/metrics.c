@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Figures in Prometheus' text form, version 0.0.4. */
+#include "api/call.h"
+#include "api/handlers.h"
+#include "base/clock.h"
+#include "base/str.h"
+
+static void metric(struct str *text, const char *name, const char *type, const char *help,
+		   int64_t value)
+{
+	str_addf(text, "# HELP %s %s\n# TYPE %s %s\n%s %lld\n", name, help, name, type, name,
+		 (long long)value);
+}
+
+static void add_states(struct str *text, const struct fleet *fleet)
+{
+	int64_t counts[INSTANCE_STATE_COUNT] = {0};
+
+	LIST_FOREACH (node, &fleet->instances) {
+		counts[LIST_ENTRY(node, struct instance, link)->state]++;
+	}
+	str_add(text,
+		"# HELP gantry_instances Instances by state.\n# TYPE gantry_instances gauge\n");
+	for (int i = 0; i < INSTANCE_STATE_COUNT; i++)
+		str_addf(text, "gantry_instances{state=\"%s\"} %lld\n",
+			 instance_state_text((enum instance_state)i), (long long)counts[i]);
+}
+
+static void add_nodes(struct str *text, const struct fleet *fleet)
+{
+	str_add(text, "# HELP gantry_node_up Whether the node's engine is reached.\n"
+		      "# TYPE gantry_node_up gauge\n");
+	for (size_t i = 0; i < fleet->node_count; i++)
+		str_addf(text, "gantry_node_up{node=\"%s\"} %d\n", fleet->nodes[i]->name,
+			 fleet->nodes[i]->state == NODE_UP);
+	str_add(text, "# HELP gantry_node_memory_promised_bytes Memory promised to instances.\n"
+		      "# TYPE gantry_node_memory_promised_bytes gauge\n");
+	for (size_t i = 0; i < fleet->node_count; i++)
+		str_addf(text, "gantry_node_memory_promised_bytes{node=\"%s\"} %lld\n",
+			 fleet->nodes[i]->name, (long long)fleet->nodes[i]->memory_promised_bytes);
+}
+
+void handle_metrics(struct call *call)
+{
+	const struct daemon *daemon = call->daemon;
+	const struct http_counters *http = http_server_counters(call->api->server);
+	struct str text = STR_INIT;
+
+	add_states(&text, &daemon->fleet);
+	add_nodes(&text, &daemon->fleet);
+	str_addf(&text,
+		 "# HELP gantry_operations_total Operations that ended.\n"
+		 "# TYPE gantry_operations_total counter\n"
+		 "gantry_operations_total{result=\"done\"} %lld\n"
+		 "gantry_operations_total{result=\"failed\"} %lld\n"
+		 "gantry_operations_total{result=\"denied\"} %lld\n",
+		 (long long)daemon->flows_done, (long long)daemon->flows_failed,
+		 (long long)daemon->flows_denied);
+	metric(&text, "gantry_events_total", "counter", "Events since the store was made.",
+	       daemon->events.last_sequence);
+	metric(&text, "gantry_http_requests_total", "counter", "Requests to the API.",
+	       (int64_t)http->requests_total);
+	metric(&text, "gantry_http_bad_requests_total", "counter",
+	       "Requests that were no good HTTP or over a limit.",
+	       (int64_t)http->bad_requests_total);
+	metric(&text, "gantry_http_connections", "gauge", "Connections that are open.",
+	       (int64_t)http->connections_open);
+	metric(&text, "gantry_uptime_seconds", "gauge", "Since the daemon was started.",
+	       (clock_wall_ms() - daemon->started_ms) / 1000);
+	http_reply(call->request, 200, "text/plain; version=0.0.4; charset=utf-8", text.data,
+		   text.length);
+	str_fini(&text);
+}

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Policies: the set in force, a dry run, and the decisions of the past. */
+#include "api/call.h"
+#include "api/handlers.h"
+#include "base/clock.h"
+#include "base/str.h"
+#include "model/spec.h"
+
+#include <stdlib.h>
+
+void handle_policy_show(struct call *call)
+{
+	struct json_object *object = json_object_new_object();
+
+	json_add_string(object, "revision", script_set_revision(call->daemon->policies));
+	json_add_string(object, "folder", call->daemon->settings->policies);
+	json_object_object_add(object, "policies", script_set_print(call->daemon->policies));
+	call_reply(call, 200, object);
+}
+
+/* --- eval ---------------------------------------------------------------------------------------- */
+
+static int ask_all(struct call *call, const struct script_request *request, struct arena *arena,
+		   struct gantry_spec *spec, struct script_decision *decision,
+		   struct gantry_error *err)
+{
+	struct script_set *set = call->daemon->policies;
+	const struct fleet *fleet = &call->daemon->fleet;
+	struct node **nodes = ARENA_ARRAY(arena, struct node *, fleet->node_count + 1);
+	struct node *chosen;
+	size_t count = 0;
+	int code = script_admit(set, request, decision, err);
+
+	if (code < 0 || !str_equal(request->verb, "spawn"))
+		return code;
+	code = script_environment(set, request, arena, spec, decision, err);
+	if (code == 0)
+		code = script_resources(set, request, arena, spec, decision, err);
+	if (code < 0)
+		return code;
+	for (size_t i = 0; i < fleet->node_count; i++)
+		if (fleet->nodes[i]->state == NODE_UP && !fleet->nodes[i]->drained)
+			nodes[count++] = fleet->nodes[i];
+	if (count == 0)
+		return 0; /* placement is not asked where there is no choice */
+	return script_place(set, request, nodes, count, &chosen, decision, err);
+}
+
+void handle_policy_eval(struct call *call)
+{
+	static const char *const members[] = {"spec", "verb", "actor", "project", NULL};
+	struct arena *arena = http_request_arena(call->request);
+	struct script_decision decision;
+	struct script_request request;
+	struct json_object *object;
+	struct gantry_spec spec;
+	struct gantry_error err;
+
+	if (call_check_members(call, members) < 0)
+		return;
+	if (!json_get(call->body, "spec")) {
+		gantry_error_field(&err, -EINVAL, "spec", "is required: what to run");
+		call_fail(call, &err);
+		return;
+	}
+	if (spec_parse(json_get(call->body, "spec"), arena, &spec, &err) < 0) {
+		call_fail(call, &err);
+		return;
+	}
+	if (!spec.project)
+		spec.project = arena_strdup(
+			arena, json_get_string(call->body, "project",
+					       call->project ? call->project : "default"));
+	if (!spec.name)
+		spec.name = "unnamed";
+	request = (struct script_request){
+		.verb = json_get_string(call->body, "verb", "spawn"),
+		.actor = json_get_string(call->body, "actor", call->actor),
+		.project = spec.project,
+		.spec = &spec,
+		.now_ms = clock_wall_ms(),
+		.seed = (uint64_t)clock_wall_ms(),
+	};
+	spec_unsafe(&spec, arena, &request.unsafe);
+	script_decision_init(&decision, call->daemon->policies, &request, 0);
+	ask_all(call, &request, arena, &spec, &decision, &err);
+	object = json_object_new_object();
+	json_object_object_add(object, "decision", script_decision_print(&decision));
+	json_object_object_add(object, "spec", spec_print(&spec, SPEC_VALUES_PLAIN));
+	script_decision_fini(&decision);
+	call_reply(call, 200, object);
+}
+
+/* --- decisions ----------------------------------------------------------------------------------- */
+
+struct lookup {
+	struct call *call;
+	bool gone;
+};
+
+static void on_gone(void *arg)
+{
+	((struct lookup *)arg)->gone = true;
+}
+
+static struct lookup *lookup_new(struct call *call)
+{
+	struct lookup *lookup = ARENA_NEW(http_request_arena(call->request), struct lookup);
+
+	lookup->call = call;
+	http_request_ref(call->request);
+	http_request_on_gone(call->request, on_gone, lookup);
+	return lookup;
+}
+
+static void on_decision(void *arg, const struct gantry_error *err, char *const *rows, size_t count)
+{
+	struct lookup *lookup = arg;
+	struct http_request *request = lookup->call->request;
+	struct gantry_error missing;
+
+	if (!lookup->gone) {
+		http_request_on_gone(request, NULL, NULL);
+		if (!err && count == 0) {
+			gantry_error_set(&missing, -ENOENT, "there is no decision %.40s",
+					 lookup->call->parameter);
+			err = &missing;
+		}
+		if (err)
+			call_fail(lookup->call, err);
+		else
+			http_reply(request, 200, "application/json", rows[0], strlen(rows[0]));
+	}
+	http_request_unref(request);
+}
+
+void handle_decision_show(struct call *call)
+{
+	char *end;
+	long long id = strtoll(call->parameter, &end, 10);
+	struct gantry_error err;
+
+	if (*end || id < 1) {
+		gantry_error_field(&err, -EINVAL, "id",
+				   "must be a decision's number, not \"%.40s\"", call->parameter);
+		call_fail(call, &err);
+		return;
+	}
+	store_read_decision(call->daemon->store, id, on_decision, lookup_new(call));
+}
+
+static void on_decisions(void *arg, const struct gantry_error *err, char *const *rows, size_t count)
+{
+	struct lookup *lookup = arg;
+	struct http_request *request = lookup->call->request;
+	struct str text = STR_INIT;
+
+	if (!lookup->gone) {
+		http_request_on_gone(request, NULL, NULL);
+		str_add(&text, "{\"decisions\":[");
+		for (size_t i = 0; !err && i < count; i++)
+			str_addf(&text, "%s%s", i ? "," : "", rows[i]);
+		str_add(&text, "]}");
+		if (err)
+			call_fail(lookup->call, err);
+		else
+			http_reply(request, 200, "application/json", text.data, text.length);
+		str_fini(&text);
+	}
+	http_request_unref(request);
+}
+
+void handle_instance_decisions(struct call *call)
+{
+	const char *id = call->parameter;
+	struct instance *instance;
+	struct gantry_error err;
+	int64_t limit;
+
+	if (call_integer(call, "limit", 1, 1000, 100, &limit) < 0)
+		return;
+	if (fleet_resolve(&call->daemon->fleet, id, call->project, &instance, &err) == 0) {
+		id = instance->id;
+	} else if (err.code != -ENOENT || strlen(id) != INSTANCE_ID_SIZE - 1) {
+		call_fail(call, &err);
+		return;
+	}
+	store_read_decisions(call->daemon->store, id, (size_t)limit, on_decisions,
+			     lookup_new(call));
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api/call.h"
+#include "api/handlers.h"
+
+#include <stddef.h>
+
+#define INSTANCE "/v1/instances/{id}"
+
+const struct route api_routes[] = {
+	{"GET", "/v1/health", "health", handle_health, ROUTE_NO_BODY},
+	{"GET", "/v1/version", "version", handle_version, ROUTE_NO_BODY},
+	{"GET", "/v1/metrics", "metrics", handle_metrics, ROUTE_NO_BODY},
+	{"GET", "/v1/doctor", "doctor", handle_doctor, ROUTE_NO_BODY},
+
+	{"GET", "/v1/instances", "instanceList", handle_instance_list, ROUTE_NO_BODY},
+	{"POST", "/v1/instances", "instanceSpawn", handle_instance_spawn, ROUTE_BODY_REQUIRED},
+	{"GET", INSTANCE, "instanceShow", handle_instance_show, ROUTE_NO_BODY},
+	{"DELETE", INSTANCE, "instanceRemove", handle_instance_remove, ROUTE_NO_BODY},
+	{"POST", INSTANCE "/start", "instanceStart", handle_instance_start, ROUTE_NO_BODY},
+	{"POST", INSTANCE "/stop", "instanceStop", handle_instance_stop, ROUTE_BODY_OPTIONAL},
+	{"POST", INSTANCE "/restart", "instanceRestart", handle_instance_restart,
+	 ROUTE_BODY_OPTIONAL},
+	{"POST", INSTANCE "/pause", "instancePause", handle_instance_pause, ROUTE_NO_BODY},
+	{"POST", INSTANCE "/unpause", "instanceUnpause", handle_instance_unpause, ROUTE_NO_BODY},
+	{"POST", INSTANCE "/kill", "instanceKill", handle_instance_kill, ROUTE_BODY_OPTIONAL},
+	{"POST", INSTANCE "/resize", "instanceResize", handle_instance_resize, ROUTE_BODY_REQUIRED},
+	{"GET", INSTANCE "/wait", "instanceWait", handle_instance_wait, ROUTE_NO_BODY},
+	{"GET", INSTANCE "/top", "instanceTop", handle_instance_top, ROUTE_NO_BODY},
+	{"GET", INSTANCE "/stats", "instanceStats", handle_instance_stats, ROUTE_NO_BODY},
+	{"GET", INSTANCE "/output", "instanceOutput", handle_instance_output, ROUTE_NO_BODY},
+	{"GET", INSTANCE "/decisions", "instanceDecisions", handle_instance_decisions,
+	 ROUTE_NO_BODY},
+
+	{"GET", "/v1/operations", "operationList", handle_operation_list, ROUTE_NO_BODY},
+	{"GET", "/v1/operations/{id}", "operationShow", handle_operation_show, ROUTE_NO_BODY},
+	{"GET", "/v1/operations/{id}/watch", "operationWatch", handle_operation_watch,
+	 ROUTE_NO_BODY},
+
+	{"GET", "/v1/events", "eventList", handle_event_list, ROUTE_NO_BODY},
+
+	{"GET", "/v1/nodes", "nodeList", handle_node_list, ROUTE_NO_BODY},
+	{"GET", "/v1/nodes/{name}", "nodeShow", handle_node_show, ROUTE_NO_BODY},
+	{"GET", "/v1/nodes/{name}/images", "nodeImages", handle_node_images, ROUTE_NO_BODY},
+	{"POST", "/v1/nodes/{name}/images", "imagePull", handle_image_pull, ROUTE_BODY_REQUIRED},
+	{"GET", "/v1/images", "imageList", handle_image_list, ROUTE_NO_BODY},
+
+	{"GET", "/v1/policies", "policyShow", handle_policy_show, ROUTE_NO_BODY},
+	{"POST", "/v1/policies/eval", "policyEval", handle_policy_eval, ROUTE_BODY_REQUIRED},
+	{"GET", "/v1/decisions/{id}", "decisionShow", handle_decision_show, ROUTE_NO_BODY},
+	{NULL, NULL, NULL, NULL, ROUTE_NO_BODY},
+};

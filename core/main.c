@@ -1,0 +1,522 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * gantryd: creates everything, passes it down, and takes it apart again.
+ *
+ *	up    settings → store → policies → plugins and nodes → what the store has → listeners → ready
+ *	down  (SIGTERM, SIGINT) no new work → listeners drain → flows get their grace → nodes → store
+ *
+ * A flow that is still under way at the end of the grace stays in the journal and goes on at the
+ * next start.
+ */
+#include "api/api.h"
+#include "base/log.h"
+#include "base/notify.h"
+#include "base/str.h"
+#include "flows/daemon.h"
+#include "flows/node_link.h"
+#include "plugin/registry.h"
+#include "script/script.h"
+
+#include <fcntl.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define CONFIG_DEFAULT "/etc/gantry/gantry.lua"
+#define DRAIN_MS       5000
+#define FLOW_GRACE_MS  5000
+
+struct gantryd {
+	const char *config;
+	struct settings settings;
+	struct loop loop;
+	struct store *store;
+	struct script_set *policies;
+	struct plugin_registry plugins;
+	struct daemon daemon;
+	struct api api;
+	uv_signal_t terminate, interrupt;
+	struct loop_timer watchdog;
+	int64_t watchdog_ms;
+	bool going_down;
+};
+
+/* --- settings ------------------------------------------------------------------------------------ */
+
+static void print_setting_error(const char *path, const struct script_lines *lines,
+				const struct gantry_error *err)
+{
+	int line = lines && err->field[0] ? script_lines_find(lines, err->field) : 0;
+
+	if (line)
+		fprintf(stderr, "gantryd: %s:%d: %s: %s\n", path, line, err->field, err->text);
+	else if (err->field[0])
+		fprintf(stderr, "gantryd: %s: %s: %s\n", path, err->field, err->text);
+	else
+		fprintf(stderr, "gantryd: %s\n", err->text);
+}
+
+/* Beside the program where it was built, in ../lib/gantry/plugins where it was installed. */
+static char *plugin_folder(const struct settings *settings)
+{
+	char self[4096], *slash;
+	ssize_t length;
+
+	if (settings->plugin_path)
+		return xstrdup(settings->plugin_path);
+	length = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	self[length > 0 ? length : 0] = '\0';
+	slash = strrchr(self, '/');
+	if (!slash)
+		return xstrdup("plugins");
+	*slash = '\0';
+	slash = strrchr(self, '/');
+	if (slash && (str_equal(slash, "/bin") || str_equal(slash, "/sbin"))) {
+		*slash = '\0';
+		return xasprintf("%s/lib/gantry/plugins", self);
+	}
+	return xasprintf("%s/plugins", self);
+}
+
+static int load_plugins(struct gantryd *gantryd, struct gantry_error *err)
+{
+	struct settings *settings = &gantryd->settings;
+	char *folder = plugin_folder(settings);
+	struct plugin *plugin;
+	int code = 0;
+
+	plugin_registry_init(&gantryd->plugins, &gantryd->loop, folder);
+	free(folder);
+	for (size_t i = 0; code == 0 && i < settings->plugin_count; i++)
+		code = plugin_registry_load(&gantryd->plugins, settings->plugins[i].name,
+					    settings->plugins[i].options, &plugin, err);
+	for (size_t i = 0; code == 0 && i < settings->node_count; i++) {
+		code = plugin_registry_load(&gantryd->plugins, settings->nodes[i].plugin, NULL,
+					    &plugin, err);
+		if (code == 0 && !plugin_runtime(plugin)) {
+			code = gantry_error_set(err, -EINVAL, "plugin %s runs no instances",
+						settings->nodes[i].plugin);
+			snprintf(err->field, sizeof(err->field), "nodes.%.60s.plugin",
+				 settings->nodes[i].name);
+		}
+	}
+	return code;
+}
+
+static int open_nodes(struct gantryd *gantryd, struct gantry_error *err)
+{
+	struct settings *settings = &gantryd->settings;
+
+	for (size_t i = 0; i < settings->node_count; i++) {
+		const struct settings_node *node = &settings->nodes[i];
+		struct plugin *plugin = plugin_registry_find(&gantryd->plugins, node->plugin);
+		void *handle;
+		int code = plugin_node_open(plugin, node->name, node->options, settings->owner,
+					    &handle, err);
+
+		if (code < 0)
+			return code;
+		node_link_new(&gantryd->daemon, node, plugin_runtime(plugin), handle);
+	}
+	return 0;
+}
+
+static int load_policies(struct gantryd *gantryd, struct gantry_error *err)
+{
+	const struct script_budget budget = {
+		.instructions = gantryd->settings.policy_instructions,
+		.time_ms = gantryd->settings.policy_time_ms,
+		.memory_bytes = gantryd->settings.policy_memory_bytes,
+	};
+
+	return script_set_load(gantryd->settings.policies, &budget, &gantryd->policies, err);
+}
+
+/* Secrets are kept as hashes under a key of this store's own. */
+static void load_secret_key(struct gantryd *gantryd)
+{
+	unsigned char key[32];
+	char *saved = store_load_fact(gantryd->store, "secret_key"), text[65];
+	struct store_batch *batch;
+
+	if (saved && strlen(saved) == 64) {
+		for (int i = 0; i < 32; i++)
+			sscanf(saved + 2 * i, "%2hhx", &key[i]);
+	} else {
+		while (getrandom(key, sizeof(key), 0) != sizeof(key))
+			;
+		for (int i = 0; i < 32; i++)
+			snprintf(text + 2 * i, 3, "%02x", key[i]);
+		batch = store_batch_new(gantryd->store);
+		store_put_fact(batch, "secret_key", text);
+		store_batch_commit(batch, NULL, NULL);
+	}
+	free(saved);
+	script_set_secret_key(key);
+}
+
+/* --- going down ---------------------------------------------------------------------------------- */
+
+static void on_store_closed(void *arg)
+{
+	struct gantryd *gantryd = arg;
+
+	uv_close((uv_handle_t *)&gantryd->terminate, NULL);
+	uv_close((uv_handle_t *)&gantryd->interrupt, NULL);
+}
+
+static void on_daemon_stopped(struct daemon *daemon)
+{
+	struct gantryd *gantryd = LIST_ENTRY(daemon, struct gantryd, daemon);
+
+	store_close(gantryd->store, on_store_closed, gantryd);
+}
+
+static void on_server_closed(void *arg)
+{
+	struct gantryd *gantryd = arg;
+
+	daemon_stop(&gantryd->daemon, FLOW_GRACE_MS, on_daemon_stopped);
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+	struct gantryd *gantryd = handle->data;
+
+	if (gantryd->going_down)
+		return;
+	gantryd->going_down = true;
+	log_info("going down on signal %d", number);
+	notify_send("STOPPING=1");
+	loop_timer_stop(&gantryd->loop, &gantryd->watchdog);
+	gantryd->daemon.stopping = true;
+	http_server_drain(gantryd->api.server, DRAIN_MS, on_server_closed, gantryd);
+}
+
+static void on_watchdog(struct loop_timer *timer)
+{
+	struct gantryd *gantryd = LIST_ENTRY(timer, struct gantryd, watchdog);
+
+	notify_send("WATCHDOG=1");
+	loop_timer_start(&gantryd->loop, timer, gantryd->watchdog_ms);
+}
+
+/* --- running ------------------------------------------------------------------------------------- */
+
+static void start_signals(struct gantryd *gantryd)
+{
+	signal(SIGPIPE, SIG_IGN);
+	uv_signal_init(&gantryd->loop.uv, &gantryd->terminate);
+	uv_signal_init(&gantryd->loop.uv, &gantryd->interrupt);
+	gantryd->terminate.data = gantryd->interrupt.data = gantryd;
+	uv_signal_start(&gantryd->terminate, on_signal, SIGTERM);
+	uv_signal_start(&gantryd->interrupt, on_signal, SIGINT);
+	loop_timer_init(&gantryd->watchdog, on_watchdog);
+	gantryd->watchdog_ms = notify_watchdog_ms();
+	if (gantryd->watchdog_ms > 0)
+		on_watchdog(&gantryd->watchdog);
+}
+
+static int open_all(struct gantryd *gantryd, struct gantry_error *err)
+{
+	bool created;
+	int code =
+		store_open(&gantryd->loop, gantryd->settings.store, &gantryd->store, &created, err);
+
+	if (code < 0)
+		return code;
+	load_secret_key(gantryd);
+	code = load_policies(gantryd, err);
+	if (code == 0)
+		code = load_plugins(gantryd, err);
+	if (code < 0)
+		return code;
+	daemon_init(&gantryd->daemon, &gantryd->loop, gantryd->store, &gantryd->settings,
+		    gantryd->policies);
+	gantryd->daemon.store_was_new = created;
+	code = open_nodes(gantryd, err);
+	if (code < 0)
+		return code;
+	api_init(&gantryd->api, &gantryd->daemon, &gantryd->plugins);
+	code = api_listen(&gantryd->api, err);
+	if (code == 0)
+		code = daemon_load(&gantryd->daemon, err);
+	return code;
+}
+
+static int close_all(struct gantryd *gantryd)
+{
+	daemon_fini(&gantryd->daemon);
+	if (plugin_registry_fini(&gantryd->plugins) < 0) {
+		log_error("a plugin had work left at the end");
+		return 1;
+	}
+	script_set_free(gantryd->policies);
+	settings_fini(&gantryd->settings);
+	if (loop_fini(&gantryd->loop) < 0) {
+		log_error("a handle was left open at the end");
+		return 1;
+	}
+	return 0;
+}
+
+static int serve(struct gantryd *gantryd, struct script_lines *lines)
+{
+	struct gantry_error err;
+
+	if (open_all(gantryd, &err) < 0) {
+		print_setting_error(gantryd->config, lines, &err);
+		return 1; /* the process ends here: what is open goes with it */
+	}
+	script_lines_free(lines);
+	start_signals(gantryd);
+	log_info("gantryd " API_VERSION " is ready: owner %s, %zu nodes, policies %s",
+		 gantryd->settings.owner, gantryd->settings.node_count,
+		 script_set_revision(gantryd->policies));
+	notify_send("READY=1");
+	loop_run(&gantryd->loop);
+	return close_all(gantryd);
+}
+
+/* --- the other things it can be asked for ---------------------------------------------------------- */
+
+static const char init_text[] =
+	"-- Settings of gantryd. `gantryd --options` lists every key; `gantryd --check-config` checks this file.\n"
+	"\n"
+	"-- Marks the containers of this daemon. Never change it while there are any.\n"
+	"owner = \"%s\"\n"
+	"\n"
+	"listen = {\n"
+	"  { unix = \"/run/gantry/gantry.sock\", mode = \"0660\" },\n"
+	"}\n"
+	"\n"
+	"nodes = {\n"
+	"  [\"local\"] = { plugin = \"docker\", endpoint = \"unix:///var/run/docker.sock\" },\n"
+	"}\n"
+	"\n"
+	"policies = \"/etc/gantry/policies\"\n"
+	"store = \"/var/lib/gantry/gantry.db\"\n"
+	"\n"
+	"-- Who may ask on behalf of a project and user of their own naming.\n"
+	"trusted_actors = { \"uid:0\" }\n";
+
+static int write_init(const char *path)
+{
+	char host[64] = "host", owner[100];
+	unsigned random = 0;
+	FILE *file;
+	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+
+	if (fd < 0) {
+		fprintf(stderr, "gantryd: %s: %s\n", path,
+			errno == EEXIST ? "is there already; its owner must stay"
+					: strerror(errno));
+		return 1;
+	}
+	gethostname(host, sizeof(host) - 1);
+	host[strcspn(host, ".")] = '\0';
+	for (char *p = host; *p; p++)
+		if (!((*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') ||
+		      (*p >= '0' && *p <= '9')))
+			*p = '-';
+	while (getrandom(&random, sizeof(random), 0) != sizeof(random))
+		;
+	snprintf(owner, sizeof(owner), "%.40s-%08x", host[0] == '-' ? "host" : host, random);
+	file = fdopen(fd, "w");
+	fprintf(file, init_text, owner);
+	if (fclose(file) != 0) {
+		fprintf(stderr, "gantryd: %s: %s\n", path, strerror(errno));
+		return 1;
+	}
+	printf("wrote %s with owner %s\n", path, owner);
+	return 0;
+}
+
+static void print_table(const char *title, const struct gantry_option *option)
+{
+	printf("%s\n", title);
+	for (; option && option->key; option++)
+		printf("  %-22s %s%s%s%s\n", option->key, option->help,
+		       option->required   ? " (required)"
+		       : option->fallback ? " (default "
+					  : "",
+		       !option->required && option->fallback ? option->fallback : "",
+		       !option->required && option->fallback ? ")" : "");
+}
+
+static int print_options(struct gantryd *gantryd)
+{
+	struct gantry_error err;
+
+	print_table("gantry.lua", settings_options);
+	print_table("listen = { { … } }", settings_listener_options);
+	print_table("nodes = { [NAME] = { … } }", settings_node_options);
+	if (load_plugins(gantryd, &err) < 0)
+		fprintf(stderr, "gantryd: %s\n", err.text);
+	for (size_t i = 0; i < gantryd->plugins.count; i++) {
+		const struct gantry_plugin *info = plugin_info(gantryd->plugins.items[i]);
+		char title[100];
+
+		snprintf(title, sizeof(title), "plugins.%s", info->name);
+		print_table(title, info->options);
+		snprintf(title, sizeof(title), "nodes of plugin %s", info->name);
+		print_table(title, info->node_options);
+	}
+	return 0;
+}
+
+static int check_config(struct gantryd *gantryd, struct script_lines *lines)
+{
+	struct gantry_error err;
+	int code = load_policies(gantryd, &err);
+
+	if (code == 0)
+		code = load_plugins(gantryd, &err);
+	for (size_t i = 0; code == 0 && i < gantryd->settings.node_count; i++) {
+		const struct settings_node *node = &gantryd->settings.nodes[i];
+		struct plugin *plugin = plugin_registry_find(&gantryd->plugins, node->plugin);
+		void *handle;
+
+		code = plugin_node_open(plugin, node->name, node->options, gantryd->settings.owner,
+					&handle, &err);
+		if (code == 0)
+			plugin_runtime(plugin)->node_close(handle);
+	}
+	if (code < 0) {
+		print_setting_error(gantryd->config, lines, &err);
+		return 1;
+	}
+	printf("%s: ok\n", gantryd->config);
+	return 0;
+}
+
+static int check_policies(const char *folder)
+{
+	const struct script_budget budget = SCRIPT_BUDGET_DEFAULT;
+	struct script_set *set;
+	struct json_object *list;
+	struct gantry_error err;
+
+	if (script_set_load(folder, &budget, &set, &err) < 0) {
+		fprintf(stderr, "gantryd: %s\n", err.text);
+		return 1;
+	}
+	list = script_set_print(set);
+	printf("%s: ok, %zu policies, revision %s\n", folder, json_object_array_length(list),
+	       script_set_revision(set));
+	json_object_put(list);
+	script_set_free(set);
+	return 0;
+}
+
+static void usage(FILE *to)
+{
+	fprintf(to,
+		"usage: gantryd [--config FILE] [--log-level LEVEL]\n"
+		"       gantryd [--config FILE] --init | --check-config | --options\n"
+		"       gantryd --check-policies FOLDER | --routes | --version | --help\n"
+		"\n"
+		"  --config FILE            settings; default " CONFIG_DEFAULT "\n"
+		"  --log-level LEVEL        debug, info, warn or error, in place of the settings'\n"
+		"  --init                   write the settings file with an owner of its own\n"
+		"  --check-config           check settings, plugins' options and policies\n"
+		"  --options                list every key of the settings\n"
+		"  --check-policies FOLDER  compile and check policies\n"
+		"  --routes                 list the routes of the API\n");
+}
+
+enum { OPT_INIT = 256, OPT_CHECK_CONFIG, OPT_OPTIONS, OPT_CHECK_POLICIES, OPT_ROUTES, OPT_VERSION };
+
+static const struct option long_options[] = {
+	{"config", required_argument, NULL, 'c'},
+	{"log-level", required_argument, NULL, 'l'},
+	{"init", no_argument, NULL, OPT_INIT},
+	{"check-config", no_argument, NULL, OPT_CHECK_CONFIG},
+	{"options", no_argument, NULL, OPT_OPTIONS},
+	{"check-policies", required_argument, NULL, OPT_CHECK_POLICIES},
+	{"routes", no_argument, NULL, OPT_ROUTES},
+	{"version", no_argument, NULL, OPT_VERSION},
+	{"help", no_argument, NULL, 'h'},
+	{NULL, 0, NULL, 0},
+};
+
+static int read_settings(struct gantryd *gantryd, const char *level_name,
+			 struct script_lines **ret_lines)
+{
+	struct json_object *values;
+	struct gantry_error err;
+	enum log_level level;
+	int code;
+
+	*ret_lines = NULL;
+	code = script_settings_read(gantryd->config, &values, ret_lines, &err);
+	if (code == 0) {
+		code = settings_parse(values, &gantryd->settings, &err);
+		json_object_put(values);
+	}
+	if (code == 0 &&
+	    log_level_parse(level_name ? level_name : gantryd->settings.log_level, &level) < 0)
+		code = gantry_error_field(&err, -EINVAL, "log_level",
+					  "must be debug, info, warn or error");
+	if (code < 0) {
+		print_setting_error(gantryd->config, *ret_lines, &err);
+		return -1;
+	}
+	log_set_level(level);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	static struct gantryd gantryd = {.config = CONFIG_DEFAULT};
+	struct script_lines *lines;
+	const char *level_name = NULL;
+	int option, wanted = 0;
+
+	while ((option = getopt_long(argc, argv, "c:l:h", long_options, NULL)) != -1) {
+		switch (option) {
+		case 'c':
+			gantryd.config = optarg;
+			break;
+		case 'l':
+			level_name = optarg;
+			break;
+		case 'h':
+			usage(stdout);
+			return 0;
+		case OPT_VERSION:
+			printf("gantryd " API_VERSION "\n");
+			return 0;
+		case OPT_ROUTES:
+			api_print_routes();
+			return 0;
+		case OPT_CHECK_POLICIES:
+			return check_policies(optarg);
+		case '?':
+			usage(stderr);
+			return 2;
+		default:
+			wanted = option;
+		}
+	}
+	if (optind < argc) {
+		fprintf(stderr, "gantryd: \"%s\" is one word too many\n", argv[optind]);
+		return 2;
+	}
+	if (wanted == OPT_INIT)
+		return write_init(gantryd.config);
+	if (read_settings(&gantryd, level_name, &lines) < 0)
+		return 1;
+	if (loop_init(&gantryd.loop) < 0) {
+		fprintf(stderr, "gantryd: the event loop cannot be made\n");
+		return 1;
+	}
+	if (wanted == OPT_OPTIONS)
+		return print_options(&gantryd);
+	if (wanted == OPT_CHECK_CONFIG)
+		return check_config(&gantryd, lines);
+	return serve(&gantryd, lines);
+}
