@@ -76,10 +76,14 @@ int flows_remove(struct daemon *daemon, const struct flows_ask *ask, struct inst
 		 bool force, struct operation **ret_operation, struct gantry_error *err)
 {
 	struct flow *flow;
-	int code = 0;
+	int code;
 
-	if (!force || instance->state == INSTANCE_UNKNOWN)
-		code = instance_verb_check(instance, VERB_REMOVE, err);
+	code = instance_verb_check(instance, VERB_REMOVE, err);
+	if (code == 0 && !force && instance->container_id[0] && !instance->busy &&
+	    instance->state != INSTANCE_STOPPED && instance->state != INSTANCE_FAILED)
+		code = gantry_error_set(err, -EBUSY,
+					"%s is %s; stop it first, or remove it with force",
+					instance->spec.name, instance_state_text(instance->state));
 	if (code == 0)
 		code = flow_new(daemon, &flow_remove, instance, ask->actor, ask->idempotency_key,
 				&flow, err);

@@ -249,7 +249,10 @@ static void know_again(struct node_link *link)
 			continue;
 		memset(instance->echoes, 0, sizeof(instance->echoes));
 		if (instance->state == INSTANCE_UNKNOWN)
-			instance_move(instance, instance->known_state);
+			instance_move(instance,
+				      instance_may_move(INSTANCE_UNKNOWN, instance->known_state)
+					      ? instance->known_state
+					      : INSTANCE_STOPPED);
 	}
 }
 

@@ -139,7 +139,7 @@ int instance_verb_check(const struct instance *instance, enum instance_verb verb
 					states[instance->state].name);
 	if (instance->state == INSTANCE_UNKNOWN)
 		return gantry_error_set(
-			err, -EPERM,
+			err, -EHOSTUNREACH,
 			"%s is unknown, its engine%s%s is out of reach; %s needs the engine", name,
 			instance->node ? " on node " : "", instance->node ? instance->node : "",
 			verbs[verb].name);
@@ -153,7 +153,7 @@ int instance_verb_check(const struct instance *instance, enum instance_verb verb
 					: " or ",
 			 states[state].name);
 	}
-	code = gantry_error_set(err, -EPERM, "%s is %s; %s needs a %s instance", name,
+	code = gantry_error_set(err, -EBUSY, "%s is %s; %s needs a %s instance", name,
 				states[instance->state].name, verbs[verb].name, str_text(&wanted));
 	str_fini(&wanted);
 	return code;

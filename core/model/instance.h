@@ -89,7 +89,7 @@ bool instance_may_move(enum instance_state from, enum instance_state to);
 bool instance_move(struct instance *instance, enum instance_state to);
 
 /*
- * Verbs that a person may ask for in a state. -EALREADY: it is where the verb would lead; -EPERM: the
+ * Verbs that a person may ask for in a state. -EALREADY: it is where the verb would lead; -EBUSY: the
  * state does not allow it, and the error says which do. Both are a 409 of the API. Whether a flow is
  * at work (busy) is not looked at.
  */
