@@ -417,7 +417,7 @@ static void usage(FILE *to)
 	fprintf(to,
 		"usage: gantryd [--config FILE] [--log-level LEVEL]\n"
 		"       gantryd [--config FILE] --init | --check-config | --options\n"
-		"       gantryd --check-policies FOLDER | --routes | --version | --help\n"
+		"       gantryd --check-policies FOLDER | --routes | --steps | --version | --help\n"
 		"\n"
 		"  --config FILE            settings; default " CONFIG_DEFAULT "\n"
 		"  --log-level LEVEL        debug, info, warn or error, in place of the settings'\n"
@@ -425,10 +425,11 @@ static void usage(FILE *to)
 		"  --check-config           check settings, plugins' options and policies\n"
 		"  --options                list every key of the settings\n"
 		"  --check-policies FOLDER  compile and check policies\n"
-		"  --routes                 list the routes of the API\n");
+		"  --routes                 list the routes of the API\n"
+		"  --steps                  list the steps of each flow\n");
 }
 
-enum { OPT_INIT = 256, OPT_CHECK_CONFIG, OPT_OPTIONS, OPT_CHECK_POLICIES, OPT_ROUTES, OPT_VERSION };
+enum { OPT_INIT = 256, OPT_CHECK_CONFIG, OPT_OPTIONS, OPT_CHECK_POLICIES, OPT_ROUTES, OPT_STEPS, OPT_VERSION };
 
 static const struct option long_options[] = {
 	{"config", required_argument, NULL, 'c'},
@@ -438,6 +439,7 @@ static const struct option long_options[] = {
 	{"options", no_argument, NULL, OPT_OPTIONS},
 	{"check-policies", required_argument, NULL, OPT_CHECK_POLICIES},
 	{"routes", no_argument, NULL, OPT_ROUTES},
+	{"steps", no_argument, NULL, OPT_STEPS},
 	{"version", no_argument, NULL, OPT_VERSION},
 	{"help", no_argument, NULL, 'h'},
 	{NULL, 0, NULL, 0},
@@ -492,6 +494,9 @@ int main(int argc, char **argv)
 			return 0;
 		case OPT_ROUTES:
 			api_print_routes();
+			return 0;
+		case OPT_STEPS:
+			daemon_print_steps();
 			return 0;
 		case OPT_CHECK_POLICIES:
 			return check_policies(optarg);

@@ -32,6 +32,7 @@ void daemon_init(struct daemon *daemon, struct loop *loop, struct store *store,
 		.policies = policies,
 		.started_ms = clock_wall_ms(),
 		.last_decision = store_last_decision(store),
+		.crash_at = getenv("GANTRY_CRASH_AT"),
 	};
 	fleet_init(&daemon->fleet);
 	operations_init(&daemon->operations);
@@ -48,6 +49,13 @@ static void on_prune_timer(struct loop_timer *timer)
 
 	store_prune(daemon->store, clock_wall_ms() - daemon->settings->keep_history_ms);
 	loop_timer_start(daemon->loop, timer, PRUNE_EVERY_MS);
+}
+
+void daemon_print_steps(void)
+{
+	for (size_t i = 0; flows_kinds[i]; i++)
+		for (const struct flow_step *step = flows_kinds[i]->steps; step->name; step++)
+			printf("%s %s\n", flows_kinds[i]->name, step->name);
 }
 
 /* --- loading ------------------------------------------------------------------------------------ */

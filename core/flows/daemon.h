@@ -31,6 +31,7 @@ struct daemon {
 	int64_t started_ms;
 	bool store_was_new; /* the store was made at this start: history and intent are lost */
 	int64_t rebuilt;    /* instances that were found on engines and not in the store */
+	const char *crash_at; /* see crash_point.h; NULL outside of tests */
 	bool stopping;
 	void (*stopped)(struct daemon *daemon); /* see daemon_stop */
 	struct loop_timer stop_timer, prune_timer;
@@ -51,6 +52,8 @@ int daemon_load(struct daemon *daemon, struct gantry_error *err);
 void daemon_stop(struct daemon *daemon, int64_t grace_ms, void (*stopped)(struct daemon *daemon));
 void daemon_fini(struct daemon *daemon);
 
+/* Prints "KIND STEP" for each step of each flow, for tests that walk them all. */
+void daemon_print_steps(void);
 /* Writes the instance's row with the batch if it differs from the one in the store. */
 void daemon_save_instance(struct store_batch *batch, struct instance *instance);
 /* An id for a decision. */

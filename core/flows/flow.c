@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "flows/flow.h"
+#include "flows/crash_point.h"
 #include "flows/exits.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -235,6 +236,7 @@ static void run_step(struct flow *flow, const struct gantry_error *err)
 	}
 	push_context(flow, context);
 	log_debug("%s", flow->kind->name);
+	crash_point(flow, "before");
 	flow_step_at(flow)->run(flow);
 	pop_context(context);
 	operation_changed(flow->operation);
@@ -248,6 +250,7 @@ static void finish(struct flow *flow, const struct gantry_error *err)
 	struct instance *instance = flow->instance;
 	struct log_context context[3];
 
+	crash_point(flow, "end");
 	push_context(flow, context);
 	if (err)
 		log_error("the end of %s could not be recorded: %s", flow->kind->name, err->text);
@@ -376,6 +379,7 @@ static void tick(struct loop_later *later)
 void flow_next(struct flow *flow)
 {
 	note_step_time(flow);
+	crash_point(flow, "after");
 	if (is_last(flow)) {
 		conclude(flow);
 		return;
@@ -434,6 +438,7 @@ struct gantry_op *flow_op(struct flow *flow, const char *name,
 			  void (*answer)(struct flow *flow, const struct gantry_error *err,
 					 const void *result))
 {
+	crash_point(flow, "during");
 	flow->op = op_new(&flow->daemon->scope, name, on_op_done, flow);
 	flow->op_answer = answer;
 	flow->wait_began_us = clock_monotonic_us();

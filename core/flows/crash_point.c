@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "flows/crash_point.h"
+#include "flows/flow.h"
+#include "base/str.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define DURING_US 50000
+
+void crash_point(const struct flow *flow, const char *when)
+{
+	const char *wanted = flow->daemon->crash_at;
+	char here[128];
+
+	if (!wanted)
+		return;
+	snprintf(here, sizeof(here), "%s/%s/%s", flow->kind->name, flow_step_at(flow)->name, when);
+	if (!str_equal(here, wanted))
+		return;
+	if (str_equal(when, "during"))
+		ualarm(DURING_US, 0); /* SIGALRM ends the process as abruptly as SIGKILL */
+	else
+		raise(SIGKILL);
+}

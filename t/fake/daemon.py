@@ -1,0 +1,255 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A gantryd on a fake engine, for tests of the whole daemon: started, asked, killed, started again."""
+import atexit
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BUILD = os.path.join(ROOT, os.environ.get("BUILD", ".build/plain"))
+SLOW = 8 if os.environ.get("SAN") or os.environ.get("VG") else 1
+LIMIT = 20 * SLOW
+
+_run, _failed = 0, 0
+
+
+def ok(passed, name):
+    global _run, _failed
+    _run += 1
+    print(f"{'ok' if passed else 'not ok'} {_run} - {name}", flush=True)
+    if not passed:
+        _failed += 1
+        frame = sys._getframe(1)
+        while frame.f_code.co_filename == __file__:
+            frame = frame.f_back
+        print(f"# failed at line {frame.f_lineno}", flush=True)
+    return passed
+
+
+def equal(got, want, name):
+    if not ok(got == want, name):
+        print(f"# got  {got!r}\n# want {want!r}", flush=True)
+    return got == want
+
+
+def has(got, part, name):
+    if not ok(part in str(got), name):
+        print(f"# got {got!r} without {part!r}", flush=True)
+
+
+def skip(count, why):
+    global _run
+    for _ in range(count):
+        _run += 1
+        print(f"ok {_run} # SKIP {why}", flush=True)
+
+
+def diag(text):
+    for line in str(text).splitlines():
+        print(f"# {line}", file=sys.stderr, flush=True)
+
+
+def done():
+    print(f"1..{_run}", flush=True)
+    sys.exit(1 if _failed or _run == 0 else 0)
+
+
+def until(condition, what, limit=LIMIT):
+    """The first true value of condition; fails the whole test where it never comes."""
+    end = time.monotonic() + limit
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            print(f"Bail out! waited {limit} s for: {what}", flush=True)
+            sys.exit(255)
+        time.sleep(0.01)
+
+
+class UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path, timeout=LIMIT * 2):
+        super().__init__("localhost", timeout=timeout)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.path)
+
+
+class Answer:
+    def __init__(self, status, headers, body):
+        self.status, self.headers, self.body = status, headers, body
+
+    @property
+    def json(self):
+        return json.loads(self.body)
+
+    def __repr__(self):
+        return f"{self.status} {self.body[:400]!r}"
+
+
+def ask(path, method, target, body=None, headers=None):
+    connection = UnixConnection(path)
+    try:
+        data = None if body is None else body if isinstance(body, (bytes, str)) else json.dumps(body)
+        connection.request(method, target, data, headers or ({"Content-Type": "application/json"} if data else {}))
+        reply = connection.getresponse()
+        return Answer(reply.status, reply.headers, reply.read())
+    finally:
+        connection.close()
+
+
+class Engine:
+    """The fake Docker Engine, a process that outlives gantryd."""
+
+    def __init__(self, folder, name="engine"):
+        self.socket = os.path.join(folder, f"{name}.sock")
+        self.process = subprocess.Popen([os.path.join(BUILD, "t/fake/engine"), self.socket],
+                                        stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
+        assert self.process.stdout.readline().strip() == b"ready"
+
+    def ask(self, method, target, body=None):
+        return ask(self.socket, method, target, body)
+
+    def state(self):
+        return self.ask("GET", "/fake/state").json
+
+    def containers(self, owner=None):
+        answer = self.ask("GET", "/v1.41/containers/json?all=1").json
+        return [c for c in answer if owner is None or c["Labels"].get("gantry.owner") == owner]
+
+    def fault(self, match, mode, ms=0, count=None):
+        body = {"match": match, "mode": mode, "ms": ms}
+        if count is not None:
+            body["count"] = count
+        return self.ask("POST", "/fake/fault", body)
+
+    def clear(self):
+        self.ask("DELETE", "/fake/fault")
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait(LIMIT)
+        self.process.stdout.close()
+
+
+class World:
+    """A folder with an engine, settings, policies and a gantryd that can be killed and started again."""
+
+    def __init__(self, policies=None, engine=True, settings="", endpoint=None, nodes=None):
+        self.folder = tempfile.mkdtemp(prefix="gantry-t.")
+        atexit.register(self.end)
+        self.owner = "test"
+        self.engine = Engine(self.folder) if engine else None
+        self.socket = os.path.join(self.folder, "gantry.sock")
+        self.store = os.path.join(self.folder, "gantry.db")
+        self.policies = os.path.join(self.folder, "policies")
+        self.log = os.path.join(self.folder, "log")
+        self.config = os.path.join(self.folder, "gantry.lua")
+        self.daemon = None
+        if policies == "shipped":
+            shutil.copytree(os.path.join(ROOT, "scripts/policies"), self.policies)
+        else:
+            os.mkdir(self.policies)
+            for name, text in (policies or {}).items():
+                self.policy(name, text)
+        endpoint = endpoint or (f"unix://{self.engine.socket}" if engine else "unix:///nowhere")
+        nodes = nodes or f'["local"] = {{ plugin = "docker", endpoint = "{endpoint}" }}'
+        with open(self.config, "w") as file:
+            file.write(f'owner = "{self.owner}"\n'
+                       f'listen = {{ {{ unix = "{self.socket}", mode = "0600" }} }}\n'
+                       f'nodes = {{ {nodes} }}\n'
+                       f'policies = "{self.policies}"\nstore = "{self.store}"\n{settings}\n')
+
+    def policy(self, name, text):
+        with open(os.path.join(self.policies, name), "w") as file:
+            file.write(text)
+
+    def start(self, crash_at=None, up=True, wrap=None):
+        env = dict(os.environ)
+        env.pop("GANTRY_CRASH_AT", None)
+        if crash_at:
+            env["GANTRY_CRASH_AT"] = crash_at
+        command = [os.path.join(BUILD, "gantryd"), "--config", self.config, "--log-level", "debug"]
+        if os.environ.get("VG") and not wrap:
+            wrap = ["valgrind", "-q", "--error-exitcode=98", "--leak-check=full",
+                    "--errors-for-leak-kinds=definite", f"--suppressions={ROOT}/t/valgrind.supp"]
+        with open(self.log, "ab") as log:
+            self.daemon = subprocess.Popen((wrap or []) + command, stderr=log, stdout=log,
+                                           stdin=subprocess.DEVNULL, env=env)
+        until(lambda: self.answers() or self.daemon.poll() is not None, "gantryd to answer")
+        if self.daemon.poll() is not None:
+            diag(open(self.log).read()[-3000:])
+            print("Bail out! gantryd did not start", flush=True)
+            sys.exit(255)
+        if up:
+            until(lambda: self.get("/v1/health").json["status"] == "ok", "all nodes to be up")
+        return self
+
+    def answers(self):
+        try:
+            return self.get("/v1/version").status == 200
+        except OSError:
+            return False
+
+    def kill(self):
+        self.daemon.kill()
+        self.daemon.wait(LIMIT)
+
+    def died(self):
+        """Waits until a crash point ended it."""
+        until(lambda: self.daemon.poll() is not None, "gantryd to die at its crash point")
+        return self.daemon.returncode
+
+    def stop(self):
+        """The orderly end; its exit status."""
+        self.daemon.terminate()
+        until(lambda: self.daemon.poll() is not None, "gantryd to end on SIGTERM", LIMIT + 15)
+        return self.daemon.returncode
+
+    def get(self, target, headers=None):
+        return ask(self.socket, "GET", target, headers=headers)
+
+    def post(self, target, body=None, headers=None):
+        return ask(self.socket, "POST", target, body, headers)
+
+    def delete(self, target):
+        return ask(self.socket, "DELETE", target)
+
+    def spawn(self, wait=LIMIT, **spec):
+        spec.setdefault("image", "busybox")
+        spec.setdefault("command", ["sleep", "1000"])
+        return self.post(f"/v1/instances?wait={wait}", spec)
+
+    def instances(self):
+        return self.get("/v1/instances").json["instances"]
+
+    def operation(self, id):
+        return self.get(f"/v1/operations/{id}?wait={LIMIT}").json
+
+    def running_operations(self):
+        return [o for o in self.get("/v1/operations?limit=1000").json["operations"] if o["state"] == "running"]
+
+    def sanitizer_findings(self):
+        with open(self.log, errors="replace") as file:
+            text = file.read()
+        marks = ("AddressSanitizer", "LeakSanitizer", "runtime error:", "definitely lost", "Invalid read", "Invalid write")
+        return [line for line in text.splitlines() if any(mark in line for mark in marks)]
+
+    def end(self):
+        if self.daemon and self.daemon.poll() is None:
+            self.kill()
+        if self.engine:
+            self.engine.stop()
+        if os.path.isdir(self.folder) and not os.environ.get("GANTRY_KEEP"):
+            shutil.rmtree(self.folder, ignore_errors=True)
