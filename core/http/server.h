@@ -24,7 +24,8 @@
  *
  * Callbacks come from the loop, never from inside a function of this header, with one exception:
  * on_request, on_body, on_data and on_end come while input is parsed; everything may be called
- * from them. No callback for a request comes after its answer was complete. All on the loop's thread.
+ * from them. No callback for a request comes after its answer was complete. All of it is for the
+ * loop's thread alone.
  */
 #ifndef HTTP_SERVER_H
 #define HTTP_SERVER_H
@@ -158,9 +159,15 @@ const char *http_request_method(const struct http_request *request); /* "GET" */
 const char *http_request_path(const struct http_request *request);
 /* Behind the "?", as it came; "" where there is none. */
 const char *http_request_query_raw(const struct http_request *request);
-/* The decoded value of the first such parameter, "" where it has no "="; NULL: not there or ill-formed. */
+/*
+ * The decoded value of the first such parameter, "" where it has no "="; NULL: not there, or
+ * ill-formed.
+ */
 const char *http_request_query(struct http_request *request, const char *name);
-/* Walks the parameters, decoded; false at the end. Start with *position = 0. Ill-formed ones have a NULL value. */
+/*
+ * Walks the parameters, decoded; false at the end. Start with *position = 0. An ill-formed name or
+ * value is NULL.
+ */
 bool http_request_query_next(struct http_request *request, size_t *position, const char **ret_name,
 			     const char **ret_value);
 /* The first header of that name (any case), without space around it; NULL: none. */
@@ -171,7 +178,11 @@ int64_t http_request_content_length(const struct http_request *request);
 /* Percent-decodes into the arena; "+" is a space where form is true. NULL: ill-formed, or holds %00. */
 char *http_url_decode(struct arena *arena, const char *text, size_t length, bool form);
 
-/* Called once, from the loop, where no answer can be given any more. NULL takes it back. */
+/*
+ * Called once, from the loop, where no answer can be given any more. NULL takes it back. For a
+ * request that is open or was so when the callback at hand began (http_request_open). A client that
+ * ends its sending side before it has its answer counts as gone.
+ */
 void http_request_on_gone(struct http_request *request, void (*on_gone)(void *arg), void *arg);
 
 /*
@@ -220,12 +231,15 @@ bool http_stream_begin(struct http_request *request, int status, const char *con
  * written nevertheless is still queued, up to HTTP_STREAM_MAX_BYTES: there the stream is cut.
  */
 bool http_stream_write(struct http_request *request, const void *data, size_t length);
-/* Called, from the loop, each time the queue falls under the half after a write that returned false. */
+/* Called, from the loop, each time the queue falls to the half after a write that returned false. */
 void http_stream_on_drain(struct http_request *request, void (*on_drain)(void *arg), void *arg);
 /* Called once, from the loop, when the server begins to drain: say a last word and end. */
 void http_stream_on_stop(struct http_request *request, void (*on_stop)(void *arg), void *arg);
 void http_stream_end(struct http_request *request);
-/* Closes the connection without the last chunk. */
+/*
+ * Sends what is queued and closes the connection without the last chunk. For HTTP/1.0 over plain
+ * TCP, where the end of the connection is the end of the answer, the connection is reset instead.
+ */
 void http_stream_abort(struct http_request *request);
 
 /* "Not Found"; "Unknown" for a status without a name. Borrowed, static. */

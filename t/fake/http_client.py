@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: Apache-2.0
+"""For t/50xx: TAP, the test server as a process, and a client that sends bytes as they are."""
+
+import os
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+
+BUILD = os.environ.get("BUILD") or ".build/plain"
+VG = bool(os.environ.get("VG"))
+SAN = bool(os.environ.get("SAN"))
+SLOW = VG or SAN
+LIMIT = 120 if VG else 30  # seconds until something that should happen counts as not happening
+
+_run = _failed = 0
+
+
+def ok(passed, name):
+    global _run, _failed
+    _run += 1
+    print(f"{'' if passed else 'not '}ok {_run} - {name}", flush=True)
+    if not passed:
+        _failed += 1
+        frame = traceback.extract_stack(limit=3)
+        print(f"# failed: {frame[0].filename}:{frame[0].lineno} {frame[1].lineno}", file=sys.stderr)
+    return bool(passed)
+
+
+def same(got, want, name):
+    if not ok(got == want, name):
+        print(f"# got  {got!r:.600}\n# want {want!r:.600}", file=sys.stderr)
+
+
+def has(got, part, name):
+    if not ok(part in got, name):
+        print(f"# got     {got!r:.600}\n# without {part!r}", file=sys.stderr)
+
+
+def say(text):
+    print(f"# {text}", flush=True)
+
+
+def done():
+    print(f"1..{_run}", flush=True)
+    sys.exit(1 if _failed or not _run else 0)
+
+
+def until(condition, limit=LIMIT):
+    """Waits until condition() is true; its last value."""
+    end = time.monotonic() + limit
+    while True:
+        value = condition()
+        if value or time.monotonic() > end:
+            return value
+        time.sleep(0.01)
+
+
+class Server:
+    """The test server; `with` ends it and asserts that nothing was left behind."""
+
+    def __init__(self, *options, tls=None, name="server", unix=True, asan=""):
+        self.name = name
+        self.folder = tempfile.mkdtemp(prefix="gantry-http-")
+        self.path = os.path.join(self.folder, "http.sock")
+        command = [f"{BUILD}/t/fake/http_server", "--tcp", *options]
+        if unix:
+            command += ["--unix", self.path]
+        if tls:
+            command += ["--tls", *tls]
+        environment = dict(os.environ)
+        environment["ASAN_OPTIONS"] = f"{environment.get('ASAN_OPTIONS', '')}:{asan}"
+        if VG:
+            command = ["valgrind", "-q", "--error-exitcode=98", "--leak-check=full",
+                       "--show-leak-kinds=definite,indirect,possible",
+                       "--errors-for-leak-kinds=definite,indirect,possible",
+                       "--suppressions=t/valgrind.supp", *command]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+        self.port = self.tls_port = self.last_words = None
+        self.terminated = False
+        for line in self.process.stdout:
+            word, *value = line.split()
+            if word == "tcp":
+                self.port = int(value[0])
+            elif word == "tls":
+                self.tls_port = int(value[0])
+            elif word == "ready":
+                break
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, value, trace):
+        if kind:
+            self.process.kill()
+        self.stop()
+
+    def terminate(self):
+        """Asks the server to drain; once."""
+        if not self.terminated:
+            self.terminated = True
+            self.process.send_signal(signal.SIGTERM)
+
+    def stop(self):
+        """Ends the server and judges how it did; what it said at the end."""
+        if self.last_words is not None:
+            return self.last_words
+        if self.process.poll() is None:
+            self.terminate()
+        try:
+            self.last_words, _ = self.process.communicate(timeout=LIMIT)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.last_words, _ = self.process.communicate()
+        same(self.process.returncode, 0, f"{self.name} ends clean, with nothing left behind")
+        shutil.rmtree(self.folder, ignore_errors=True)
+        return self.last_words
+
+    def rss_kib(self):
+        with open(f"/proc/{self.process.pid}/status") as status:
+            return next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
+
+    def connect(self, unix=False):
+        if unix:
+            sock = socket.socket(socket.AF_UNIX)
+            sock.settimeout(LIMIT)
+            sock.connect(self.path)
+        else:
+            sock = socket.create_connection(("127.0.0.1", self.port), timeout=LIMIT)
+        return Client(sock)
+
+    def ask(self, data, unix=False):
+        """Sends bytes on a new connection; the first reply."""
+        with self.connect(unix) as client:
+            client.send(data)
+            return client.reply()
+
+    def stats(self):
+        import json
+        reply = self.ask(b"GET /stats HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", unix=True)
+        return json.loads(reply.body)
+
+
+class Reply:
+    status = None
+    headers = {}
+    body = b""
+    whole = False  # the body ended as its framing says
+
+    def __repr__(self):
+        return f"<{self.status} {self.headers} {self.body[:200]!r} whole={self.whole}>"
+
+
+class Client:
+    def __init__(self, sock):
+        self.sock = sock
+        self.data = b""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.sock.close()
+
+    def send(self, data):
+        """Sends what the peer takes: it may answer and close in the middle."""
+        try:
+            self.sock.sendall(data)
+            return True
+        except (ConnectionError, ssl.SSLError):
+            return False
+
+    def more(self):
+        """Reads on; False at the end, None where the connection broke."""
+        try:
+            data = self.sock.recv(65536)
+        except (ConnectionError, ssl.SSLError, TimeoutError):
+            return None
+        self.data += data
+        return bool(data)
+
+    def line(self):
+        while b"\r\n" not in self.data:
+            if not self.more():
+                return None
+        line, self.data = self.data.split(b"\r\n", 1)
+        return line
+
+    def take(self, count):
+        while len(self.data) < count:
+            if not self.more():
+                return None
+        data, self.data = self.data[:count], self.data[count:]
+        return data
+
+    def ended(self):
+        """True when the peer closes without a further byte."""
+        while (more := self.more()):
+            pass
+        return more is False and self.data == b""
+
+    def head(self):
+        reply = Reply()
+        line = self.line()
+        if line is None:
+            return reply
+        reply.status = int(line.split()[1])
+        reply.headers = {}
+        while (line := self.line()):
+            name, value = line.decode("latin-1").split(":", 1)
+            reply.headers[name.lower()] = value.strip()
+        return reply
+
+    def reply(self, head_only=False):
+        reply = self.head()
+        if reply.status is None:
+            return reply
+        if head_only or reply.status in (100, 204, 304):
+            reply.whole = True
+        elif reply.headers.get("transfer-encoding") == "chunked":
+            while (chunk := self.chunk()):
+                reply.body += chunk
+            reply.whole = chunk == b""
+        elif "content-length" in reply.headers:
+            body = self.take(int(reply.headers["content-length"]))
+            reply.whole = body is not None
+            reply.body = self.data if body is None else body
+        else:
+            while (more := self.more()):
+                pass
+            reply.whole = more is False
+            reply.body, self.data = self.data, b""
+        return reply
+
+    def chunk(self):
+        """One chunk; b"" for the last, None where the stream was cut."""
+        line = self.line()
+        if line is None:
+            return None
+        data = self.take(int(line, 16) + 2)
+        return None if data is None else data[:-2]
+
+
+def request(path="/hello", method="GET", version="1.1", headers=(), body=b"", host=True):
+    lines = [f"{method} {path} HTTP/{version}"]
+    if host:
+        lines.append("Host: x")
+    lines += headers
+    if body:
+        lines.append(f"Content-Length: {len(body)}")
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1") + body
