@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Inside the docker plugin. One file a subject:
+ *
+ *   plugin.c      the exported struct and the option tables
+ *   node.c        a node: its endpoint, probe
+ *   call.c        one call of the engine's API: version, cancel, errors
+ *   words.c       what the engine says, made fit for people and mapped to an errno
+ *   json.c        reading JSON, JSON that comes in pieces, times, URLs
+ *   create.c      spec to request
+ *   containers.c  start, kill, wait, remove, pause, rename, top, stats
+ *   inspect.c     list and inspect
+ *   update.c      limits
+ *   images.c      list, present;  pull.c  one download however many wait
+ *   output.c      logs, demultiplexed
+ *   watch.c       the session that follows events;  events.c  one event, and what a list implies
+ */
+#ifndef DOCKER_H
+#define DOCKER_H
+
+#include <gantry/plugin.h>
+
+#include <json-c/json.h>
+
+#define API_MINOR_LEAST 24 /* 1.24, Docker 1.12 */
+#define API_MINOR_MOST  47
+
+struct docker_node_settings {
+	const char *endpoint;
+	const char *tls_ca, *tls_certificate, *tls_key;
+	bool tls_verify;
+	int64_t connect_timeout_ms, stall_timeout_ms, pull_stall_ms, ping_interval_ms;
+	const char *log_driver;
+	int64_t log_size_bytes, log_files;
+};
+
+struct docker_call;
+struct docker_pull;
+
+struct docker_node {
+	const struct gantry_host *host; /* borrowed, as name, owner and settings */
+	const char *name, *owner;
+	const struct docker_node_settings *settings;
+	char *unix_socket, *base_url; /* owned */
+	struct gantry_http_peer peer;
+
+	int api_minor;                    /* 0: not agreed yet */
+	bool podman;                      /* answers by other names here and there */
+	struct gantry_http *version_http; /* under way */
+	struct docker_call *waiting;      /* for the version; first in, first out */
+	struct docker_pull *pulls;        /* under way and open to more waiters */
+
+	struct gantry_anchor told, fresh; /* see watch.c */
+};
+
+/* --- call.c --- */
+
+/*
+ * One call. Lives in the op's memory, or in its owner's. The caller sets the first part; `done` comes
+ * exactly once, never before docker_call returned: err is NULL when the engine answered with a status
+ * under 400; reply is the answer as JSON, or NULL; both borrowed for the call.
+ */
+struct docker_call {
+	struct docker_node *node;
+	struct gantry_op *op; /* its cancel ends the call; NULL: docker_call_cancel does */
+	void (*done)(struct docker_call *call, const struct gantry_error *err,
+		     struct json_object *reply);
+	int (*on_data)(struct docker_call *call, const char *data,
+		       size_t length); /* NULL: collect */
+	void *arg;
+	int64_t stall_ms; /* 0: the node's; -1: never */
+	int status;       /* 0: no answer */
+
+	/* call.c's own */
+	struct docker_call *next;
+	struct gantry_http *http;
+	struct gantry_timer *timer;
+	char *method, *path, *body; /* owned while it waits for the version */
+	bool busy, waits, cancelled;
+};
+
+/* path is formatted, begins after the version, and is percent-encoded already. body: JSON text or NULL. */
+__attribute__((format(printf, 4, 5))) void docker_call(struct docker_call *call, const char *method,
+						       const char *body, const char *path, ...);
+/* A request; done comes with -ECANCELED. Does nothing where the call is not busy. */
+void docker_call_cancel(struct docker_call *call);
+/* Forgets the version: the engine may be another one now. */
+void docker_forget_version(struct docker_node *node);
+
+/* A call in the op's memory, with node, op, done and arg set. */
+struct docker_call *docker_call_new(struct docker_node *node, struct gantry_op *op,
+				    void (*done)(struct docker_call *call,
+						 const struct gantry_error *err,
+						 struct json_object *reply));
+/* Ends the op with a failure. */
+__attribute__((format(printf, 4, 5))) void
+docker_fail(struct docker_node *node, struct gantry_op *op, int code, const char *format, ...);
+
+/* --- words.c --- */
+
+/* Fills err from an answer with status >= 400 and returns its code. */
+int docker_words(struct gantry_error *err, int status, const char *body, size_t length);
+/* The text has the word, any case. */
+bool docker_says(const char *text, const char *word);
+
+/* --- json.c --- */
+
+struct json_object *docker_get(struct json_object *object, const char *key);
+const char *docker_text(struct json_object *object, const char *key); /* NULL: no string there */
+int64_t docker_int(struct json_object *object, const char *key, int64_t fallback);
+bool docker_bool(struct json_object *object, const char *key);
+void docker_add(struct json_object *object, const char *key,
+		const char *text); /* NULL adds nothing */
+void docker_add_int(struct json_object *object, const char *key, int64_t value);
+/* The text of a value, owned by it. */
+const char *docker_print(struct json_object *value);
+
+/* Copies into the op's memory; NULL gives NULL. */
+const char *docker_keep(struct docker_node *node, struct gantry_op *op, const char *text);
+struct gantry_strings docker_keep_list(struct docker_node *node, struct gantry_op *op,
+				       struct json_object *array);
+struct gantry_pairs docker_keep_pairs(struct docker_node *node, struct gantry_op *op,
+				      struct json_object *object);
+/* RFC 3339 to nanoseconds since 1970; 0 where it is none or before 1970. */
+int64_t docker_time_ns(const char *text);
+/* Percent-encodes for a query value or a path; "/" and ":" stay. The caller frees. */
+char *docker_url(const char *text);
+
+/* Values that follow each other in a stream that is cut anywhere. Zero-filled is empty. */
+struct docker_stream {
+	struct json_tokener *tokener; /* owned */
+	bool inside;                  /* amid a value */
+};
+/* Calls fn with each whole value (borrowed). 0, -EPROTO, or what fn returned if that is negative. */
+int docker_stream_feed(struct docker_stream *stream, const char *data, size_t length,
+		       int (*fn)(void *arg, struct json_object *value), void *arg);
+void docker_stream_fini(struct docker_stream *stream);
+
+/* --- node.c --- */
+
+int docker_node_open(void *plugin, const char *name, const void *settings, const char *owner,
+		     void **ret_node, struct gantry_error *err);
+void docker_node_close(void *node);
+void docker_probe(void *node, struct gantry_op *op);
+
+/* --- the operations of gantry/runtime.h --- */
+
+void docker_list(void *node, struct gantry_op *op);
+void docker_inspect(void *node, const char *container, struct gantry_op *op);
+void docker_create(void *node, const struct gantry_create *create, struct gantry_op *op);
+void docker_start(void *node, const char *container, struct gantry_op *op);
+void docker_kill(void *node, const char *container, int signal, struct gantry_op *op);
+void docker_wait(void *node, const char *container, struct gantry_op *op);
+void docker_remove(void *node, const char *container, struct gantry_op *op);
+void docker_pause(void *node, const char *container, struct gantry_op *op);
+void docker_unpause(void *node, const char *container, struct gantry_op *op);
+void docker_update(void *node, const char *container, const struct gantry_limits *limits,
+		   struct gantry_op *op);
+void docker_rename(void *node, const char *container, const char *name, struct gantry_op *op);
+void docker_stats(void *node, const char *container, struct gantry_op *op);
+void docker_top(void *node, const char *container, struct gantry_op *op);
+void docker_images(void *node, struct gantry_op *op);
+void docker_image_present(void *node, const char *image, struct gantry_op *op);
+void docker_pull(void *node, const char *image, struct gantry_op *op);
+void docker_output(void *node, const char *container, bool follow, gantry_output_fn fn, void *arg,
+		   struct gantry_op *op);
+void docker_watch(void *node, const struct gantry_anchor *anchor,
+		  const struct gantry_containers *known, const struct gantry_watch_sink *sink,
+		  struct gantry_op *op);
+
+/* --- inspect.c --- */
+
+/* The query of the list of our containers. The caller frees. */
+char *docker_list_path(struct docker_node *node);
+/* Reads an answer of it into the op's memory. */
+void docker_read_list(struct docker_node *node, struct gantry_op *op, struct json_object *reply,
+		      struct gantry_containers *ret_containers);
+void docker_read_limits(struct json_object *inspected, struct gantry_limits *ret_limits);
+const char *docker_label(const struct gantry_pairs *labels, const char *name); /* NULL: none */
+
+/* --- events.c --- */
+
+/* An event with its own copies of the strings. */
+struct docker_event {
+	struct gantry_event event; /* container_id, instance and text point to what follows */
+	char id[72], instance[64], text[128];
+	uint64_t hash; /* of time, id and action */
+	bool told;     /* it is of a kind that the core hears of */
+};
+
+/* Reads one message of the stream of events; false: no event of a container or image. */
+bool docker_read_event(struct json_object *message, struct docker_event *ret_event);
+
+/* What is believed of a container, for inference. */
+struct docker_belief {
+	char id[72], instance[64], name[128];
+	enum gantry_container_state state;
+	bool gone, listed, undecided;
+};
+
+struct docker_beliefs {
+	struct docker_belief *items; /* owned */
+	size_t count, capacity;
+};
+
+void docker_believe(struct docker_beliefs *beliefs, const struct gantry_containers *known);
+void docker_believe_event(struct docker_beliefs *beliefs, const struct docker_event *event);
+/* An event that the list may or may not have in it: nothing is inferred for its container. */
+void docker_undecide(struct docker_beliefs *beliefs, const struct docker_event *event);
+/* Calls fn with each event that must have happened for the list to be as it is; times and anchors are
+ * the caller's to set. Returns how many. fn NULL: only counts. */
+size_t docker_infer(struct docker_beliefs *beliefs, const struct gantry_containers *listed,
+		    void (*fn)(void *arg, struct gantry_event *event), void *arg);
+void docker_beliefs_fini(struct docker_beliefs *beliefs);
+
+#endif

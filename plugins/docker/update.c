@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Changing limits of a container: an update that the engine accepted proves nothing, so each is
+ * framed by two inspects.
+ *
+ *	before ─▶ update ─▶ after ─▶ all as wanted? ──yes──▶ done: the limits as they are
+ *	  │          │                     └──no──▶ revert ─▶ failed: which limits did not take
+ *	  └──────────┴─ failed: the engine's words (a refused update changed nothing)
+ *
+ * Memory and the sum of memory and swap go together: the engine would refuse a memory over the sum
+ * that is there. Where one of the two was not asked for, the other moves so that the swap itself
+ * stays what it was; it stays unlimited where it was unlimited.
+ * The revert is not cancelled with the op: half of a change is worse than a late end.
+ */
+#include "docker.h"
+
+#include <stdlib.h>
+
+struct update {
+	struct docker_call call;
+	struct gantry_op *op; /* borrowed */
+	const char *container;
+	struct gantry_limits wanted, before, after; /* strings in the op's memory */
+	bool swap_is_ours;                          /* not asked for: moved along with the memory */
+	char missed[160];
+};
+
+static void add(struct json_object *body, const char *key, int64_t value)
+{
+	if (value != GANTRY_UNSET)
+		docker_add_int(body, key, value);
+}
+
+static void send_limits(struct update *update, const struct gantry_limits *limits, bool swap)
+{
+	struct json_object *body = json_object_new_object();
+
+	add(body, "Memory", limits->memory_bytes);
+	if (swap) /* -1 is the engine's word for unlimited, and ours for unset */
+		docker_add_int(body, "MemorySwap", limits->memory_swap_bytes);
+	add(body, "NanoCpus", limits->nano_cpus);
+	add(body, "CpuShares", limits->cpu_shares);
+	add(body, "PidsLimit", limits->pids);
+	docker_add(body, "CpusetCpus", limits->cpuset);
+	docker_call(&update->call, "POST", docker_print(body), "/containers/%s/update",
+		    update->container);
+	json_object_put(body);
+}
+
+static void keep_limits(struct update *update, struct json_object *reply,
+			struct gantry_limits *ret_limits)
+{
+	docker_read_limits(reply, ret_limits);
+	ret_limits->cpuset = docker_keep(update->call.node, update->op, ret_limits->cpuset);
+}
+
+/* Fills in the one of memory and swap that was not asked for. */
+static void pair_memory(struct update *update)
+{
+	struct gantry_limits *wanted = &update->wanted;
+	const struct gantry_limits *before = &update->before;
+
+	if (wanted->memory_bytes == GANTRY_UNSET && wanted->memory_swap_bytes != GANTRY_UNSET)
+		wanted->memory_bytes = before->memory_bytes;
+	if (wanted->memory_bytes == GANTRY_UNSET || wanted->memory_swap_bytes != GANTRY_UNSET)
+		return;
+	update->swap_is_ours = true;
+	if (before->memory_bytes == GANTRY_UNSET)
+		wanted->memory_swap_bytes =
+			wanted->memory_bytes * 2; /* as the engine does at create */
+	else if (before->memory_swap_bytes != GANTRY_UNSET)
+		wanted->memory_swap_bytes =
+			wanted->memory_bytes + before->memory_swap_bytes - before->memory_bytes;
+}
+
+static void check(struct update *update, const char *name, int64_t wanted, int64_t after)
+{
+	size_t length = strlen(update->missed);
+
+	if (wanted == GANTRY_UNSET || wanted == after)
+		return;
+	snprintf(update->missed + length, sizeof(update->missed) - length, "%s%s is %lld, not %lld",
+		 length ? ", " : "", name, (long long)(after == GANTRY_UNSET ? 0 : after),
+		 (long long)wanted);
+}
+
+static void compare(struct update *update)
+{
+	const struct gantry_limits *wanted = &update->wanted, *after = &update->after;
+	size_t length;
+
+	check(update, "memory", wanted->memory_bytes, after->memory_bytes);
+	/* an engine without swap accounting holds the sum as unlimited */
+	if (!update->swap_is_ours || after->memory_swap_bytes != GANTRY_UNSET)
+		check(update, "memory_swap", wanted->memory_swap_bytes, after->memory_swap_bytes);
+	check(update, "cpus", wanted->nano_cpus, after->nano_cpus);
+	check(update, "cpu_shares", wanted->cpu_shares, after->cpu_shares);
+	check(update, "pids", wanted->pids, after->pids);
+	if (wanted->cpuset && (!after->cpuset || strcmp(wanted->cpuset, after->cpuset) != 0)) {
+		length = strlen(update->missed);
+		snprintf(update->missed + length, sizeof(update->missed) - length,
+			 "%scpuset is \"%s\", not \"%s\"", length ? ", " : "",
+			 after->cpuset ? after->cpuset : "", wanted->cpuset);
+	}
+}
+
+static void reverted(struct docker_call *call, const struct gantry_error *err,
+		     struct json_object *reply)
+{
+	struct update *update = (struct update *)call;
+
+	(void)reply;
+	if (err)
+		docker_fail(
+			call->node, update->op, -EINVAL,
+			"the engine accepted the limits, but %s; and taking them back failed: %s",
+			update->missed, err->text);
+	else
+		docker_fail(call->node, update->op, -EINVAL,
+			    "the engine accepted the limits, but %s; all is as it was before",
+			    update->missed);
+}
+
+/* What was set before, for each limit that was to change. What was not set cannot be unset by an
+ * update: 0 is "leave it" to the engine, but for pids and memory+swap. */
+static void revert(struct update *update)
+{
+	struct gantry_limits back = update->before;
+
+	if (update->wanted.nano_cpus == GANTRY_UNSET)
+		back.nano_cpus = GANTRY_UNSET;
+	if (update->wanted.cpu_shares == GANTRY_UNSET)
+		back.cpu_shares = GANTRY_UNSET;
+	if (update->wanted.pids == GANTRY_UNSET)
+		back.pids = GANTRY_UNSET;
+	if (!update->wanted.cpuset)
+		back.cpuset = NULL;
+	if (update->wanted.memory_bytes == GANTRY_UNSET)
+		back.memory_bytes = GANTRY_UNSET;
+	update->call.done = reverted;
+	update->call.op = NULL; /* for the call only: no cancel */
+	send_limits(update, &back, back.memory_bytes != GANTRY_UNSET);
+}
+
+static void read_back(struct docker_call *call, const struct gantry_error *err,
+		      struct json_object *reply)
+{
+	struct update *update = (struct update *)call;
+
+	if (err) {
+		call->node->host->op_done(call->op, err, NULL);
+		return;
+	}
+	keep_limits(update, reply, &update->after);
+	compare(update);
+	if (update->missed[0])
+		revert(update);
+	else
+		call->node->host->op_done(call->op, NULL, &update->after);
+}
+
+static void updated(struct docker_call *call, const struct gantry_error *err,
+		    struct json_object *reply)
+{
+	struct update *update = (struct update *)call;
+	struct gantry_error mapped;
+
+	(void)reply;
+	if (err) {
+		mapped = *err;
+		/* whatever the status, the engine said no to these values */
+		if (call->status && call->status != 404 && call->status != 503)
+			mapped.code = -EINVAL;
+		call->node->host->op_done(call->op, &mapped, NULL);
+		return;
+	}
+	call->done = read_back;
+	docker_call(call, "GET", NULL, "/containers/%s/json", update->container);
+}
+
+static void inspected(struct docker_call *call, const struct gantry_error *err,
+		      struct json_object *reply)
+{
+	struct update *update = (struct update *)call;
+
+	if (err) {
+		call->node->host->op_done(call->op, err, NULL);
+		return;
+	}
+	keep_limits(update, reply, &update->before);
+	pair_memory(update);
+	call->done = updated;
+	send_limits(update, &update->wanted,
+		    update->wanted.memory_bytes != GANTRY_UNSET ||
+			    update->wanted.memory_swap_bytes != GANTRY_UNSET);
+}
+
+void docker_update(void *arg, const char *container, const struct gantry_limits *limits,
+		   struct gantry_op *op)
+{
+	struct docker_node *node = arg;
+	struct update *update = node->host->op_alloc(op, sizeof(*update));
+
+	update->call.node = node;
+	update->call.op = update->op = op;
+	update->call.done = inspected;
+	update->container = docker_keep(node, op, container);
+	update->wanted = *limits;
+	update->wanted.cpuset = docker_keep(node, op, limits->cpuset);
+	docker_call(&update->call, "GET", NULL, "/containers/%s/json", container);
+}
