@@ -37,6 +37,9 @@ TEST_BIN := $(TEST_SRC:%.c=$(B)/%.t)
 HELPER_SRC := $(wildcard t/fake/*.c t/bench/*.c)
 HELPER_BIN := $(HELPER_SRC:%.c=$(B)/%)
 
+# V=1 shows the commands
+say = $(if $(V),,@echo "  $(1)" $(patsubst $(B)/%,%,$@);)
+
 .PHONY: all deps tests check bench demo demo-stop install clean format
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -47,27 +50,27 @@ all: $(B)/gantryd $(B)/gantry $(PLUGIN_SO)
 
 $(B)/llhttp/%.o: /usr/share/llhttp/%.c
 	@mkdir -p $(@D)
-	$(CC) -std=gnu17 -O2 -g -fPIC -DLLHTTP_STRICT_MODE=1 -I/usr/share/include/llhttp -MMD -MP -c $< -o $@
+	$(call say,CC)$(CC) -std=gnu17 -O2 -g -fPIC -DLLHTTP_STRICT_MODE=1 -I/usr/share/include/llhttp -MMD -MP -c $< -o $@
 
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) -fPIC -c $< -o $@
+	$(call say,CC)$(CC) $(CFLAGS_ALL) -fPIC -c $< -o $@
 
 $(B)/libcore.a: $(CORE_OBJ)
 	@rm -f $@
-	ar rcs $@ $^
+	$(call say,AR)ar rcs $@ $^
 
 $(B)/gantryd: $(B)/core/main.o $(B)/libcore.a
-	$(CC) $(LDFLAGS_ALL) $^ -o $@ $(LIBS_DAEMON)
+	$(call say,LINK)$(CC) $(LDFLAGS_ALL) $^ -o $@ $(LIBS_DAEMON)
 
 $(B)/gantry: $(CTL_OBJ)
-	$(CC) $(LDFLAGS_ALL) $^ -o $@ $(LIBS_CTL)
+	$(call say,LINK)$(CC) $(LDFLAGS_ALL) $^ -o $@ $(LIBS_CTL)
 
 # A plugin exports one symbol and links json-c at the most; the core's services come by the host table.
 define plugin_rule
 $(B)/plugins/$(1).so: $(patsubst %.c,$(B)/%.o,$(wildcard plugins/$(1)/*.c))
 	@mkdir -p $$(@D)
-	$(CC) $$(LDFLAGS_ALL) -shared -Wl,--version-script=plugins/exports.map $$^ -o $$@ -ljson-c
+	$(call say,LINK)$(CC) $$(LDFLAGS_ALL) -shared -Wl,--version-script=plugins/exports.map $$^ -o $$@ -ljson-c
 endef
 $(foreach p,$(PLUGINS),$(eval $(call plugin_rule,$(p))))
 
@@ -75,13 +78,13 @@ $(foreach p,$(PLUGINS),$(eval $(call plugin_rule,$(p))))
 
 $(B)/%.t: $(B)/%.o $(B)/libcore.a
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS_ALL) $^ -o $@ $(LIBS_DAEMON)
+	$(call say,LINK)$(CC) $(LDFLAGS_ALL) $^ -o $@ $(LIBS_DAEMON)
 
 $(B)/t/fake/%: $(B)/t/fake/%.o $(B)/libcore.a
-	$(CC) $(LDFLAGS_ALL) $^ -o $@ $(LIBS_DAEMON)
+	$(call say,LINK)$(CC) $(LDFLAGS_ALL) $^ -o $@ $(LIBS_DAEMON)
 
 $(B)/t/bench/%: $(B)/t/bench/%.o $(B)/libcore.a
-	$(CC) $(LDFLAGS_ALL) $^ -o $@ $(LIBS_DAEMON)
+	$(call say,LINK)$(CC) $(LDFLAGS_ALL) $^ -o $@ $(LIBS_DAEMON)
 
 tests: all $(TEST_BIN) $(HELPER_BIN)
 

@@ -125,13 +125,14 @@ void handle_instance_show(struct call *call)
 
 /* --- verbs --------------------------------------------------------------------------------------- */
 
-static void answer(struct call *call, int code, struct operation *operation,
+/* operation is read after the verb in the same call has set it, so it comes by its address. */
+static void answer(struct call *call, int code, struct operation *const *operation,
 		   const struct gantry_error *err, int success_status)
 {
 	if (code < 0)
 		call_fail(call, err);
 	else
-		call_answer_operation(call, operation, success_status);
+		call_answer_operation(call, *operation, success_status);
 }
 
 void handle_instance_spawn(struct call *call)
@@ -142,7 +143,7 @@ void handle_instance_spawn(struct call *call)
 
 	if (call_ask(call, 201, &ask) == 0)
 		answer(call, flows_spawn(call->daemon, &ask, call->body, &operation, &err),
-		       operation, &err, 201);
+		       &operation, &err, 201);
 }
 
 /* What all verbs on an instance begin with; NULL: answered. */
@@ -164,7 +165,7 @@ void handle_instance_remove(struct call *call)
 	instance = begin(call, &ask);
 	if (instance)
 		answer(call, flows_remove(call->daemon, &ask, instance, force, &operation, &err),
-		       operation, &err, 200);
+		       &operation, &err, 200);
 }
 
 typedef int (*plain_verb)(struct daemon *daemon, const struct flows_ask *ask,
@@ -179,7 +180,7 @@ static void handle_plain(struct call *call, plain_verb verb)
 	struct instance *instance = begin(call, &ask);
 
 	if (instance)
-		answer(call, verb(call->daemon, &ask, instance, &operation, &err), operation, &err,
+		answer(call, verb(call->daemon, &ask, instance, &operation, &err), &operation, &err,
 		       200);
 }
 
@@ -243,7 +244,7 @@ static void handle_with_grace(struct call *call, grace_verb verb)
 	instance = begin(call, &ask);
 	if (instance)
 		answer(call, verb(call->daemon, &ask, instance, grace_ms, &operation, &err),
-		       operation, &err, 200);
+		       &operation, &err, 200);
 }
 
 void handle_instance_stop(struct call *call)
@@ -287,7 +288,7 @@ void handle_instance_kill(struct call *call)
 	instance = begin(call, &ask);
 	if (instance)
 		answer(call, flows_kill(call->daemon, &ask, instance, signal, &operation, &err),
-		       operation, &err, 200);
+		       &operation, &err, 200);
 }
 
 void handle_instance_resize(struct call *call)
@@ -300,5 +301,5 @@ void handle_instance_resize(struct call *call)
 	if (instance)
 		answer(call,
 		       flows_resize(call->daemon, &ask, instance, call->body, &operation, &err),
-		       operation, &err, 200);
+		       &operation, &err, 200);
 }

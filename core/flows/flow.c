@@ -251,6 +251,7 @@ static void finish(struct flow *flow, const struct gantry_error *err)
 	struct log_context context[3];
 
 	crash_point(flow, "end");
+	operation->timings.total_us = clock_monotonic_us() - flow->began_us;
 	push_context(flow, context);
 	if (err)
 		log_error("the end of %s could not be recorded: %s", flow->kind->name, err->text);
@@ -445,6 +446,15 @@ struct gantry_op *flow_op(struct flow *flow, const char *name,
 	op_set_deadline(flow->op, flow_step_at(flow)->limit_ms);
 	op_set_progress(flow->op, on_op_progress);
 	return flow->op;
+}
+
+void flow_op_forget(struct flow *flow)
+{
+	if (!flow->op)
+		return;
+	flow->operation->timings.engine_us += clock_monotonic_us() - flow->wait_began_us;
+	op_forget(flow->op);
+	flow->op = NULL;
 }
 
 static void on_timer(struct loop_timer *timer)

@@ -82,10 +82,7 @@ static void on_exit_told(struct exit_waiter *waiter, struct instance *instance, 
 	(void)instance;
 	(void)gone;
 	loop_timer_stop(flow->daemon->loop, &flow->timer);
-	if (flow->op) {
-		op_forget(flow->op);
-		flow->op = NULL;
-	}
+	flow_op_forget(flow);
 	flow_next(flow);
 }
 
@@ -200,10 +197,7 @@ void step_kill(struct flow *flow)
 {
 	/* the grace is over: its wait is let go */
 	list_remove(&flow->exit_waiter.link);
-	if (flow->op) {
-		op_forget(flow->op);
-		flow->op = NULL;
-	}
+	flow_op_forget(flow);
 	if (is_dead(flow->instance)) {
 		flow_next(flow);
 		return;

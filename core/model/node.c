@@ -32,7 +32,7 @@ static struct json_object *print_facts(const struct gantry_node_facts *facts)
 	json_add_string(object, "operating_system", facts->operating_system);
 	json_add_string(object, "architecture", facts->architecture);
 	json_add_int(object, "cpus", facts->cpus);
-	json_add_int(object, "memory", facts->memory_bytes);
+	json_add_int(object, "memory_bytes", facts->memory_bytes);
 	json_add_bool(object, "memory_limit", facts->memory_limit);
 	json_add_bool(object, "swap_limit", facts->swap_limit);
 	json_add_bool(object, "cpu_quota", facts->cpu_quota);
@@ -40,16 +40,12 @@ static struct json_object *print_facts(const struct gantry_node_facts *facts)
 	return object;
 }
 
-/* cpus as a number of CPUs, as in a spec. */
 static struct json_object *print_amount(int64_t memory_bytes, int64_t nano_cpus)
 {
 	struct json_object *object = json_object_new_object();
-	char text[40];
 
-	json_add_int(object, "memory", memory_bytes);
-	snprintf(text, sizeof(text), "%.10g", (double)nano_cpus / 1e9);
-	json_object_object_add(object, "cpus",
-			       json_object_new_double_s((double)nano_cpus / 1e9, text));
+	json_add_int(object, "memory_bytes", memory_bytes);
+	json_add_int(object, "nano_cpus", nano_cpus);
 	return object;
 }
 
