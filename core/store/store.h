@@ -22,15 +22,24 @@
 struct store;
 struct store_batch;
 
-/* Opens or makes the file (mode 0600). *ret_created: it was not there. */
+/*
+ * Opens or makes the file (mode 0600). *ret_created: it was not there, or was empty. While it is open
+ * PATH.lock is locked: a second daemon on the same file is refused with -EBUSY.
+ */
 int store_open(struct loop *loop, const char *path, struct store **ret_store, bool *ret_created,
 	       struct gantry_error *err);
-/* Commits what is queued, stops the thread, then calls closed on the loop and is gone. */
+/*
+ * Ends the reads, commits what is queued, stops the thread, then calls closed on the loop and is gone.
+ * Batches and reads of later calls end with -ESHUTDOWN; none may come once closed was called.
+ */
 void store_close(struct store *store, void (*closed)(void *arg), void *arg);
 
 /* --- writing --- */
 
-/* err is NULL on success. Disk full, file gone and so on come here; nothing of the batch is in then. */
+/*
+ * err is NULL on success. Disk full, file gone and so on come here; nothing of the batch is in then,
+ * and the next commit is tried as if nothing had been.
+ */
 typedef void (*store_done_fn)(void *arg, const struct gantry_error *err);
 
 struct store_batch *store_batch_new(struct store *store);
@@ -39,16 +48,17 @@ void store_put_instance(struct store_batch *batch, const char *id, const char *j
 void store_delete_instance(struct store_batch *batch, const char *id);
 
 struct store_operation {
-	const char *id;           /* UUID */
-	const char *kind;         /* "spawn", "stop", … */
-	const char *instance;     /* id */
-	const char *state;        /* "running", "done", "failed" */
-	const char *step;         /* the step that is about to run or was last */
-	const char *idempotency_key; /* NULL: none; unique with the actor */
+	const char *id;              /* UUID */
+	const char *kind;            /* "spawn", "stop", … */
+	const char *instance;        /* id */
+	const char *state;           /* "running", "done", "failed" */
+	const char *step;            /* the step that is about to run or was last */
+	const char *idempotency_key; /* NULL: none; unique with the actor: else -EEXIST */
 	const char *actor;
-	const char *json;         /* the rest: request, result, error, times */
+	const char *json; /* the rest: request, result, error, times */
 	int64_t created_ms;
 };
+/* Makes it, or changes state, step and json of the one with that id; its other columns stay. */
 void store_put_operation(struct store_batch *batch, const struct store_operation *operation);
 /* The short form before each step: only the step's name changes. */
 void store_put_step(struct store_batch *batch, const char *operation_id, const char *step);
@@ -56,15 +66,18 @@ void store_put_event(struct store_batch *batch, int64_t sequence, int64_t at_ms,
 		     const char *instance, const char *json);
 void store_put_decision(struct store_batch *batch, int64_t id, const char *instance, int64_t at_ms,
 			const char *json);
+/* value NULL: takes it out. */
 void store_put_fact(struct store_batch *batch, const char *name, const char *value);
 /* done may be NULL. The batch is gone after. */
 void store_batch_commit(struct store_batch *batch, store_done_fn done, void *arg);
 
 /* --- loads at start: plain calls, before the loop runs --- */
 
-int store_load_instances(struct store *store, int (*row)(void *arg, const char *id, const char *json),
-			 void *arg, struct gantry_error *err);
-/* All that are running, and the ended ones since the given time, oldest first. */
+int store_load_instances(struct store *store,
+			 int (*row)(void *arg, const char *id, const char *json), void *arg,
+			 struct gantry_error *err);
+/* A negative answer of row ends a load with it.
+ * All that are running, and the ones that ended since the given wall time, oldest first. */
 int store_load_operations(struct store *store, int64_t ended_since_ms,
 			  int (*row)(void *arg, const struct store_operation *operation), void *arg,
 			  struct gantry_error *err);
@@ -75,7 +88,10 @@ int64_t store_last_decision(struct store *store); /* the highest id, 0 */
 
 /* --- reading while the daemon runs: done comes on the loop, exactly once --- */
 
-/* rows are JSON texts in order; borrowed for the call. */
+/*
+ * rows are JSON texts in order; borrowed for the call. Reads are answered in the order asked. One gives
+ * at most 10000 rows and stops after 64 MiB; where there were more, ask again from the last.
+ */
 typedef void (*store_rows_fn)(void *arg, const struct gantry_error *err, char *const *rows,
 			      size_t count);
 /* Events with a sequence over `after`, at most limit; instance NULL: all. */
@@ -91,8 +107,13 @@ void store_read_operations(struct store *store, const char *instance, size_t lim
 			   store_rows_fn done, void *arg);
 /* One operation in the same form, or none. */
 void store_read_operation(struct store *store, const char *id, store_rows_fn done, void *arg);
+/* One operation in the same form, or none. */
+void store_read_operation(struct store *store, const char *id, store_rows_fn done, void *arg);
 
-/* Drops events, decisions and ended operations that are older. Runs in the writer. */
+/*
+ * Drops events, decisions and ended operations from before that wall time, in the writer's idle time.
+ * The newest event and decision stay, so that numbers go on from them.
+ */
 void store_prune(struct store *store, int64_t older_than_ms);
 
 #endif
