@@ -77,7 +77,7 @@ struct script_record {
 	const char *file;    /* base name */
 	int line;            /* where the answer came from: the return or the error; 0 unknown */
 	bool shadow;
-	bool conflict;       /* it changed a value that another policy had set */
+	bool conflict; /* it changed a value that another policy had set */
 	int64_t took_us;
 };
 

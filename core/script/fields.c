@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "script/fields.h"
+
+#include <stddef.h>
+
+/* --- values that are worked out -------------------------------------------------------------------- */
+
+static void push_request_instance(lua_State *L, const void *data)
+{
+	const struct script_request *request = data;
+
+	if (request->instance)
+		facts_push(L, FACT_INSTANCE, request->instance);
+	else
+		lua_pushnil(L);
+}
+
+static void push_instance_state(lua_State *L, const void *data)
+{
+	lua_pushstring(L, instance_state_text(((const struct instance *)data)->state));
+}
+
+static void push_instance_intent(lua_State *L, const void *data)
+{
+	lua_pushstring(L, instance_intent_text(((const struct instance *)data)->intent));
+}
+
+static void push_node_state(lua_State *L, const void *data)
+{
+	lua_pushstring(L, node_state_text(((const struct node *)data)->state));
+}
+
+static void push_node_labels(lua_State *L, const void *data)
+{
+	static const struct gantry_pairs none;
+	const struct node *node = data;
+
+	facts_push(L, FACT_PAIRS, node->labels ? node->labels : &none);
+}
+
+static int64_t room(int64_t capacity, int64_t promised)
+{
+	return capacity > promised ? capacity - promised : 0;
+}
+
+static void push_memory_free(lua_State *L, const void *data)
+{
+	const struct node *node = data;
+
+	if (node->memory_bytes > 0)
+		lua_pushinteger(L, room(node->memory_bytes, node->memory_promised_bytes));
+	else
+		lua_pushnil(L);
+}
+
+static void push_cpus_free(lua_State *L, const void *data)
+{
+	const struct node *node = data;
+
+	if (node->nano_cpus > 0)
+		lua_pushnumber(L,
+			       (lua_Number)room(node->nano_cpus, node->nano_cpus_promised) / 1e9);
+	else
+		lua_pushnil(L);
+}
+
+static void push_cpus_promised(lua_State *L, const void *data)
+{
+	lua_pushnumber(L, (lua_Number)((const struct node *)data)->nano_cpus_promised / 1e9);
+}
+
+static void push_node_engine(lua_State *L, const void *data)
+{
+	facts_push(L, FACT_ENGINE, &((const struct node *)data)->facts);
+}
+
+static void push_mount_type(lua_State *L, const void *data)
+{
+	static const char *const names[] = {"bind", "volume", "tmpfs"};
+
+	lua_pushstring(L, names[((const struct gantry_mount *)data)->type]);
+}
+
+/* --- the table ------------------------------------------------------------------------------------- */
+
+#define AT(type, member) offsetof(struct type, member)
+#define SPEC_FIELD(member, key, kind, ...)                                                         \
+	{FACT_SPEC, key, GANTRY_FIELD_##kind, AT(gantry_spec, member), NULL},
+#define RESOURCE(member, key, kind)                                                                \
+	{                                                                                          \
+		FACT_RESOURCES, key, kind, AT(gantry_spec, member), NULL                           \
+	}
+#define FIELD(fact, key, kind, type, member)                                                       \
+	{                                                                                          \
+		fact, key, kind, AT(type, member), NULL                                            \
+	}
+#define WORKED_OUT(fact, key, function)                                                            \
+	{                                                                                          \
+		fact, key, VALUE_FUNCTION, 0, function                                             \
+	}
+
+/* clang-format off */
+const struct field fact_fields[] = {
+	FIELD(FACT_REQUEST, "verb", GANTRY_FIELD_STRING, script_request, verb),
+	FIELD(FACT_REQUEST, "actor", GANTRY_FIELD_STRING, script_request, actor),
+	FIELD(FACT_REQUEST, "project", GANTRY_FIELD_STRING, script_request, project),
+	FIELD(FACT_REQUEST, "unsafe", GANTRY_FIELD_STRINGS, script_request, unsafe),
+	FIELD(FACT_REQUEST, "now", VALUE_TIME, script_request, now_ms),
+	WORKED_OUT(FACT_REQUEST, "instance", push_request_instance),
+
+	GANTRY_SPEC_FIELDS(SPEC_FIELD)
+
+	RESOURCE(memory_bytes, "memory", GANTRY_FIELD_SIZE),
+	RESOURCE(memory_swap_bytes, "memory_swap", GANTRY_FIELD_SIZE),
+	RESOURCE(nano_cpus, "cpus", GANTRY_FIELD_CPUS),
+	RESOURCE(cpu_shares, "cpu_shares", GANTRY_FIELD_INT),
+	RESOURCE(cpuset, "cpuset", GANTRY_FIELD_STRING),
+	RESOURCE(pids, "pids", GANTRY_FIELD_INT),
+	RESOURCE(block_io.weight, "block_io_weight", GANTRY_FIELD_INT),
+	RESOURCE(ulimits, "ulimits", GANTRY_FIELD_ULIMITS),
+	RESOURCE(log, "log", GANTRY_FIELD_LOG),
+
+	FIELD(FACT_INSTANCE, "id", VALUE_TEXT, instance, id),
+	FIELD(FACT_INSTANCE, "name", GANTRY_FIELD_STRING, instance, spec.name),
+	FIELD(FACT_INSTANCE, "project", GANTRY_FIELD_STRING, instance, spec.project),
+	FIELD(FACT_INSTANCE, "image", GANTRY_FIELD_STRING, instance, spec.image),
+	FIELD(FACT_INSTANCE, "labels", GANTRY_FIELD_PAIRS, instance, spec.labels),
+	FIELD(FACT_INSTANCE, "node", GANTRY_FIELD_STRING, instance, node),
+	WORKED_OUT(FACT_INSTANCE, "state", push_instance_state),
+	WORKED_OUT(FACT_INSTANCE, "intent", push_instance_intent),
+	FIELD(FACT_INSTANCE, "generation", VALUE_COUNT, instance, generation),
+	FIELD(FACT_INSTANCE, "boots", VALUE_COUNT, instance, boots),
+	FIELD(FACT_INSTANCE, "health", VALUE_TEXT, instance, health),
+	FIELD(FACT_INSTANCE, "address", VALUE_TEXT, instance, address),
+	FIELD(FACT_INSTANCE, "created", VALUE_TIME, instance, created_ms),
+	FIELD(FACT_INSTANCE, "started", VALUE_TIME, instance, started_ms),
+
+	FIELD(FACT_NODE, "name", GANTRY_FIELD_STRING, node, name),
+	FIELD(FACT_NODE, "plugin", GANTRY_FIELD_STRING, node, plugin),
+	WORKED_OUT(FACT_NODE, "labels", push_node_labels),
+	WORKED_OUT(FACT_NODE, "state", push_node_state),
+	FIELD(FACT_NODE, "drained", GANTRY_FIELD_BOOL, node, drained),
+	FIELD(FACT_NODE, "cpus", VALUE_NANO, node, nano_cpus),
+	WORKED_OUT(FACT_NODE, "cpus_free", push_cpus_free),
+	WORKED_OUT(FACT_NODE, "cpus_promised", push_cpus_promised),
+	FIELD(FACT_NODE, "memory", VALUE_AMOUNT, node, memory_bytes),
+	WORKED_OUT(FACT_NODE, "memory_free", push_memory_free),
+	FIELD(FACT_NODE, "memory_promised", VALUE_COUNT, node, memory_promised_bytes),
+	FIELD(FACT_NODE, "instances", VALUE_COUNT, node, instances),
+	WORKED_OUT(FACT_NODE, "engine", push_node_engine),
+
+	FIELD(FACT_ENGINE, "name", GANTRY_FIELD_STRING, gantry_node_facts, engine),
+	FIELD(FACT_ENGINE, "version", GANTRY_FIELD_STRING, gantry_node_facts, engine_version),
+	FIELD(FACT_ENGINE, "api_version", GANTRY_FIELD_STRING, gantry_node_facts, api_version),
+	FIELD(FACT_ENGINE, "storage_driver", GANTRY_FIELD_STRING, gantry_node_facts, storage_driver),
+	FIELD(FACT_ENGINE, "cgroup_version", GANTRY_FIELD_STRING, gantry_node_facts, cgroup_version),
+	FIELD(FACT_ENGINE, "kernel", GANTRY_FIELD_STRING, gantry_node_facts, kernel),
+	FIELD(FACT_ENGINE, "operating_system", GANTRY_FIELD_STRING, gantry_node_facts, operating_system),
+	FIELD(FACT_ENGINE, "architecture", GANTRY_FIELD_STRING, gantry_node_facts, architecture),
+	FIELD(FACT_ENGINE, "cpus", VALUE_AMOUNT, gantry_node_facts, cpus),
+	FIELD(FACT_ENGINE, "memory", VALUE_AMOUNT, gantry_node_facts, memory_bytes),
+	FIELD(FACT_ENGINE, "memory_limit", GANTRY_FIELD_BOOL, gantry_node_facts, memory_limit),
+	FIELD(FACT_ENGINE, "swap_limit", GANTRY_FIELD_BOOL, gantry_node_facts, swap_limit),
+	FIELD(FACT_ENGINE, "cpu_quota", GANTRY_FIELD_BOOL, gantry_node_facts, cpu_quota),
+	FIELD(FACT_ENGINE, "pids_limit", GANTRY_FIELD_BOOL, gantry_node_facts, pids_limit),
+
+	WORKED_OUT(FACT_MOUNT, "type", push_mount_type),
+	FIELD(FACT_MOUNT, "source", GANTRY_FIELD_STRING, gantry_mount, source),
+	FIELD(FACT_MOUNT, "target", GANTRY_FIELD_STRING, gantry_mount, target),
+	FIELD(FACT_MOUNT, "read_only", GANTRY_FIELD_BOOL, gantry_mount, read_only),
+	FIELD(FACT_MOUNT, "size", GANTRY_FIELD_SIZE, gantry_mount, size_bytes),
+
+	FIELD(FACT_PORT, "host_ip", GANTRY_FIELD_STRING, gantry_port, host_ip),
+	FIELD(FACT_PORT, "host_port", VALUE_PORT, gantry_port, host_port),
+	FIELD(FACT_PORT, "container_port", VALUE_PORT, gantry_port, container_port),
+	FIELD(FACT_PORT, "protocol", GANTRY_FIELD_STRING, gantry_port, protocol),
+
+	FIELD(FACT_DEVICE, "host_path", GANTRY_FIELD_STRING, gantry_device, host_path),
+	FIELD(FACT_DEVICE, "container_path", GANTRY_FIELD_STRING, gantry_device, container_path),
+	FIELD(FACT_DEVICE, "permissions", GANTRY_FIELD_STRING, gantry_device, permissions),
+
+	FIELD(FACT_ULIMIT, "name", GANTRY_FIELD_STRING, gantry_ulimit, name),
+	FIELD(FACT_ULIMIT, "soft", VALUE_COUNT, gantry_ulimit, soft),
+	FIELD(FACT_ULIMIT, "hard", VALUE_COUNT, gantry_ulimit, hard),
+
+	FIELD(FACT_HEALTH, "test", GANTRY_FIELD_STRINGS, gantry_health_check, test),
+	FIELD(FACT_HEALTH, "interval", GANTRY_FIELD_DURATION, gantry_health_check, interval_ms),
+	FIELD(FACT_HEALTH, "timeout", GANTRY_FIELD_DURATION, gantry_health_check, timeout_ms),
+	FIELD(FACT_HEALTH, "start_period", GANTRY_FIELD_DURATION, gantry_health_check, start_period_ms),
+	FIELD(FACT_HEALTH, "retries", GANTRY_FIELD_INT, gantry_health_check, retries),
+
+	FIELD(FACT_BLOCK_IO, "weight", GANTRY_FIELD_INT, gantry_block_io, weight),
+	FIELD(FACT_BLOCK_IO, "devices", VALUE_BLOCK_LIMITS, gantry_block_io, items),
+
+	FIELD(FACT_BLOCK_LIMIT, "device", GANTRY_FIELD_STRING, gantry_block_limit, device),
+	FIELD(FACT_BLOCK_LIMIT, "read_bps", GANTRY_FIELD_INT, gantry_block_limit, read_bps),
+	FIELD(FACT_BLOCK_LIMIT, "write_bps", GANTRY_FIELD_INT, gantry_block_limit, write_bps),
+	FIELD(FACT_BLOCK_LIMIT, "read_iops", GANTRY_FIELD_INT, gantry_block_limit, read_iops),
+	FIELD(FACT_BLOCK_LIMIT, "write_iops", GANTRY_FIELD_INT, gantry_block_limit, write_iops),
+
+	FIELD(FACT_LOG, "driver", GANTRY_FIELD_STRING, gantry_log_limits, driver),
+	FIELD(FACT_LOG, "size", GANTRY_FIELD_SIZE, gantry_log_limits, size_bytes),
+	FIELD(FACT_LOG, "files", GANTRY_FIELD_INT, gantry_log_limits, files),
+};
+/* clang-format on */
+
+const int fact_fields_count = sizeof(fact_fields) / sizeof(fact_fields[0]);
+_Static_assert(sizeof(fact_fields) / sizeof(fact_fields[0]) <= FACT_FIELDS_MAX, "room for names");

@@ -1,0 +1,509 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Placement: filter, then score, over all nodes.
+ *
+ *   1. each policy's filter is asked for each node that is still in; what it refuses is out;
+ *   2. each policy's score is asked for each node that is left; scores add up;
+ *   3. the highest sum wins, then fewer instances, then the name.
+ *
+ * One stage is one policy's filter or score over all nodes: it runs in one protected call, which goes
+ * on behind the node at which the script failed. The budget of instructions is for one node, that of
+ * time for the stage; a stage that was killed is not gone on with, and its failure rule is applied to
+ * the nodes it was not asked for.
+ *
+ * A node's fact is made once a placement and state, not once a call. Answers are recorded as groups
+ * with the same reason. The line of a `return` costs a hook at each return, so that it is looked for
+ * at the first nodes, and again for some after each reason whose line is not known.
+ */
+#include "base/clock.h"
+#include "script/decision.h"
+#include "script/facts.h"
+#include "script/verdict.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#define GROUPS_MAX      16
+#define GROUP_NAMES_MAX 8
+#define LINE_NODES      16
+#define TOP_MAX         5
+#define SCORE_MAX       1e12
+
+struct group {
+	const char *reason; /* in the decision's arena, NULL: none given */
+	size_t length;      /* of the author's text */
+	uint32_t hash;
+	int line;
+	bool error;
+	size_t count;
+	const char *names[GROUP_NAMES_MAX]; /* borrowed */
+};
+
+struct placing {
+	const struct script_request *request;
+	struct script_decision *decision;
+	struct node *const *nodes;
+	size_t count;
+	bool *out;      /* by node */
+	double *scores; /* by node */
+	bool *dead;     /* by policy: over its budget in this placement */
+
+	/* of the stage */
+	struct policy *policy;
+	enum hook hook;
+	size_t at;       /* the node that is asked for */
+	int lines_left;  /* nodes for which the line of the answer is looked for */
+	double *given;   /* scores of this stage */
+	size_t answered; /* nodes for which an opinion was given */
+	struct group *groups;
+	size_t groups_count;
+
+	/* of all stages, for the sum of reasons */
+	struct str reasons;
+};
+
+static const char nodes_key; /* in the registry: facts of this placement's nodes */
+
+/* --- groups ---------------------------------------------------------------------------------------- */
+
+static uint32_t hash_text(const char *text, size_t length)
+{
+	uint32_t hash = 2166136261u;
+
+	for (size_t i = 0; i < length; i++)
+		hash = (hash ^ (unsigned char)text[i]) * 16777619u;
+	return hash;
+}
+
+/* The group of a reason: the same text, else where all are taken the same line, else the last. */
+static struct group *find_group(struct placing *placing, const char *reason, size_t length,
+				uint32_t hash, int line, bool error)
+{
+	struct group *group, *same_line = NULL;
+
+	for (size_t i = 0; i < placing->groups_count; i++) {
+		group = &placing->groups[i];
+		if (group->error != error)
+			continue;
+		if (group->hash == hash && group->length == length)
+			return group;
+		if (line && group->line == line)
+			same_line = group;
+	}
+	if (placing->groups_count == GROUPS_MAX)
+		return same_line ? same_line : &placing->groups[GROUPS_MAX - 1];
+	group = &placing->groups[placing->groups_count++];
+	*group = (struct group){.length = length, .hash = hash, .error = error};
+	if (reason)
+		group->reason = decision_text(placing->decision, reason, length);
+	return group;
+}
+
+static void refuse(struct placing *placing, size_t node, const char *reason, size_t length,
+		   int line, bool error)
+{
+	uint32_t hash = reason ? hash_text(reason, length) : 0;
+	struct group *group = find_group(placing, reason, length, hash, line, error);
+
+	if (!group->line)
+		group->line = line;
+	if (group->count < GROUP_NAMES_MAX)
+		group->names[group->count] = placing->nodes[node]->name;
+	group->count++;
+	if (!group->line)
+		placing->lines_left = LINE_NODES;
+	if (!placing->policy->shadow)
+		placing->out[node] = true;
+}
+
+/* --- inside the sandbox ---------------------------------------------------------------------------- */
+
+/* Pushes the fact of the node at hand; the table of them is at index 2. */
+static void push_node(lua_State *L, const struct placing *placing)
+{
+	lua_Integer key = (lua_Integer)placing->at + 1;
+
+	if (lua_rawgeti(L, 2, key) != LUA_TNIL)
+		return;
+	lua_pop(L, 1);
+	facts_push(L, FACT_NODE, placing->nodes[placing->at]);
+	lua_pushvalue(L, -1);
+	lua_rawseti(L, 2, key);
+}
+
+static void take_verdict(lua_State *L, struct placing *placing, struct sandbox *sandbox)
+{
+	const char *reason;
+	size_t length = 0;
+
+	switch (verdict_read(L, &reason, &length)) {
+	case VERDICT_NONE:
+		return;
+	case VERDICT_ALLOW:
+		placing->answered++;
+		return;
+	case VERDICT_DENY:
+		refuse(placing, placing->at, reason, length, sandbox->line, false);
+		return;
+	}
+}
+
+static void take_score(lua_State *L, struct placing *placing)
+{
+	double score;
+
+	if (lua_isnil(L, -2))
+		return;
+	if (lua_type(L, -2) != LUA_TNUMBER)
+		luaL_error(L, "the answer must be a number or nil, not a %s value",
+			   luaL_typename(L, -2));
+	score = lua_tonumber(L, -2);
+	if (!(fabs(score) <= SCORE_MAX))
+		luaL_error(L, "the score must be a finite number within plus or minus 1e12");
+	placing->given[placing->at] = score;
+	placing->answered++;
+}
+
+static int ask_nodes(lua_State *L)
+{
+	struct placing *placing = lua_touserdata(L, 1);
+	struct sandbox *sandbox = sandbox_of(L);
+
+	if (lua_rawgetp(L, LUA_REGISTRYINDEX, &nodes_key) != LUA_TTABLE) {
+		lua_pop(L, 1);
+		lua_createtable(L, (int)placing->count, 0);
+		lua_pushvalue(L, -1);
+		lua_rawsetp(L, LUA_REGISTRYINDEX, &nodes_key);
+	}
+	policy_push_hook(L, placing->policy, placing->hook);
+	facts_push(L, FACT_REQUEST, placing->request);
+	for (; placing->at < placing->count; placing->at++) {
+		if (placing->out[placing->at])
+			continue;
+		sandbox_next(sandbox);
+		sandbox_want_line(sandbox, placing->lines_left > 0);
+		placing->lines_left--;
+		lua_pushvalue(L, 3);
+		lua_pushvalue(L, 4);
+		push_node(L, placing);
+		lua_call(L, 2, 2);
+		if (placing->hook == HOOK_FILTER)
+			take_verdict(L, placing, sandbox);
+		else
+			take_score(L, placing);
+		lua_settop(L, 4);
+	}
+	return 0;
+}
+
+static int drop_nodes(lua_State *L)
+{
+	lua_pushnil(L);
+	lua_rawsetp(L, LUA_REGISTRYINDEX, &nodes_key);
+	return 0;
+}
+
+/* --- stages ---------------------------------------------------------------------------------------- */
+
+/* Runs the stage to its end, going on after each node at which the script fails. */
+static void run_stage(struct placing *placing, void (*fail)(struct placing *placing))
+{
+	bool batch = false;
+
+	placing->at = 0;
+	placing->lines_left = placing->hook == HOOK_FILTER ? LINE_NODES : 0;
+	while (policy_run(placing->policy, placing->hook, placing->request, ask_nodes, placing,
+			  batch) < 0) {
+		batch = true;
+		fail(placing);
+		if (policy_killed(placing->policy))
+			return;
+		placing->at++;
+	}
+}
+
+static void filter_failed(struct placing *placing)
+{
+	const char *text = policy_error(placing->policy);
+	size_t last = policy_killed(placing->policy) ? placing->count : placing->at + 1;
+	bool deny = policy_denies(placing->policy, HOOK_FILTER) && !placing->policy->shadow;
+
+	for (size_t i = placing->at; i < last && i < placing->count; i++) {
+		bool was_out = placing->out[i];
+
+		if (was_out)
+			continue;
+		refuse(placing, i, text, strlen(text), policy_error_line(placing->policy), true);
+		placing->out[i] = deny;
+	}
+}
+
+static void score_failed(struct placing *placing)
+{
+	const char *text = policy_error(placing->policy);
+	bool out = placing->out[placing->at];
+
+	refuse(placing, placing->at, text, strlen(text), policy_error_line(placing->policy), true);
+	placing->out[placing->at] = out;
+}
+
+/* One record a group, and one for all nodes that passed. */
+static void record_groups(struct placing *placing, int64_t took_us)
+{
+	struct script_decision *decision = placing->decision;
+	struct script_record *record;
+	struct str json = STR_INIT;
+
+	for (size_t i = 0; i < placing->groups_count; i++) {
+		const struct group *group = &placing->groups[i];
+		size_t names = group->count < GROUP_NAMES_MAX ? group->count : GROUP_NAMES_MAX;
+
+		record = decision_add(decision, placing->policy, placing->hook,
+				      group->error ? "error" : "deny");
+		record->reason = group->reason;
+		record->line = group->line;
+		if (group->count == 1)
+			record->subject = arena_strdup(&decision->arena, group->names[0]);
+		str_clear(&json);
+		str_addf(&json, "{\"count\":%zu,\"nodes\":[", group->count);
+		for (size_t k = 0; k < names; k++) {
+			str_add(&json, k ? "," : "");
+			decision_add_text(&json, group->names[k], false);
+		}
+		str_add(&json, "]}");
+		record->answer = decision_answer(decision, &json);
+		record->took_us = took_us;
+		took_us = 0;
+	}
+	if (placing->hook == HOOK_FILTER && (placing->answered > 0 || placing->groups_count == 0)) {
+		record = decision_add(decision, placing->policy, HOOK_FILTER,
+				      placing->answered ? "allow" : "none");
+		if (placing->answered) {
+			str_clear(&json);
+			str_addf(&json, "{\"count\":%zu}", placing->answered);
+			record->answer = decision_answer(decision, &json);
+		}
+		record->took_us = took_us;
+	}
+	str_fini(&json);
+}
+
+/* "2 nodes: no memory (40-spread.lua:31)", for the error where no node is left. */
+static void sum_up(struct placing *placing)
+{
+	for (size_t i = 0; i < placing->groups_count; i++) {
+		const struct group *group = &placing->groups[i];
+
+		if (placing->policy->shadow ||
+		    (group->error && !policy_denies(placing->policy, HOOK_FILTER)))
+			continue;
+		str_addf(&placing->reasons, "%s%zu for %s (%s", placing->reasons.length ? "; " : "",
+			 group->count, group->reason ? group->reason : "no reason given",
+			 placing->policy->source.name);
+		if (group->line)
+			str_addf(&placing->reasons, ":%d", group->line);
+		str_add_char(&placing->reasons, ')');
+	}
+}
+
+static void filter(struct placing *placing)
+{
+	int64_t began_us = clock_monotonic_us();
+
+	run_stage(placing, filter_failed);
+	record_groups(placing, clock_monotonic_us() - began_us);
+	sum_up(placing);
+}
+
+/* --- scores ---------------------------------------------------------------------------------------- */
+
+/* Whether node a comes before node b. */
+static bool is_better(const struct placing *placing, const double *scores, size_t a, size_t b)
+{
+	const struct node *left = placing->nodes[a], *right = placing->nodes[b];
+
+	if (scores[a] != scores[b])
+		return scores[a] > scores[b];
+	if (left->instances != right->instances)
+		return left->instances < right->instances;
+	return strcmp(left->name, right->name) < 0;
+}
+
+/* The best nodes that are in, best first; how many there are. */
+static size_t find_top(const struct placing *placing, const double *scores, size_t *top)
+{
+	size_t found = 0;
+
+	for (size_t i = 0; i < placing->count; i++) {
+		size_t k;
+
+		if (placing->out[i])
+			continue;
+		for (k = found; k > 0 && is_better(placing, scores, i, top[k - 1]); k--)
+			if (k < TOP_MAX)
+				top[k] = top[k - 1];
+		if (k < TOP_MAX)
+			top[k] = i;
+		if (found < TOP_MAX)
+			found++;
+	}
+	return found;
+}
+
+static const char *print_top(struct placing *placing, const double *scores, const size_t *top,
+			     size_t found, size_t asked)
+{
+	struct str json = STR_INIT;
+	const char *text;
+
+	str_addf(&json, "{\"count\":%zu,\"top\":[", asked);
+	for (size_t k = 0; k < found; k++) {
+		const struct node *node = placing->nodes[top[k]];
+
+		str_add(&json, k ? ",{\"node\":" : "{\"node\":");
+		decision_add_text(&json, node->name, false);
+		str_addf(&json, ",\"score\":%.14g,\"instances\":%lld,\"version\":%lld}",
+			 scores[top[k]], (long long)node->instances, (long long)node->version);
+	}
+	str_add(&json, "]}");
+	text = decision_answer(placing->decision, &json);
+	str_fini(&json);
+	return text;
+}
+
+static void record_scores(struct placing *placing, int64_t took_us)
+{
+	size_t top[TOP_MAX], found = find_top(placing, placing->given, top);
+	struct script_record *record = decision_add(placing->decision, placing->policy, HOOK_SCORE,
+						    placing->answered ? "score" : "none");
+
+	record->took_us = took_us;
+	if (placing->answered)
+		record->answer = print_top(placing, placing->given, top, found, placing->answered);
+}
+
+/* 0, or -EACCES where the policy failed and is to refuse then. */
+static int score(struct placing *placing, struct gantry_error *err)
+{
+	int64_t began_us = clock_monotonic_us();
+	size_t first = placing->decision->count;
+
+	memset(placing->given, 0, placing->count * sizeof(placing->given[0]));
+	run_stage(placing, score_failed);
+	began_us = clock_monotonic_us() - began_us;
+	record_groups(placing, began_us);
+	if (placing->groups_count > 0 && !placing->policy->shadow &&
+	    policy_denies(placing->policy, HOOK_SCORE))
+		return decision_deny(placing->decision, &placing->decision->records[first], err);
+	if (policy_killed(placing->policy)) /* some nodes would have its score and some not */
+		return 0;
+	record_scores(placing, placing->groups_count ? 0 : began_us);
+	if (!placing->policy->shadow)
+		for (size_t i = 0; i < placing->count; i++)
+			placing->scores[i] += placing->given[i];
+	return 0;
+}
+
+/* --- the whole ------------------------------------------------------------------------------------- */
+
+static size_t count_in(const struct placing *placing)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < placing->count; i++)
+		count += !placing->out[i];
+	return count;
+}
+
+static void start_stage(struct placing *placing, struct policy *policy, enum hook hook)
+{
+	placing->policy = policy;
+	placing->hook = hook;
+	placing->answered = 0;
+	placing->groups_count = 0;
+}
+
+static int refuse_all(struct placing *placing, struct gantry_error *err)
+{
+	char text[480];
+
+	if (placing->count == 0)
+		return decision_deny_text(placing->decision, "no node is up and takes instances",
+					  err);
+	snprintf(text, sizeof(text), "no node is left of %zu: %.400s", placing->count,
+		 str_text(&placing->reasons));
+	return decision_deny_text(placing->decision, text, err);
+}
+
+static struct node *choose(struct placing *placing)
+{
+	size_t top[TOP_MAX], found = find_top(placing, placing->scores, top);
+	struct script_record *record = decision_add(placing->decision, NULL, HOOK_SCORE, "score");
+	struct node *chosen = placing->nodes[top[0]];
+
+	record->subject = arena_strdup(&placing->decision->arena, chosen->name);
+	record->answer = print_top(placing, placing->scores, top, found, count_in(placing));
+	placing->decision->node = record->subject;
+	return chosen;
+}
+
+static int ask_all(struct placing *placing, struct script_set *set, struct gantry_error *err)
+{
+	int code = 0;
+
+	for (size_t i = 0; i < set->count && count_in(placing) > 0; i++) {
+		if (!policy_has(set->policies[i], HOOK_FILTER))
+			continue;
+		start_stage(placing, set->policies[i], HOOK_FILTER);
+		filter(placing);
+		placing->dead[i] = policy_killed(set->policies[i]);
+	}
+	if (count_in(placing) == 0)
+		return refuse_all(placing, err);
+	for (size_t i = 0; i < set->count && code == 0; i++) {
+		struct policy *policy = set->policies[i];
+
+		if (!policy_has(policy, HOOK_SCORE) || placing->dead[i])
+			continue;
+		start_stage(placing, policy, HOOK_SCORE);
+		code = score(placing, err);
+	}
+	return code;
+}
+
+int script_place(struct script_set *set, const struct script_request *request,
+		 struct node *const *nodes, size_t count, struct node **ret_node,
+		 struct script_decision *decision, struct gantry_error *err)
+{
+	struct group *groups = xcalloc(GROUPS_MAX, sizeof(*groups));
+	struct placing placing = {.request = request,
+				  .decision = decision,
+				  .nodes = nodes,
+				  .count = count,
+				  .out = xcalloc(count + 1, sizeof(bool)),
+				  .scores = xcalloc(count + 1, sizeof(double)),
+				  .given = xcalloc(count + 1, sizeof(double)),
+				  .dead = xcalloc(set->count + 1, sizeof(bool)),
+				  .groups = groups};
+	int code;
+
+	code = ask_all(&placing, set, err);
+	for (size_t i = 0; i < set->count; i++) {
+		struct policy *policy = set->policies[i];
+
+		if (!policy_has(policy, HOOK_FILTER) && !policy_has(policy, HOOK_SCORE))
+			continue;
+		policy_end(policy); /* makes a full sandbox anew, and with it the table of facts */
+		if (policy->sandbox)
+			sandbox_run(policy->sandbox, drop_nodes, NULL, false);
+	}
+	if (code == 0)
+		*ret_node = choose(&placing);
+	str_fini(&placing.reasons);
+	free(placing.out);
+	free(placing.scores);
+	free(placing.given);
+	free(placing.dead);
+	free(groups);
+	return code;
+}

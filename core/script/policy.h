@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One policy: a file, its sandbox and its hooks; and the set of them. Internal to script/.
+ *
+ * A policy that ran out of memory gets a new sandbox from the source that was read at load, since it
+ * may hold all of it in its own tables.
+ */
+#ifndef SCRIPT_POLICY_H
+#define SCRIPT_POLICY_H
+
+#include "script/sandbox.h"
+#include "script/source.h"
+
+enum hook { HOOK_ADMIT, HOOK_ENVIRONMENT, HOOK_RESOURCES, HOOK_FILTER, HOOK_SCORE, HOOK_COUNT };
+
+const char *hook_text(enum hook hook);
+
+enum on_error { ON_ERROR_DEFAULT, ON_ERROR_DENY, ON_ERROR_SKIP };
+
+struct policy {
+	struct source source; /* source.name is the file's base name */
+	char name[64];
+	bool shadow;
+	enum on_error on_error;
+	struct script_budget budget;
+	struct sandbox *sandbox; /* owned; NULL: it could not be made anew */
+	int hooks[HOOK_COUNT];   /* references in the sandbox's registry, LUA_NOREF */
+};
+
+struct script_set {
+	struct policy **policies; /* owned, in the order they are asked */
+	size_t count;
+	char revision[20];
+};
+
+/* Takes the source over, also on failure. err says file and line. */
+int policy_load(struct source *source, const struct script_budget *budget,
+		struct policy **ret_policy, struct gantry_error *err);
+void policy_free(struct policy *policy);
+
+static inline bool policy_has(const struct policy *policy, enum hook hook)
+{
+	return policy->hooks[hook] != LUA_NOREF;
+}
+
+/* Whether a failure of this hook refuses the request. */
+bool policy_denies(const struct policy *policy, enum hook hook);
+
+/*
+ * Runs body in the policy's sandbox (see sandbox_run), with the clock and the random numbers of the
+ * request. The line of the answer is in policy_line. On failure -1 and policy_error; policy_killed
+ * tells whether it was for the budget.
+ */
+int policy_run(struct policy *policy, enum hook hook, const struct script_request *request,
+	       lua_CFunction body, void *context, bool batch);
+/* After the last run of a hook: facts die, and a sandbox that is full is made anew. */
+void policy_end(struct policy *policy);
+
+/* Pushes the hook's function. */
+void policy_push_hook(lua_State *L, const struct policy *policy, enum hook hook);
+
+const char *policy_error(const struct policy *policy);
+int policy_error_line(const struct policy *policy);
+bool policy_killed(const struct policy *policy);
+
+#endif

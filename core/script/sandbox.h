@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A sandbox: one Lua state with a budget that no script can swallow. Internal to script/.
+ *
+ * What holds a script:
+ *   - instructions  a count hook fires every SANDBOX_INTERVAL instructions; C functions charge for
+ *                   what they do, the allocator for large blocks;
+ *   - time          looked at whenever something is charged;
+ *   - memory        the allocator's own count, with a limit for one string and one block too.
+ *
+ * Over budget the sandbox is *killed*: from then on the hook fires at every instruction and raises,
+ * and pcall, xpcall, coroutine.resume, wrap and close (all ours, lib_base.c) raise on instead of
+ * returning. Nothing of the script runs any more and sandbox_run returns. What makes that whole:
+ *   - Lua runs an error handler given to xpcall, inside a hook that raised, with hooks off; so the
+ *     handler that Lua sees is ours and does not call the script's once killed.
+ *   - Lua runs pending __close of a coroutine that died in a hook with hooks off; so a coroutine
+ *     that was killed is never closed, only collected.
+ *   - finalizers run with hooks off: __gc is refused. Ephemeron tables cost the collector time that
+ *     grows with the square of their size: __mode is refused. Both are read by Lua long after
+ *     setmetatable, so that setmetatable gives Lua a copy.
+ *
+ * The stock C functions that are left are bounded by the length of their arguments, and so by the
+ * limit of one string; exposed.c lists every one.
+ */
+#ifndef SCRIPT_SANDBOX_H
+#define SCRIPT_SANDBOX_H
+
+#include <lauxlib.h>
+#include <lua.h>
+#include <lualib.h>
+
+#include "base/arena.h"
+#include "script/script.h"
+
+#define SANDBOX_INTERVAL     200         /* instructions between two looks */
+#define SANDBOX_STRING_BYTES (256 << 10) /* one string; a smaller budget of memory makes it less */
+#define SANDBOX_SOURCE_BYTES (256 << 10) /* one file */
+#define SANDBOX_PRINT_LINES  20          /* of print, in one call */
+
+enum sandbox_kill { SANDBOX_ALIVE, SANDBOX_INSTRUCTIONS, SANDBOX_TIME, SANDBOX_MEMORY };
+
+#define SANDBOX_FUNCTIONS_MAX 160
+#define SANDBOX_KEYS          512
+
+struct sandbox_key { /* a field of a fact, found by the address of its interned name */
+	const char *key;
+	int row;
+	int kind;
+};
+
+struct sandbox {
+	lua_State *L;       /* owned: the main thread */
+	lua_State *running; /* the thread that runs: L or a coroutine */
+	const char *name;   /* borrowed: for print and messages */
+	struct script_budget budget;
+
+	int64_t used_bytes;
+	int64_t used_instructions; /* of this call */
+	int64_t unlooked;          /* charged since the clock was looked at */
+	int64_t unlooked_bytes;    /* allocated in large blocks since then */
+	int64_t started_us;        /* of this call or batch of calls, 0: not looked at yet */
+	int64_t started_cpu_us;
+	bool out_of_memory; /* an allocation failed; Lua collects and tries once more */
+	enum sandbox_kill killed;
+	const char *killed_why; /* static text for a block or string that was too large; NULL */
+	int killed_line;
+
+	bool want_line; /* keep the line of the last return */
+	int line;       /* of the last return of a Lua function, 0 */
+	char error[512];
+	int error_line;
+
+	bool locked; /* globals cannot be set any more */
+	int close_depth, print_count;
+	uint64_t random;
+	uint64_t epoch; /* facts of an older one are dead */
+
+	lua_CFunction functions[SANDBOX_FUNCTIONS_MAX]; /* by row of exposed[] */
+	struct sandbox_key keys[SANDBOX_KEYS];
+};
+
+/* A state with the library of exposed.c in it. name is borrowed. NULL where memory is below need. */
+struct sandbox *sandbox_new(const char *name, const struct script_budget *budget);
+void sandbox_free(struct sandbox *sandbox);
+
+static inline struct sandbox *sandbox_of(lua_State *L)
+{
+	return *(struct sandbox **)lua_getextraspace(L);
+}
+
+/*
+ * Calls body(L) with lua_touserdata(L, 1) == context, protected; it leaves nothing on the stack. 0,
+ * or -1 with sandbox->error and error_line. A batch goes on with the time of the run before
+ * (instructions start anew with each run, and with sandbox_next inside one).
+ */
+int sandbox_run(struct sandbox *sandbox, lua_CFunction body, void *context, bool batch);
+
+/* Before each of several calls in one body: a fresh count of instructions. */
+static inline void sandbox_next(struct sandbox *sandbox)
+{
+	sandbox->used_instructions = 0;
+	sandbox->line = 0;
+}
+
+/* Turns the record of return lines on or off. */
+void sandbox_want_line(struct sandbox *sandbox, bool want);
+
+/* Compiles text (no bytecode) and leaves the function on the stack; raises on failure. */
+void sandbox_compile(lua_State *L, const char *source, size_t length, const char *chunk);
+
+/* Globals and library are read-only from here on. */
+void sandbox_lock(lua_State *L);
+
+/* Counts work done in C as if it were instructions; raises where the budget is used up. */
+void sandbox_charge(lua_State *L, int64_t amount);
+/* Raises the kill. */
+int sandbox_raise(lua_State *L) __attribute__((noreturn));
+
+/* Ends the life of all facts that were handed out. */
+static inline void sandbox_forget(struct sandbox *sandbox)
+{
+	sandbox->epoch++;
+}
+
+#endif

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "script/value.h"
+#include "base/str.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#define DEPTH_MAX  16
+#define VALUES_MAX 20000
+
+struct walk {
+	lua_State *L;
+	struct gantry_error *err;
+	char path[sizeof(((struct gantry_error *)0)->field)];
+	size_t length; /* of path */
+	int depth, count;
+};
+
+static struct json_object *convert(struct walk *walk, int index);
+
+__attribute__((format(printf, 2, 3))) static struct json_object *refuse(struct walk *walk,
+									const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	gantry_error_setv(walk->err, -EINVAL, format, args);
+	va_end(args);
+	if (walk->err)
+		snprintf(walk->err->field, sizeof(walk->err->field), "%s", walk->path);
+	return NULL;
+}
+
+/* The entry on top, as member key or as entry number of a list. */
+static struct json_object *convert_entry(struct walk *walk, const char *key, lua_Integer number)
+{
+	size_t before = walk->length;
+	size_t room = sizeof(walk->path) - before;
+	struct json_object *value;
+	int added;
+
+	if (key)
+		added = snprintf(walk->path + before, room, "%s%s", before ? "." : "", key);
+	else
+		added = snprintf(walk->path + before, room, "[%lld]", (long long)number);
+	walk->length += (size_t)added < room ? (size_t)added : room - 1;
+	value = convert(walk, lua_gettop(walk->L));
+	if (value) { /* on failure the path stays for the message */
+		walk->length = before;
+		walk->path[before] = '\0';
+	}
+	return value;
+}
+
+struct member {
+	const char *key;           /* borrowed from Lua */
+	struct json_object *value; /* owned */
+};
+
+static int compare_members(const void *left, const void *right)
+{
+	return strcmp(((const struct member *)left)->key, ((const struct member *)right)->key);
+}
+
+static struct json_object *convert_list(struct walk *walk, int index, lua_Integer size)
+{
+	struct json_object *list = json_object_new_array(), *value;
+
+	for (lua_Integer i = 1; i <= size; i++) {
+		lua_rawgeti(walk->L, index, i);
+		value = convert_entry(walk, NULL, i);
+		lua_pop(walk->L, 1);
+		if (!value) {
+			json_object_put(list);
+			return NULL;
+		}
+		json_object_array_add(list, value);
+	}
+	return list;
+}
+
+/* Members are taken as they come and put in the order of their keys: Lua's own is by luck. */
+static struct json_object *convert_members(struct walk *walk, int index, size_t size)
+{
+	struct member *members = xcalloc(size, sizeof(*members));
+	struct json_object *object = NULL;
+	lua_State *L = walk->L;
+	size_t count = 0, length;
+
+	for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
+		members[count].key = lua_tolstring(L, -2, &length);
+		if (strlen(members[count].key) != length) {
+			refuse(walk, "has a key with a NUL byte");
+			goto out;
+		}
+		members[count].value = convert_entry(walk, members[count].key, 0);
+		if (!members[count].value)
+			goto out;
+		count++;
+	}
+	qsort(members, count, sizeof(*members), compare_members);
+	object = json_object_new_object();
+	for (size_t i = 0; i < count; i++) {
+		json_object_object_add(object, members[i].key, members[i].value);
+		members[i].value = NULL;
+	}
+out:
+	for (size_t i = 0; i < count; i++)
+		json_object_put(members[i].value);
+	free(members);
+	return object;
+}
+
+static struct json_object *convert_table(struct walk *walk, int index)
+{
+	lua_State *L = walk->L;
+	lua_Integer size = (lua_Integer)lua_rawlen(L, index), numbers = 0;
+	size_t count = 0;
+
+	if (lua_getmetatable(L, index)) {
+		lua_pop(L, 1);
+		return refuse(walk, "must be a plain table, not one with a metatable");
+	}
+	for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
+		if (++walk->count > VALUES_MAX) {
+			lua_pop(L, 2);
+			return refuse(walk, "has over %d values", VALUES_MAX);
+		}
+		if (lua_isinteger(L, -2) && lua_tointeger(L, -2) >= 1 &&
+		    lua_tointeger(L, -2) <= size) {
+			numbers++;
+		} else if (lua_type(L, -2) == LUA_TSTRING) {
+			count++;
+		} else {
+			const char *type = luaL_typename(L, -2);
+
+			lua_pop(L, 2);
+			return refuse(walk, "has a key that is a %s value%s", type,
+				      str_equal(type, "number") ? ": a list must go from 1 on "
+								  "without holes"
+								: "");
+		}
+	}
+	if (count == 0)
+		return numbers == size ? convert_list(walk, index, size)
+				       : refuse(walk, "is a list with holes");
+	if (numbers > 0)
+		return refuse(walk, "mixes a list with named values");
+	return convert_members(walk, index, count);
+}
+
+static struct json_object *convert(struct walk *walk, int index)
+{
+	struct json_object *value;
+	lua_State *L = walk->L;
+	const char *text;
+	size_t length;
+
+	switch (lua_type(L, index)) {
+	case LUA_TBOOLEAN:
+		return json_object_new_boolean(lua_toboolean(L, index));
+	case LUA_TNUMBER:
+		if (lua_isinteger(L, index))
+			return json_object_new_int64(lua_tointeger(L, index));
+		if (!isfinite(lua_tonumber(L, index)))
+			return refuse(walk, "must be a finite number");
+		return json_object_new_double(lua_tonumber(L, index));
+	case LUA_TSTRING:
+		text = lua_tolstring(L, index, &length);
+		if (strlen(text) != length)
+			return refuse(walk, "has a NUL byte in it");
+		return json_object_new_string_len(text, (int)length);
+	case LUA_TTABLE:
+		if (++walk->depth > DEPTH_MAX || !lua_checkstack(L, 8))
+			return refuse(walk, "is nested deeper than %d levels; does it hold itself?",
+				      DEPTH_MAX);
+		value = convert_table(walk, index);
+		walk->depth--;
+		return value;
+	case LUA_TUSERDATA:
+		return refuse(walk, "must be a plain value, not a fact");
+	}
+	return refuse(walk, "must be plain data, not a %s", luaL_typename(L, index));
+}
+
+int value_to_json(lua_State *L, int index, const char *name, struct json_object **ret_value,
+		  struct gantry_error *err)
+{
+	struct walk walk = {.L = L, .err = err};
+	int top = lua_gettop(L);
+	struct json_object *value;
+
+	snprintf(walk.path, sizeof(walk.path), "%s", name);
+	walk.length = strlen(walk.path);
+	if (!lua_checkstack(L, 8))
+		return gantry_error_set(err, -ENOMEM, "out of memory");
+	value = convert(&walk, lua_absindex(L, index));
+	lua_settop(L, top);
+	if (!value)
+		return -EINVAL;
+	*ret_value = value;
+	return 0;
+}
+
+const char *value_error_text(const struct gantry_error *err, char *text, size_t size)
+{
+	if (!err->field[0])
+		return err->text;
+	snprintf(text, size, "%s: %s", err->field, err->text);
+	return text;
+}
