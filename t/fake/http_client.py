@@ -61,6 +61,17 @@ def until(condition, limit=LIMIT):
         time.sleep(0.01)
 
 
+def settled(value, times=20):
+    """Waits until value() has stayed the same so many looks in a row; True, or False at the limit."""
+    seen = []
+
+    def look():
+        seen.append(value())
+        return len(seen) > times and len(set(seen[-times:])) == 1
+
+    return until(look)
+
+
 class Server:
     """The test server; `with` ends it and asserts that nothing was left behind."""
 

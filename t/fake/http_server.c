@@ -27,6 +27,7 @@ static struct loop loop;
 static struct http_server *server;
 static int64_t grace_ms = 2000;
 static int gone_count, late_count, stop_count;
+static int64_t streamed_bytes;
 static char unix_mark[] = "unix", tcp_mark[] = "tcp", tls_mark[] = "tls";
 
 /* What a route keeps while its request is open. */
@@ -120,6 +121,7 @@ static void stats(struct http_request *request)
 	json_add_int(object, "bad", (int64_t)counters->bad_requests_total);
 	json_add_int(object, "gone", gone_count);
 	json_add_int(object, "late", late_count);
+	json_add_int(object, "streamed", streamed_bytes);
 	reply_json(request, object);
 }
 
@@ -292,6 +294,7 @@ static void download_go_on(void *arg)
 			(size_t)task->left < sizeof(block) ? (size_t)task->left : sizeof(block);
 
 		task->left -= (int64_t)length;
+		streamed_bytes += (int64_t)length;
 		keeps_up = http_stream_write(task->request, block, length);
 	}
 	if (task->left > 0)
