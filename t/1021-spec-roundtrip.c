@@ -62,6 +62,8 @@ static const struct {
 	{"ulimits", "[\"nofile=1024:2048\",\"nproc=64\",\"core=unlimited\",\"stack=8:-1\"]",
 	 "[{\"name\":\"nofile\",\"soft\":1024,\"hard\":2048},{\"name\":\"nproc\",\"soft\":64,\"hard\":64},"
 	 "{\"name\":\"core\",\"soft\":-1,\"hard\":-1},{\"name\":\"stack\",\"soft\":8,\"hard\":-1}]"},
+	{"ulimits", "[{\"name\":\"cpu\",\"soft\":7}]",
+	 "[{\"name\":\"cpu\",\"soft\":7,\"hard\":7}]"},
 	{"ulimits", "[{\"name\":\"core\",\"soft\":\"unlimited\",\"hard\":-1}]",
 	 "[{\"name\":\"core\",\"soft\":-1,\"hard\":-1}]"},
 	{"sysctls", "{\"net.core.somaxconn\":\"1024\"}", NULL},

@@ -363,8 +363,8 @@ static void nodes(void)
 	printed = node_print(&node);
 	is_str(json_object_to_json_string_ext(printed, PLAIN),
 	       "{\"name\":\"n1\",\"plugin\":\"docker\",\"state\":\"up\",\"drained\":false,\"labels\":"
-	       "{\"zone\":\"a\"},\"capacity\":{\"memory\":1073741824,\"cpus\":2.5},\"promised\":{"
-	       "\"memory\":67108864,\"cpus\":0.5,\"instances\":2},\"version\":2}",
+	       "{\"zone\":\"a\"},\"capacity\":{\"memory_bytes\":1073741824,\"nano_cpus\":2500000000},\"promised\":{"
+	       "\"memory_bytes\":67108864,\"nano_cpus\":500000000,\"instances\":2},\"version\":2}",
 	       "a node with two instances, one without limits");
 	json_object_put(printed);
 	node_promise(&node, &spec, -1);

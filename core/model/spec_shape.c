@@ -247,6 +247,13 @@ static const struct spec_member device_members[] = {
 
 /* --- process limits --- */
 
+#define AS_SOFT INT64_MIN /* the hard limit was not given */
+
+static void ulimit_init(void *item)
+{
+	((struct gantry_ulimit *)item)->hard = AS_SOFT;
+}
+
 static bool read_process_limit(const char *text, int64_t *ret_limit)
 {
 	char *end;
@@ -282,6 +289,8 @@ static int ulimit_check(void *item, const char *field, struct gantry_error *err)
 {
 	struct gantry_ulimit *limit = item;
 
+	if (limit->hard == AS_SOFT)
+		limit->hard = limit->soft;
 	if (limit->hard == -1 || (limit->soft != -1 && limit->soft <= limit->hard))
 		return 0;
 	return gantry_error_field(err, -ERANGE, field,
@@ -292,7 +301,7 @@ static const struct spec_member ulimit_members[] = {
 	MEMBER(gantry_ulimit, name, "name", GANTRY_FIELD_STRING, .required = true,
 	       .rule = {.check = spec_rule_process_limit}),
 	MEMBER(gantry_ulimit, soft, "soft", SPEC_MEMBER_PROCESS_LIMIT, .required = true),
-	MEMBER(gantry_ulimit, hard, "hard", SPEC_MEMBER_PROCESS_LIMIT, .required = true),
+	MEMBER(gantry_ulimit, hard, "hard", SPEC_MEMBER_PROCESS_LIMIT),
 	END_OF_MEMBERS,
 };
 
@@ -346,7 +355,7 @@ static const struct spec_member health_members[] = {
 	MEMBER(gantry_health_check, start_period_ms, "start_period", GANTRY_FIELD_DURATION,
 	       .rule = {.maximum = DAY}),
 	MEMBER(gantry_health_check, retries, "retries", GANTRY_FIELD_INT,
-	       .rule = {.minimum = 1, .maximum = 1000}),
+	       .rule = {.maximum = 1000}),
 	END_OF_MEMBERS,
 };
 
@@ -445,7 +454,7 @@ static const struct {
 	  .form = "\"HOST[:CONTAINER[:rwm]]\" or {host_path, container_path, permissions}"}},
 	{GANTRY_FIELD_ULIMITS,
 	 {LIST_OF(gantry_ulimit), .members = ulimit_members, .unique = &ulimit_members[0],
-	  .from_text = ulimit_from_text, .check = ulimit_check,
+	  .init = ulimit_init, .from_text = ulimit_from_text, .check = ulimit_check,
 	  .form = "\"NAME=SOFT[:HARD]\" (a number or \"unlimited\") or {name, soft, hard}"}},
 	{GANTRY_FIELD_HEALTH,
 	 {ONE(gantry_health_check), .members = health_members, .init = health_init,
