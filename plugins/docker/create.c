@@ -294,6 +294,17 @@ static struct json_object *create_body(struct docker_node *node, const struct ga
 	return body;
 }
 
+/* A limit that the engine's kernel cannot hold is dropped with no more than a warning. */
+static void log_warnings(struct docker_node *node, struct json_object *reply)
+{
+	struct json_object *warnings = docker_get(reply, "Warnings");
+
+	for (size_t i = 0; warnings && i < json_object_array_length(warnings); i++)
+		node->host->log(node->host->core, GANTRY_LOG_WARN, "node %s: the engine warns: %s",
+				node->name,
+				json_object_get_string(json_object_array_get_idx(warnings, i)));
+}
+
 static void created(struct docker_call *call, const struct gantry_error *err,
 		    struct json_object *reply)
 {
@@ -319,6 +330,7 @@ static void created(struct docker_call *call, const struct gantry_error *err,
 	} else if (!id) {
 		docker_fail(node, call->op, -EIO, "the engine told no id of the new container");
 	} else {
+		log_warnings(node, reply);
 		node->host->op_done(call->op, NULL, id);
 	}
 }

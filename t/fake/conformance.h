@@ -466,7 +466,7 @@ static void conf_ports(struct conformance *c)
 	is_int(RUN(c->rig, remove, second), 0, "remove the other");
 }
 
-static void conformance(struct conformance *c)
+__attribute__((unused)) static void conformance(struct conformance *c)
 {
 	c->rig->take = conf_take_facts;
 	is_int(RUN0(c->rig, probe), 0, "probe");

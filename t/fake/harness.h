@@ -126,7 +126,7 @@ static int rig_wait(struct rig *rig)
 
 /* --- the fake engine --- */
 
-static void rig_engine(struct rig *rig)
+__attribute__((unused)) static void rig_engine(struct rig *rig)
 {
 	char path[256], line[16] = "";
 	int ready[2];
@@ -173,7 +173,7 @@ __attribute__((unused)) static char *rig_ask(struct rig *rig, const char *method
 	snprintf(address.sun_path, sizeof(address.sun_path), "%s", rig->socket);
 	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
 		bail_out("no connection to %s", rig->socket);
-	str_addf(&text, "%s %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %zu\r\n",
+	str_addf(&text, "%s %s HTTP/1.0\r\nHost: x\r\nConnection: close\r\nContent-Length: %zu\r\n",
 		 method, path, body ? strlen(body) : 0);
 	if (body)
 		str_add(&text, "Content-Type: application/json\r\n");
