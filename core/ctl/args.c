@@ -45,10 +45,25 @@ __attribute__((format(printf, 3, 4))) static void fail(struct gantry_error *err,
 	va_end(args);
 }
 
+/* The name that was meant: the only one that begins so, else the nearest. */
+static const char *meant(const char *name, const char *const *names)
+{
+	const char *found = NULL;
+
+	for (const char *const *each = names; *each; each++) {
+		if (!str_starts_with(*each, name))
+			continue;
+		if (found) /* "memory" before "memory-swap" */
+			return str_starts_with(*each, found) ? found : str_nearest(name, names);
+		found = *each;
+	}
+	return found ? found : str_nearest(name, names);
+}
+
 static void fail_unknown(struct gantry_error *err, bool *failed,
 			 const struct ctl_option *const *tables, const char *name)
 {
-	const char **names = NULL;
+	const char **names = xcalloc(1, sizeof(*names));
 	const char *nearest;
 	size_t count = 0;
 
@@ -60,7 +75,7 @@ static void fail_unknown(struct gantry_error *err, bool *failed,
 			names[count++] = option->name;
 			names[count] = NULL;
 		}
-	nearest = names ? str_nearest(name, names) : NULL;
+	nearest = meant(name, names);
 	if (nearest)
 		fail(err, failed, "there is no option --%s; did you mean --%s?", name, nearest);
 	else

@@ -222,6 +222,8 @@ static void set_up(struct client *client, struct transfer *transfer, const char 
 	curl_easy_setopt(easy, CURLOPT_URL, url);
 	free(url);
 	curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, method);
+	if (!body && strcmp(method, "POST") == 0)
+		body = "";
 	if (body) {
 		curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE, (long)strlen(body));
 		curl_easy_setopt(easy, CURLOPT_COPYPOSTFIELDS, body);
@@ -290,18 +292,18 @@ int client_call(struct client *client, const char *method, const char *path,
 		struct gantry_error *err)
 {
 	bool post = strcmp(method, "POST") == 0, lost = false;
-	const char *text =
-		body   ? json_object_to_json_string_ext(body, JSON_C_TO_STRING_PLAIN |
-								      JSON_C_TO_STRING_NOSLASHESCAPE)
-		: post ? "{}"
-		       : NULL;
+	const char *text = NULL;
 	struct curl_slist *headers = curl_slist_append(NULL, "Expect:");
 	int64_t started_us = 0;
 	struct gantry_error cause;
 	int error;
 
-	if (text)
-		headers = curl_slist_append(headers, "Content-Type: application/json");
+	if (body)
+		text = json_object_to_json_string_ext(body, JSON_C_TO_STRING_PLAIN |
+								    JSON_C_TO_STRING_NOSLASHESCAPE);
+	/* Without a body libcurl would name a type of its own. */
+	headers = curl_slist_append(headers,
+				    text ? "Content-Type: application/json" : "Content-Type:");
 	if (post) {
 		char line[64] = "Idempotency-Key: ";
 

@@ -216,6 +216,7 @@ static void show_instance(struct json_object *instance)
 int show_command(struct ctl *ctl)
 {
 	int status = CTL_OK;
+	bool shown = false;
 
 	for (size_t i = 0; i < ctl->args->word_count; i++) {
 		char *path = instance_path(ctl, ctl->args->words[i], "");
@@ -227,12 +228,13 @@ int show_command(struct ctl *ctl)
 			status = one;
 		if (one != CTL_OK)
 			continue;
-		if (i && !ctl->json)
+		if (shown && !ctl->json)
 			output_line("%s", "");
 		if (ctl->json)
 			output_raw(&reply);
 		else
 			show_instance(reply.json);
+		shown = true;
 		client_reply_fini(&reply);
 	}
 	return status;

@@ -86,6 +86,7 @@ static void show_members(struct json_object *object, int depth)
 int node_show_command(struct ctl *ctl)
 {
 	int status = CTL_OK;
+	bool shown = false;
 
 	for (size_t i = 0; i < ctl->args->word_count; i++) {
 		struct client_reply reply;
@@ -100,12 +101,13 @@ int node_show_command(struct ctl *ctl)
 			status = one;
 		if (one != CTL_OK)
 			continue;
-		if (i && !ctl->json)
+		if (shown && !ctl->json)
 			output_line("%s", "");
 		if (ctl->json)
 			output_raw(&reply);
 		else
 			show_members(reply.json, 0);
+		shown = true;
 		client_reply_fini(&reply);
 	}
 	return status;

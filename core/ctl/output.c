@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ctl/output.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -107,6 +108,21 @@ static int problem_status(int status)
 	}
 }
 
+/* The text names the subject already: "stop web: …", "no instance is called \"web\"". */
+static bool names(const char *text, const char *subject)
+{
+	size_t length = strlen(subject);
+
+	for (const char *at = text; length && (at = strstr(at, subject)); at++) {
+		char before = at == text ? ' ' : at[-1], after = at[length];
+
+		if (!isalnum((unsigned char)before) && before != '-' &&
+		    (after == '\0' || strchr(":\",'", after)))
+			return true;
+	}
+	return false;
+}
+
 int output_problem(const char *subject, int http_status, struct json_object *problem)
 {
 	const char *detail =
@@ -117,7 +133,7 @@ int output_problem(const char *subject, int http_status, struct json_object *pro
 	int status = (int)json_get_int(problem, "status", http_status);
 	struct str line = STR_INIT;
 
-	if (subject)
+	if (subject && !(detail && names(detail, subject)))
 		str_addf(&line, "%s: ", subject);
 	if (field && !(detail && str_starts_with(detail, field)))
 		str_addf(&line, "%s: ", field);
@@ -302,6 +318,14 @@ void output_exit(struct str *s, struct json_object *last_exit)
 		str_addf(s, ": %s", reason);
 }
 
+static int terminal_width(void)
+{
+	struct winsize window;
+
+	return ioctl(STDERR_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col > 1 ? window.ws_col
+										   : 80;
+}
+
 void output_progress(struct json_object *operation, const char *subject)
 {
 	struct json_object *progress = json_get(operation, "progress");
@@ -336,14 +360,7 @@ void output_progress(struct json_object *operation, const char *subject)
 		str_addf(&raw, " of %s", size);
 	}
 	output_clean(&line, str_text(&raw));
-	{
-		struct winsize window;
-		size_t room = 79;
-
-		if (ioctl(STDERR_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col > 1)
-			room = window.ws_col - 1u;
-		fprintf(stderr, "\r%.*s\033[K", (int)room, str_text(&line));
-	}
+	fprintf(stderr, "\r%.*s\033[K", terminal_width() - 1, str_text(&line));
 	progress_shown = true;
 	fflush(stderr);
 	str_fini(&raw);

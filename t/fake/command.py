@@ -51,16 +51,25 @@ class Command:
     """Runs gantry with a host of its own. Called: waits for its end; start(): a process."""
 
     def __init__(self, host, **environment):
+        self.seen = set()
         self.environment = {"PATH": os.environ["PATH"], "GANTRY_HOST": host, **environment}
         for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS"):
             if name in os.environ:
                 self.environment[name] = os.environ[name]
 
+    def valgrind(self, words):
+        """Under VG=1 each form of a command line (its command and options) once; SAN=1 covers every run."""
+        form = frozenset(word.split("=")[0] for word in words if word.startswith("-") or word.isalpha())
+        if form in self.seen:
+            return []
+        self.seen.add(form)
+        return VALGRIND
+
     def start(self, *words, **options):
         options.setdefault("stdin", subprocess.DEVNULL)
         options.setdefault("stdout", subprocess.PIPE)
         options.setdefault("stderr", subprocess.PIPE)
-        return subprocess.Popen([*VALGRIND, GANTRY, *words], env={**self.environment, **options.pop("env", {})}, **options)
+        return subprocess.Popen([*self.valgrind(words), GANTRY, *words], env={**self.environment, **options.pop("env", {})}, **options)
 
     def __call__(self, *words, stdin=None, raw=False, **options):
         if stdin is not None:
