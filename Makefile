@@ -70,7 +70,7 @@ $(B)/gantry: $(CTL_OBJ)
 define plugin_rule
 $(B)/plugins/$(1).so: $(patsubst %.c,$(B)/%.o,$(wildcard plugins/$(1)/*.c))
 	@mkdir -p $$(@D)
-	$(call say,LINK)$(CC) $$(LDFLAGS_ALL) -shared -Wl,--version-script=plugins/exports.map $$^ -o $$@ -ljson-c
+	$$(call say,LINK)$(CC) $$(LDFLAGS_ALL) -shared -Wl,--version-script=plugins/exports.map $$^ -o $$@ -ljson-c
 endef
 $(foreach p,$(PLUGINS),$(eval $(call plugin_rule,$(p))))
 

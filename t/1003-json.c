@@ -24,6 +24,10 @@ static void texts(void)
 		{"{} {}", "text after the value at byte 3"},
 		{"[1 2]", "not JSON"},
 		{"nul", "not JSON"},
+		{"[NaN]", "unexpected \"N\" at byte 1"},
+		{"-Infinity", "not JSON"},
+		{"{'a':1}", "not JSON"},
+		{"[\"NaN, 'I'\"]", NULL},
 		{"\"\xff\"", "not JSON"},
 		{"{\"a\" 1}", "not JSON"},
 	};

@@ -4,12 +4,32 @@
 
 #include <ctype.h>
 
+/*
+ * json-c's strict mode still takes NaN, Infinity and 'quotes'. Outside of strings JSON has no letter
+ * of them: the offset of one, or -1.
+ */
+static long find_extension(const char *text, size_t length)
+{
+	bool in_string = false;
+
+	for (size_t i = 0; i < length; i++) {
+		if (in_string && text[i] == '\\')
+			i++;
+		else if (text[i] == '"')
+			in_string = !in_string;
+		else if (!in_string && (text[i] == 'N' || text[i] == 'I' || text[i] == '\''))
+			return (long)i;
+	}
+	return -1;
+}
+
 int json_parse(const char *text, size_t length, struct json_object **ret_value,
 	       struct gantry_error *err)
 {
 	struct json_tokener *tokener = json_tokener_new_ex(JSON_DEPTH_MAX);
 	struct json_object *value;
 	enum json_tokener_error code;
+	long extension;
 	size_t end;
 
 	if (!tokener)
@@ -40,6 +60,12 @@ int json_parse(const char *text, size_t length, struct json_object **ret_value,
 	}
 	while (end < length && isspace((unsigned char)text[end]))
 		end++;
+	extension = find_extension(text, length);
+	if (extension >= 0) {
+		json_object_put(value);
+		return gantry_error_set(err, -EINVAL, "not JSON: unexpected \"%c\" at byte %ld",
+					text[extension], extension);
+	}
 	if (end < length) {
 		json_object_put(value);
 		return gantry_error_set(err, -EINVAL, "not JSON: text after the value at byte %zu",

@@ -381,6 +381,7 @@ void flow_next(struct flow *flow)
 {
 	note_step_time(flow);
 	crash_point(flow, "after");
+	flow->resumed = false;
 	if (is_last(flow)) {
 		conclude(flow);
 		return;

@@ -82,6 +82,28 @@ static size_t resume(struct flow *flow, size_t step)
 	return step;
 }
 
+/* What is asked for, over what is. */
+static void set_limits(struct gantry_spec *spec, const struct gantry_limits *asked)
+{
+	take(&spec->memory_bytes, asked->memory_bytes, GANTRY_UNSET);
+	take(&spec->memory_swap_bytes, asked->memory_swap_bytes, GANTRY_UNSET);
+	take(&spec->nano_cpus, asked->nano_cpus, GANTRY_UNSET);
+	take(&spec->cpu_shares, asked->cpu_shares, GANTRY_UNSET);
+	take(&spec->pids, asked->pids, GANTRY_UNSET);
+	if (asked->cpuset)
+		spec->cpuset = asked->cpuset;
+}
+
+/* The new limits have to fit the ones that stay: memory+swap is never under memory. */
+static int check_limits(const struct instance *instance, const struct gantry_limits *asked,
+			struct gantry_error *err)
+{
+	struct gantry_spec after = instance->spec;
+
+	set_limits(&after, asked);
+	return spec_check_limits(after.memory_bytes, after.memory_swap_bytes, err);
+}
+
 int flows_resize(struct daemon *daemon, const struct flows_ask *ask, struct instance *instance,
 		 struct json_object *limits, struct operation **ret_operation,
 		 struct gantry_error *err)
@@ -94,6 +116,8 @@ int flows_resize(struct daemon *daemon, const struct flows_ask *ask, struct inst
 
 	if (code == 0)
 		code = instance_verb_check(instance, VERB_RESIZE, err);
+	if (code == 0)
+		code = check_limits(instance, &parsed, err);
 	if (code == 0 && (!link || !link->runtime->update))
 		code = gantry_error_set(err, -ENOTSUP, "node %s cannot change limits",
 					instance->node);
@@ -106,14 +130,8 @@ int flows_resize(struct daemon *daemon, const struct flows_ask *ask, struct inst
 	}
 	flow->arena = arena;
 	flow->limits = parsed;
-	/* policies see the spec as it would be */
-	spec_copy(&instance->spec, &flow->arena, &flow->spec);
-	if (parsed.memory_bytes != GANTRY_UNSET)
-		flow->spec.memory_bytes = parsed.memory_bytes;
-	if (parsed.nano_cpus != GANTRY_UNSET)
-		flow->spec.nano_cpus = parsed.nano_cpus;
-	if (parsed.pids != GANTRY_UNSET)
-		flow->spec.pids = parsed.pids;
+	spec_copy(&instance->spec, &flow->arena, &flow->spec); /* policies see it as it would be */
+	set_limits(&flow->spec, &parsed);
 	flow->operation->request_hash = ask->request_hash;
 	flow->operation->request = json_object_get(limits);
 	*ret_operation = flow->operation;

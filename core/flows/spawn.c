@@ -138,6 +138,8 @@ static void policy(struct flow *flow)
 		code = script_resources(set, &request, &flow->arena, &flow->spec, &flow->decision,
 					&err);
 	flow->operation->timings.policy_us += clock_monotonic_us() - began_us;
+	if (code == 0)
+		code = spec_check_complete(&flow->spec, &err);
 	if (code < 0) {
 		flow_fail(flow, &err);
 		return;
@@ -379,8 +381,11 @@ static size_t resume(struct flow *flow, size_t step)
 	struct gantry_error err;
 
 	flow->promised = flow->node != NULL; /* counted when it was loaded */
-	if (instance->container_id[0])
+	if (instance->container_id[0]) {
+		if (instance->state == INSTANCE_PENDING)
+			instance_move(instance, INSTANCE_CREATING);
 		return START;
+	}
 	if (spec_parse(flow->operation->request, &flow->arena, &flow->spec, &err) < 0 ||
 	    has_lost_secrets(&flow->spec)) {
 		gantry_error_set(

@@ -126,8 +126,9 @@ void loop_later(struct loop *loop, struct loop_later *later)
 
 void loop_later_cancel(struct loop *loop, struct loop_later *later)
 {
-	(void)loop;
 	list_remove(&later->link);
+	if (list_empty(&loop->later))
+		uv_idle_stop(&loop->idle);
 }
 
 void loop_timer_init(struct loop_timer *timer, void (*fire)(struct loop_timer *timer))
