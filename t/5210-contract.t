@@ -131,7 +131,7 @@ if os.path.exists(gantryd):
     wanted = [f"{name} {operation['operationId']}" for name, (_, operation) in operations.items()]
     same(sorted(set(wanted) - set(routes)), [], "every route of the contract is served")
     same(sorted(set(routes) - set(wanted)), [], "every route of the server is in the contract")
-    same(routes, sorted(routes), "they are sorted")
+    same(len(routes), len(set(routes)), "none is there twice")
 else:
     ok(False, "gantryd is built: its routes are half of this test")
 done()
