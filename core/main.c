@@ -429,7 +429,15 @@ static void usage(FILE *to)
 		"  --steps                  list the steps of each flow\n");
 }
 
-enum { OPT_INIT = 256, OPT_CHECK_CONFIG, OPT_OPTIONS, OPT_CHECK_POLICIES, OPT_ROUTES, OPT_STEPS, OPT_VERSION };
+enum {
+	OPT_INIT = 256,
+	OPT_CHECK_CONFIG,
+	OPT_OPTIONS,
+	OPT_CHECK_POLICIES,
+	OPT_ROUTES,
+	OPT_STEPS,
+	OPT_VERSION
+};
 
 static const struct option long_options[] = {
 	{"config", required_argument, NULL, 'c'},

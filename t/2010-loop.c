@@ -43,7 +43,8 @@ static void fire(struct loop_timer *timer)
 
 static void test_later(void)
 {
-	struct step c = {.mark = 'c'}, b = {.mark = 'b', .queues = &c}, a = {.mark = 'a', .queues = &b};
+	struct step c = {.mark = 'c'}, b = {.mark = 'b', .queues = &c},
+		    a = {.mark = 'a', .queues = &b};
 	struct step d = {.mark = 'd'}, e = {.mark = 'e'};
 	struct step *all[] = {&a, &b, &c, &d, &e};
 
@@ -76,7 +77,8 @@ static void test_timers(void)
 	loop_timer_start(&loop, &c.timer, 20);
 	loop_timer_start(&loop, &a.timer, 1); /* anew, and first */
 	loop_run(&loop);
-	is_str(str_text(&trace), "abd", "by due time; one that is set anew counts once; a stopped one never");
+	is_str(str_text(&trace), "abd",
+	       "by due time; one that is set anew counts once; a stopped one never");
 	ok(clock_monotonic_us() - began_us >= 40000, "not before its time");
 	ok(clock_monotonic_us() - began_us < 400000, "the first setting of a was forgotten");
 	loop_timer_stop(&loop, &a.timer);

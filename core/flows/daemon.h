@@ -29,8 +29,8 @@ struct daemon {
 	struct node_link **links; /* one a node, same order as fleet.nodes; owned */
 	int64_t last_decision;
 	int64_t started_ms;
-	bool store_was_new; /* the store was made at this start: history and intent are lost */
-	int64_t rebuilt;    /* instances that were found on engines and not in the store */
+	bool store_was_new;   /* the store was made at this start: history and intent are lost */
+	int64_t rebuilt;      /* instances that were found on engines and not in the store */
 	const char *crash_at; /* see crash_point.h; NULL outside of tests */
 	bool stopping;
 	void (*stopped)(struct daemon *daemon); /* see daemon_stop */

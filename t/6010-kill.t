@@ -1,0 +1,156 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""kill -9 before, during and after each step of each flow, then a start: engine, API and store agree.
+
+The steps come from `gantryd --steps`, so a new step is covered with no edit. During a step that calls
+the engine it is killed twice: where the engine finishes the call, and where it never does it.
+"""
+import os
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "fake"))
+from daemon import *
+
+STEPS = [line.split() for line in subprocess.run([os.path.join(BUILD, "gantryd"), "--steps"], check=True,
+                                                 capture_output=True, text=True).stdout.splitlines()]
+# nothing is wired before there are ports of networks; SIGKILL is only sent where the grace was too short
+NEVER_REACHED = {("spawn", "wire")}
+WHENS = [("before", None), ("during", "delay_after"), ("during", "hang"), ("after", None), ("end", None)]
+
+world = World()
+counter = 0
+
+
+def fresh(image="busybox", command=("sleep", "1000")):
+    """A running instance, made without a crash."""
+    global counter
+    counter += 1
+    name = f"i{counter}"
+    answer = world.spawn(name=name, image=image, command=list(command))
+    assert answer.status == 201, answer
+    return name
+
+
+def spawn(crash):
+    global counter
+    counter += 1
+    name = f"i{counter}"
+    world.start(crash_at=crash)
+    return name, ("POST", "/v1/instances?wait=5",
+                  {"name": name, "image": f"pullable{counter}:1", "command": ["sleep", "1000"],
+                   "environment": ["A=plain"]})
+
+
+def on_running(verb, body=None, command=("sleep", "1000"), before=None, method="POST"):
+    def scenario(crash):
+        world.start()
+        name = fresh(command=command)
+        if before:
+            assert world.post(f"/v1/instances/{name}/{before}?wait=5").status == 200
+        world.stop()
+        world.start(crash_at=crash)
+        suffix = "" if method == "DELETE" else f"/{verb}"
+        return name, (method, f"/v1/instances/{name}{suffix}?wait=5{'&force=true' if method == 'DELETE' else ''}", body)
+    return scenario
+
+
+SCENARIOS = {
+    # kind: (scenario, the state it ends in; None: it is gone)
+    "spawn": (spawn, "running"),
+    "start": (on_running("start", before="stop"), "running"),
+    "stop": (on_running("stop", {"grace": "300ms"}, command=("stubborn",)), "stopped"),
+    "restart": (on_running("restart", {"grace": "300ms"}, command=("stubborn",)), "running"),
+    "pause": (on_running("pause"), "paused"),
+    "unpause": (on_running("unpause", before="pause"), "running"),
+    "kill": (on_running("kill", {"signal": "KILL"}), "stopped"),
+    "resize": (on_running("resize", {"memory": "64MiB"}), "running"),
+    "remove": (on_running("remove", method="DELETE"), None),
+}
+CALLS = ("POST /v1.41/containers/", "DELETE /v1.41/containers/", "GET /v1.41/containers/json",
+         "POST /v1.41/images/create", "GET /v1.41/images/")
+
+
+def agree(what):
+    """The engine's list, the API's list and the store say the same."""
+    containers = {c["Labels"]["gantry.instance"]: c for c in world.engine.containers(world.owner)}
+    instances = {i["id"]: i for i in world.instances()}
+    problems = []
+    for id in containers.keys() - instances.keys():
+        problems.append(f"container {containers[id]['Names']} is an orphan")
+    for id, instance in instances.items():
+        if id not in containers:
+            problems.append(f"instance {instance['name']} is {instance['state']} without a container")
+            continue
+        state = {"exited": "stopped"}.get(containers[id]["State"], containers[id]["State"])
+        if state != instance["state"]:
+            problems.append(f"{instance['name']}: engine {state}, API {instance['state']}")
+        if instance["container_id"] != containers[id]["Id"]:
+            problems.append(f"{instance['name']}: another container id")
+    if len(world.engine.containers(world.owner)) != len(containers):
+        problems.append("two containers of one instance")
+    return problems
+
+
+reached = set()
+for kind, step in STEPS:
+    if kind not in SCENARIOS:
+        continue
+    scenario, end_state = SCENARIOS[kind]
+    for when, mode in WHENS:
+        crash = f"{kind}/{step}/{when}"
+        name, (method, target, body) = scenario(crash)
+        if mode:
+            for match in CALLS:
+                world.engine.fault(match, mode, ms=200)
+        try:
+            answer = ask(world.socket, method, target, body)
+        except OSError:
+            answer = None
+        except http.client.HTTPException:
+            answer = None
+        if answer is not None and world.daemon.poll() is None:
+            # this flow has no such moment: it ended well, or waits for a call that hangs
+            world.engine.clear()
+            world.kill()
+            world.start()
+            until(lambda: not world.running_operations(), f"{crash}: operations to end")
+            problems = agree(crash)
+            if problems:
+                ok(False, f"{crash}: not reached, and all agree")
+                diag("\n".join(problems))
+            world.stop()
+            continue
+        reached.add((kind, step))
+        world.died()
+        world.engine.clear()
+        world.start()
+        until(lambda: not world.running_operations(), f"{crash}: operations to end")
+        label = f"{crash}{' (' + mode + ')' if mode else ''}"
+        problems = agree(label)
+        state = {i["name"]: i["state"] for i in world.instances()}.get(name)
+        if state != end_state:
+            problems.append(f"{name} is {state}, not {end_state}")
+        if not ok(not problems, f"{label}: engine, API and store agree, {name} is {end_state or 'gone'}"):
+            diag("\n".join(problems))
+        # once more from the store alone, and from the engine alone
+        world.stop()
+        if when == "after":
+            world.start()
+            problems = agree(label)
+            ok(not problems, f"{label}: and after one more start")
+            world.stop()
+        if when == "before":
+            for extra in ("", "-wal", "-shm"):
+                if os.path.exists(world.store + extra):
+                    os.unlink(world.store + extra)
+            world.start()
+            problems = agree(label)
+            if not ok(not problems, f"{label}: and with the store deleted"):
+                diag("\n".join(problems))
+            world.stop()
+
+missing = {(k, s) for k, s in STEPS if k in SCENARIOS} - reached - NEVER_REACHED
+equal(missing, set(), "each step of each flow was reached at least once")
+equal(world.sanitizer_findings(), [], "nothing for the sanitizers")
+done()
