@@ -94,14 +94,14 @@ static int load_plugins(struct gantryd *gantryd, struct gantry_error *err)
 		code = plugin_registry_load(&gantryd->plugins, settings->plugins[i].name,
 					    settings->plugins[i].options, &plugin, err);
 	for (size_t i = 0; code == 0 && i < settings->node_count; i++) {
-		code = plugin_registry_load(&gantryd->plugins, settings->nodes[i].plugin, NULL,
-					    &plugin, err);
-		if (code == 0 && !plugin_runtime(plugin)) {
+		const struct settings_node *node = &settings->nodes[i];
+
+		code = plugin_registry_load(&gantryd->plugins, node->plugin, NULL, &plugin, err);
+		if (code == 0 && !plugin_runtime(plugin))
 			code = gantry_error_set(err, -EINVAL, "plugin %s runs no instances",
-						settings->nodes[i].plugin);
-			snprintf(err->field, sizeof(err->field), "nodes.%.60s.plugin",
-				 settings->nodes[i].name);
-		}
+						node->plugin);
+		if (code < 0 && !err->field[0])
+			snprintf(err->field, sizeof(err->field), "nodes.%s.plugin", node->name);
 	}
 	return code;
 }

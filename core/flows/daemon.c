@@ -160,8 +160,25 @@ int daemon_load(struct daemon *daemon, struct gantry_error *err)
 
 /* --- stopping ----------------------------------------------------------------------------------- */
 
+static void name_pending(void *arg, const char *name, int64_t age_ms)
+{
+	(void)arg;
+	log_info("still pending: %s, since %lld ms", name, (long long)age_ms);
+}
+
 static void let_go(struct daemon *daemon)
 {
+	LIST_FOREACH (pending, &daemon->flows) {
+		const struct operation *operation =
+			LIST_ENTRY(pending, struct flow, link)->operation;
+
+		log_warn(
+			"%s of %s is left at its step %s; it goes on at the next start (operation %s)",
+			operation->kind,
+			operation->instance_name ? operation->instance_name : "an image",
+			operation->step, operation->id);
+	}
+	op_scope_walk(&daemon->scope, name_pending, NULL);
 	LIST_FOREACH (node, &daemon->flows) {
 		flow_abandon(LIST_ENTRY(node, struct flow, link));
 	}
