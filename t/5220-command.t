@@ -225,6 +225,8 @@ def problems(fake, gantry):
              "gantry: web: policy unsafe refuses cap_add: SYS_ADMIN (unsafe.lua:12)\n  decision 12; why: gantry policy explain 12\n"
              f"  operation {OPERATION}; its steps: gantry ops {OPERATION}\n"),
             (404, problem(404, "spawn web: no such image: nowhere"), 3, "gantry: spawn web: no such image: nowhere\n"),
+            (409, problem(409, "web is stopped already"), 5, "gantry: web is stopped already\n"),
+            (409, problem(409, "webs are taken"), 5, "gantry: web: webs are taken\n"),
             (409, problem(409, "port 80 is taken"), 5, "gantry: web: port 80 is taken\n"),
             (413, problem(413, "too large"), 2, "gantry: web: too large\n"),
             (422, problem(422, "no such file"), 1, "gantry: web: no such file\n"),
@@ -469,8 +471,8 @@ evil?]0;x?         0f0e0d0c   -                local   failed (127)            -
     check(gantry("ps", "-q"), 0, "", "", "ps -q of nothing")
 
     fake.answers["GET", "/v1/instances/web"] = (200, {**base, "last_exit": {"code": 137, "signal": 9, "signal_source": "sent", "oom_seen": True, "at": "T"}})
-    fake.answers["GET", "/v1/instances/no"] = (404, problem(404, "no such instance"))
-    check(gantry("show", "no", "web"), 3, f"""\
+    fake.answers["GET", "/v1/instances/gone"] = (404, problem(404, "no such instance"))
+    check(gantry("show", "gone", "web"), 3, f"""\
 name           web
 id             {ID}
 project        default
@@ -490,7 +492,7 @@ spec
   cpus         1.5
   tty          true
   ports        '{{"container_port":80}}'
-""", "gantry: no: no such instance\n", "show")
+""", "gantry: gone: no such instance\n", "show")
     same(len(gantry("show", "--json", "web", "web").out.splitlines()), 2, "show --json: one answer a line")
 
     fake.answers["GET", "/v1/instances/web/wait"] = [(200, {"id": ID, "state": "running", "timed_out": True}), (200, ended(7, signal=9))]
@@ -593,7 +595,7 @@ n2     down          docker         0           -      -          -        -
                                              "shadow": True, "conflict": True}]}
     text = (f"decision 12: spawn of {ID} by uid:0 in project default refused\nat T under revision abc\nbecause no\n"
             "  admit       unsafe           deny  : no? (unsafe.lua:3)\n"
-            '  resources   p                set    pids { "pids": 1 } (p.lua) [shadow: without effect] [conflict: changes what another policy set]\n')
+            '  resources   p                set    pids {"pids":1} (p.lua) [shadow: without effect] [conflict: changes what another policy set]\n')
     fake.answers = {("GET", "/v1/decisions/12"): (200, decision), ("GET", "/v1/instances/web/decisions"): (200, {"decisions": [decision, {**decision, "id": 11}]}),
                     ("GET", "/v1/instances/new/decisions"): (200, {"decisions": []}),
                     ("POST", "/v1/policies/eval"): (200, {"decision": {**decision, "id": 0}}),
@@ -637,19 +639,19 @@ n2     down          docker         0           -      -          -        -
 
     def second(handler, _):
         handler.stream()
-        handler.line(event(6, to="stopped", code=3))
+        handler.line(event(6, to="stopped", exit={"code": 3}, error={"detail": "why"}, more={"a": 1}))
         handler.end()
     fake.answers = {("GET", "/v1/events"): [first, second]}
     fake.take()
     lines = ("2026-01-02T03:04:05.678Z  5  instance.state  web  node=n1  to=running?\n"
-             "2026-01-02T03:04:05.678Z  6  instance.state  web  node=n1  to=stopped  code=3\n")
+             "2026-01-02T03:04:05.678Z  6  instance.state  web  node=n1  to=stopped  exit=3  error=why  more={\"a\":1}\n")
     check(gantry("events", "-f", "--after", "4", "--instance", "web"), 0, lines, "", "events --follow: a cut stream goes on, nothing twice")
     same([r.query for r in fake.take()], ["after=4&follow=true&instance=web", "after=5&follow=true&instance=web"], "where it was")
     fake.answers["GET", "/v1/events"] = first
     result = gantry("events")
     same((result.status, result.out, result.err), (6, lines.splitlines()[0] + "\n", f"gantry: lost the connection to gantryd at {fake.host}\n"), "without --follow a cut one is an error")
     fake.answers["GET", "/v1/events"] = second
-    check(gantry("events", "--json"), 0, json.dumps(event(6, to="stopped", code=3)) + "\n", "", "events --json: lines as they came")
+    check(gantry("events", "--json"), 0, json.dumps(event(6, to="stopped", exit={"code": 3}, error={"detail": "why"}, more={"a": 1})) + "\n", "", "events --json: lines as they came")
     fake.answers["GET", "/v1/events"] = (400, problem(400, "must be a number", field="after"))
     check(gantry("events", "--after", "x"), 2, "", "gantry: after: must be a number\n", "events with a wrong value")
 

@@ -11,6 +11,22 @@ struct follower {
 	int64_t started_us; /* of the tries to connect again */
 };
 
+/* One more member of an event, short where it has a short form. */
+static void add_detail(struct str *line, const char *key, struct json_object *value)
+{
+	str_addf(line, "  %s=", key);
+	if (strcmp(key, "exit") == 0)
+		output_exit(line, value);
+	else if (strcmp(key, "error") == 0)
+		str_add(line, json_get_string(value, "detail", "?"));
+	else if (json_object_is_type(value, json_type_string))
+		str_add(line, json_object_get_string(value));
+	else
+		str_add(line,
+			json_object_to_json_string_ext(
+				value, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+}
+
 static int on_event(void *arg, struct json_object *event, const char *text)
 {
 	static const char *const columns[] = {"sequence", "at",      "kind", "instance",
@@ -39,7 +55,7 @@ static int on_event(void *arg, struct json_object *event, const char *text)
 		for (size_t i = 0; columns[i]; i++)
 			known |= strcmp(key, columns[i]) == 0;
 		if (!known && value)
-			str_addf(&line, "  %s=%s", key, json_object_get_string(value));
+			add_detail(&line, key, value);
 	}
 	output_line("%s", str_text(&line));
 	fflush(stdout);

@@ -117,7 +117,7 @@ static bool names(const char *text, const char *subject)
 		char before = at == text ? ' ' : at[-1], after = at[length];
 
 		if (!isalnum((unsigned char)before) && before != '-' &&
-		    (after == '\0' || strchr(":\",'", after)))
+		    (after == '\0' || strchr(at == text ? ":\",' " : ":\",'", after)))
 			return true;
 	}
 	return false;

@@ -81,7 +81,9 @@ static void show_record(struct json_object *record)
 	if (subject)
 		str_addf(&line, " %s", subject);
 	if (answer)
-		str_addf(&line, " %s", json_object_get_string(answer));
+		str_addf(&line, " %s",
+			 json_object_to_json_string_ext(
+				 answer, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
 	if (reason)
 		str_addf(&line, ": %s", reason);
 	if (file && json_get_int(record, "line", 0))

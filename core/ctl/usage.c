@@ -43,7 +43,7 @@ int top_command(struct ctl *ctl)
 
 /* One instance that is looked at, and its last reading. */
 struct reading {
-	char *name;            /* owned */
+	char *name, *id;       /* owned; id is the name where that was given */
 	int64_t at_ms, cpu_ns; /* of the reading before; at_ms 0: none */
 };
 
@@ -63,7 +63,7 @@ static void add_row(struct table *table, struct reading *reading, struct json_ob
 	int64_t limit = json_get_int(stats, "memory_limit_bytes", 0);
 	char text[24];
 
-	table_add(table, json_get_string(stats, "name", reading->name));
+	table_add(table, reading->name);
 	clock_parse_ns(json_get_string(stats, "at", ""), &at_ns);
 	if (reading->at_ms && at_ns / 1000000 > reading->at_ms)
 		table_addf(table, "%.1f%%",
@@ -93,7 +93,7 @@ static int read_all(struct ctl *ctl, struct reading *readings, size_t count)
 
 	table_init(&table, 8, titles);
 	for (size_t i = 0; i < count; i++) {
-		char *path = instance_path(ctl, readings[i].name, "/stats");
+		char *path = instance_path(ctl, readings[i].id, "/stats");
 		struct client_reply reply;
 		int one = call(ctl, readings[i].name, "GET", path, NULL, 0, &reply, NULL);
 
@@ -116,6 +116,14 @@ static int read_all(struct ctl *ctl, struct reading *readings, size_t count)
 	return status;
 }
 
+static void add_running(struct reading *reading, struct json_object *instance)
+{
+	const char *id = json_get_string(instance, "id", "");
+
+	*reading =
+		(struct reading){xstrdup(json_get_string(instance, "name", id)), xstrdup(id), 0, 0};
+}
+
 /* Those named, or all that run. */
 static int choose(struct ctl *ctl, struct reading **ret_readings, size_t *ret_count)
 {
@@ -128,7 +136,8 @@ static int choose(struct ctl *ctl, struct reading **ret_readings, size_t *ret_co
 	*ret_count = args->word_count;
 	*ret_readings = xcalloc(args->word_count + 1, sizeof(**ret_readings));
 	for (size_t i = 0; i < args->word_count; i++)
-		(*ret_readings)[i].name = xstrdup(args->words[i]);
+		(*ret_readings)[i] =
+			(struct reading){xstrdup(args->words[i]), xstrdup(args->words[i]), 0, 0};
 	if (args->word_count)
 		return CTL_OK;
 	str_add(&path, "/v1/instances?state=running");
@@ -142,9 +151,7 @@ static int choose(struct ctl *ctl, struct reading **ret_readings, size_t *ret_co
 	*ret_count = list ? json_object_array_length(list) : 0;
 	*ret_readings = xrealloc(*ret_readings, (*ret_count + 1) * sizeof(**ret_readings));
 	for (size_t i = 0; i < *ret_count; i++)
-		(*ret_readings)[i] =
-			(struct reading){.name = xstrdup(json_get_string(
-						 json_object_array_get_idx(list, i), "id", ""))};
+		add_running(&(*ret_readings)[i], json_object_array_get_idx(list, i));
 	client_reply_fini(&reply);
 	return CTL_OK;
 }
@@ -171,8 +178,10 @@ int stats_command(struct ctl *ctl)
 		nanosleep(&pause, NULL);
 		status = read_all(ctl, readings, count);
 	}
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < count; i++) {
 		free(readings[i].name);
+		free(readings[i].id);
+	}
 	free(readings);
 	return status;
 }
