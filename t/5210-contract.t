@@ -32,6 +32,23 @@ with open(os.path.join(ROOT, "core/api/openapi.yaml")) as file:
 ok(contract["openapi"].startswith("3.1"), "openapi.yaml is OpenAPI 3.1, no key twice")
 
 # itself
+stray = []
+
+
+def find_stray(value, where):
+    """A comma in a description without quotes makes a key of what follows it."""
+    if isinstance(value, dict):
+        for key, each in value.items():
+            if each is None:
+                stray.append(f"{where}: {key}")
+            find_stray(each, f"{where}/{key}")
+    elif isinstance(value, list):
+        for each in value:
+            find_stray(each, where)
+
+
+find_stray(contract, "")
+same(stray, [], "no key is without a value")
 dangling, used = [], set()
 
 
