@@ -101,11 +101,6 @@ static int ask(struct asking *asking, lua_CFunction body, int64_t *ret_took_us)
 	return code;
 }
 
-static int line_of(const struct policy *policy)
-{
-	return policy->sandbox ? policy->sandbox->line : 0;
-}
-
 /* What follows from a failure: 0 to go on, -EACCES. */
 static int fail(struct asking *asking, struct script_record *record, struct gantry_error *err)
 {
@@ -141,7 +136,8 @@ int script_admit(struct script_set *set, const struct script_request *request,
 			if (fail(&asking, record, code == 0 ? err : NULL) < 0)
 				code = -EACCES;
 		} else {
-			record->line = line_of(asking.policy);
+			record->line =
+				asking.verdict == VERDICT_NONE ? 0 : policy_line(asking.policy);
 			record->reason = asking.reason;
 			if (asking.verdict == VERDICT_DENY && !record->shadow) {
 				decision_deny(decision, record, code == 0 ? err : NULL);
@@ -179,7 +175,7 @@ static int ask_for_values(struct script_set *set, enum hook hook,
 		if (!policy_has(asking.policy, hook))
 			continue;
 		failed = ask(&asking, ask_values, &took_us);
-		line = line_of(asking.policy);
+		line = policy_line(asking.policy);
 		if (failed == 0 && asking.answer)
 			failed = take(&asking, asking.answer, line, arena, spec, &asking.err);
 		answered = asking.answer;
@@ -199,7 +195,6 @@ static int ask_for_values(struct script_set *set, enum hook hook,
 			code = fail(&asking, record, err);
 		} else if (decision->count == first) {
 			record = decision_add(decision, asking.policy, hook, "none");
-			record->line = line;
 		}
 		decision->records[first].took_us = took_us;
 		policy_end(asking.policy);

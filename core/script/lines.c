@@ -340,6 +340,25 @@ struct script_lines *lines_scan(const char *source, size_t length)
 	return lines;
 }
 
+int *lines_of_returns(const char *source, size_t length, size_t *ret_count)
+{
+	struct scanner scanner = {.at = source, .end = source + length, .line = 1};
+	size_t count = 0, capacity = 0;
+	int *lines = NULL;
+
+	for (next(&scanner); scanner.kind != TOKEN_END; next(&scanner)) {
+		if (!is_word(&scanner, "return"))
+			continue;
+		if (count == capacity) {
+			capacity = capacity ? 2 * capacity : 16;
+			lines = xrealloc(lines, capacity * sizeof(lines[0]));
+		}
+		lines[count++] = scanner.token_line;
+	}
+	*ret_count = count;
+	return lines;
+}
+
 int script_lines_find(const struct script_lines *lines, const char *path)
 {
 	char outer[PATH_SIZE];

@@ -108,28 +108,39 @@ static int malformed(lua_State *L, const char *why)
 	return luaL_error(L, "malformed pattern (%s)", why);
 }
 
+/* The "]" that ends a set which begins behind its "[": not its first byte, nor one behind "%". */
+static const char *find_set_end(lua_State *L, const char *at, const char *end)
+{
+	bool first = true;
+
+	for (at += at < end && *at == '^'; at < end && (first || *at != ']'); first = false)
+		at += *at == '%' ? 2 : 1;
+	if (at >= end)
+		malformed(L, "missing ']'");
+	return at;
+}
+
 /*
- * Reads a set from behind its "[" to behind its "]". The first byte is no end of it, "%" quotes, and
- * a "-" between two bytes makes a range.
+ * Reads a set from behind its "[" to behind its "]": bytes, classes, and ranges of two bytes with a
+ * "-" between them. What follows the "-" ends the range, "%" too.
  */
 static const char *compile_set(lua_State *L, const char *at, const char *end,
 			       struct pattern *pattern, uint8_t *ret_index)
 {
-	uint8_t *set = pattern->sets[pattern->sets_count];
-	bool negated = at < end && *at == '^', first = true;
+	const char *close = find_set_end(L, at, end);
+	bool negated = *at == '^';
+	uint8_t *set;
 
 	if (pattern->sets_count == PATTERN_SETS_MAX)
 		luaL_error(L, "a pattern with over %d sets", PATTERN_SETS_MAX);
+	set = pattern->sets[pattern->sets_count];
 	memset(set, 0, 32);
-	at += negated;
-	for (; at < end && (first || *at != ']'); first = false) {
+	for (at += negated; at < close;) {
 		unsigned char c = (unsigned char)*at++;
 
-		if (c == '%') {
+		if (c == '%' && at < close) {
 			unsigned mask;
 
-			if (at == end)
-				break;
 			c = (unsigned char)*at++;
 			mask = is_letter(c) ? class_mask(c) : 0;
 			if (!mask)
@@ -137,8 +148,7 @@ static const char *compile_set(lua_State *L, const char *at, const char *end,
 			for (int i = 0; mask && i < 256; i++)
 				if (class_fits((unsigned char)i, mask, is_upper(c)))
 					set_add(set, (unsigned char)i);
-		} else if (end - at >= 3 && *at == '-' && at[1] != ']') {
-			/* what follows "-" ends the range, "%" too */
+		} else if (close - at >= 2 && *at == '-') {
 			for (int i = c; i <= (unsigned char)at[1]; i++)
 				set_add(set, (unsigned char)i);
 			at += 2;
@@ -146,12 +156,10 @@ static const char *compile_set(lua_State *L, const char *at, const char *end,
 			set_add(set, c);
 		}
 	}
-	if (at == end)
-		malformed(L, "missing ']'");
 	for (int i = 0; negated && i < 32; i++)
 		set[i] = (uint8_t)~set[i];
 	*ret_index = (uint8_t)pattern->sets_count++;
-	return at + 1;
+	return close + 1;
 }
 
 /* What stands behind "%"; returns the place behind it. *ret_single: it may repeat. */

@@ -131,7 +131,7 @@ static void push_node(lua_State *L, const struct placing *placing)
 	lua_rawseti(L, 2, key);
 }
 
-static void take_verdict(lua_State *L, struct placing *placing, struct sandbox *sandbox)
+static void take_verdict(lua_State *L, struct placing *placing)
 {
 	const char *reason;
 	size_t length = 0;
@@ -143,7 +143,7 @@ static void take_verdict(lua_State *L, struct placing *placing, struct sandbox *
 		placing->answered++;
 		return;
 	case VERDICT_DENY:
-		refuse(placing, placing->at, reason, length, sandbox->line, false);
+		refuse(placing, placing->at, reason, length, policy_line(placing->policy), false);
 		return;
 	}
 }
@@ -188,7 +188,7 @@ static int ask_nodes(lua_State *L)
 		push_node(L, placing);
 		lua_call(L, 2, 2);
 		if (placing->hook == HOOK_FILTER)
-			take_verdict(L, placing, sandbox);
+			take_verdict(L, placing);
 		else
 			take_score(L, placing);
 		lua_settop(L, 4);

@@ -168,6 +168,8 @@ int policy_load(struct source *source, const struct script_budget *budget,
 	policy->source = *source;
 	*source = (struct source){0};
 	policy->budget = *budget;
+	policy->returns = lines_of_returns(policy->source.text, policy->source.length,
+					   &policy->returns_count);
 	code = make_sandbox(policy, err);
 	if (code < 0) {
 		policy_free(policy);
@@ -183,6 +185,7 @@ void policy_free(struct policy *policy)
 		return;
 	sandbox_free(policy->sandbox);
 	source_fini(&policy->source);
+	free(policy->returns);
 	free(policy);
 }
 
@@ -214,7 +217,7 @@ void policy_end(struct policy *policy)
 	if (!policy->sandbox)
 		return;
 	sandbox_forget(policy->sandbox);
-	if (policy->sandbox->killed != SANDBOX_MEMORY)
+	if (!policy->sandbox->killed)
 		return;
 	sandbox_free(policy->sandbox);
 	if (make_sandbox(policy, &err) < 0) {
@@ -223,6 +226,15 @@ void policy_end(struct policy *policy)
 		sandbox_free(policy->sandbox);
 		policy->sandbox = NULL;
 	}
+}
+
+int policy_line(const struct policy *policy)
+{
+	int line = policy->sandbox ? policy->sandbox->line : 0, found = line;
+
+	for (size_t i = 0; i < policy->returns_count && policy->returns[i] <= line; i++)
+		found = policy->returns[i];
+	return found;
 }
 
 void policy_push_hook(lua_State *L, const struct policy *policy, enum hook hook)

@@ -2,8 +2,8 @@
 /*
  * One policy: a file, its sandbox and its hooks; and the set of them. Internal to script/.
  *
- * A policy that ran out of memory gets a new sandbox from the source that was read at load, since it
- * may hold all of it in its own tables.
+ * A policy that was killed gets a new sandbox from the source that was read at load: it may hold all
+ * of its memory in tables of its own, or have been in the middle of changing them.
  */
 #ifndef SCRIPT_POLICY_H
 #define SCRIPT_POLICY_H
@@ -25,6 +25,8 @@ struct policy {
 	struct script_budget budget;
 	struct sandbox *sandbox; /* owned; NULL: it could not be made anew */
 	int hooks[HOOK_COUNT];   /* references in the sandbox's registry, LUA_NOREF */
+	int *returns;            /* owned: the lines with a return statement, in order */
+	size_t returns_count;
 };
 
 struct script_set {
@@ -48,12 +50,17 @@ bool policy_denies(const struct policy *policy, enum hook hook);
 
 /*
  * Runs body in the policy's sandbox (see sandbox_run), with the clock and the random numbers of the
- * request. The line of the answer is in policy_line. On failure -1 and policy_error; policy_killed
+ * request.  On failure -1 and policy_error; policy_killed
  * tells whether it was for the budget.
  */
 int policy_run(struct policy *policy, enum hook hook, const struct script_request *request,
 	       lua_CFunction body, void *context, bool batch);
-/* After the last run of a hook: facts die, and a sandbox that is full is made anew. */
+/*
+ * The line of the return that gave the last answer, 0: not known. Lua knows where the statement ends;
+ * this is where it begins. Not for an answer of nil, which may come from no return.
+ */
+int policy_line(const struct policy *policy);
+/* After the last run of a hook: facts die, and a sandbox that was killed is made anew. */
 void policy_end(struct policy *policy);
 
 /* Pushes the hook's function. */

@@ -57,7 +57,6 @@ struct sandbox {
 	int64_t used_bytes;
 	int64_t used_instructions; /* of this call */
 	int64_t unlooked;          /* charged since the clock was looked at */
-	int64_t unlooked_bytes;    /* allocated in large blocks since then */
 	int64_t started_us;        /* of this call or batch of calls, 0: not looked at yet */
 	int64_t started_cpu_us;
 	bool out_of_memory; /* an allocation failed; Lua collects and tries once more */
