@@ -34,7 +34,7 @@ struct gantryd {
 	struct settings settings;
 	struct loop loop;
 	struct store *store;
-	struct script_set *policies;
+	struct script_set *policies; /* until the daemon takes it over */
 	struct plugin_registry plugins;
 	struct daemon daemon;
 	struct api api;
@@ -254,7 +254,6 @@ static int close_all(struct gantryd *gantryd)
 		log_error("a plugin had work left at the end");
 		return 1;
 	}
-	script_set_free(gantryd->policies);
 	settings_fini(&gantryd->settings);
 	if (loop_fini(&gantryd->loop) < 0) {
 		log_error("a handle was left open at the end");
@@ -275,7 +274,7 @@ static int serve(struct gantryd *gantryd, struct script_lines *lines)
 	start_signals(gantryd);
 	log_info("gantryd " API_VERSION " is ready: owner %s, %zu nodes, policies %s",
 		 gantryd->settings.owner, gantryd->settings.node_count,
-		 script_set_revision(gantryd->policies));
+		 script_set_revision(gantryd->daemon.policies));
 	notify_send("READY=1");
 	loop_run(&gantryd->loop);
 	return close_all(gantryd);

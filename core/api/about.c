@@ -130,8 +130,14 @@ void handle_doctor(struct call *call)
 	else
 		add_check(checks, "store", "ok", NULL, "%s, %lld events", daemon->settings->store,
 			  (long long)daemon->events.last_sequence);
-	add_check(checks, "policies", "ok", NULL, "%s, revision %s", daemon->settings->policies,
-		  script_set_revision(daemon->policies));
+	if (daemon->policies_error[0])
+		add_check(checks, "policies", "fail",
+			  "mend the file; it is read again as soon as it changes",
+			  "revision %s stays in force: %s", script_set_revision(daemon->policies),
+			  daemon->policies_error);
+	else
+		add_check(checks, "policies", "ok", NULL, "%s, revision %s",
+			  daemon->settings->policies, script_set_revision(daemon->policies));
 	for (size_t i = 0; i < daemon->fleet.node_count; i++)
 		check_node(checks, daemon->fleet.nodes[i]);
 	if (daemon->fleet.node_count == 0)

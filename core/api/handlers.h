@@ -42,6 +42,7 @@ void handle_image_pull(struct call *call);
 void handle_image_list(struct call *call);
 /* policies.c */
 void handle_policy_show(struct call *call);
+void handle_policy_reload(struct call *call);
 void handle_policy_eval(struct call *call);
 void handle_decision_show(struct call *call);
 void handle_instance_decisions(struct call *call);

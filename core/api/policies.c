@@ -4,18 +4,60 @@
 #include "api/handlers.h"
 #include "base/clock.h"
 #include "base/str.h"
+#include "flows/policy_reload.h"
 #include "model/spec.h"
 
 #include <stdlib.h>
 
 void handle_policy_show(struct call *call)
 {
+	const struct daemon *daemon = call->daemon;
 	struct json_object *object = json_object_new_object();
 
-	json_add_string(object, "revision", script_set_revision(call->daemon->policies));
-	json_add_string(object, "folder", call->daemon->settings->policies);
-	json_object_object_add(object, "policies", script_set_print(call->daemon->policies));
+	json_add_string(object, "revision", script_set_revision(daemon->policies));
+	json_add_string(object, "folder", daemon->settings->policies);
+	json_add_time(object, "loaded_at", daemon->policies_loaded_ms);
+	json_add_string(object, "refused",
+			daemon->policies_error[0] ? daemon->policies_error : NULL);
+	json_object_object_add(object, "policies", script_set_print(daemon->policies));
 	call_reply(call, 200, object);
+}
+
+/* --- reload -------------------------------------------------------------------------------------- */
+
+struct reload_wait {
+	struct call *call;
+	struct reload_waiter waiter;
+};
+
+static void on_reloaded(struct reload_waiter *waiter, const struct gantry_error *err)
+{
+	struct reload_wait *wait = LIST_ENTRY(waiter, struct reload_wait, waiter);
+	struct gantry_error refused;
+
+	http_request_on_gone(wait->call->request, NULL, NULL);
+	if (!err) {
+		handle_policy_show(wait->call);
+		return;
+	}
+	refused = *err;
+	refused.code = -EINVAL; /* whatever it was: the folder's set is not good */
+	call_fail(wait->call, &refused);
+}
+
+static void on_reload_gone(void *arg)
+{
+	list_remove(&((struct reload_wait *)arg)->waiter.link);
+}
+
+void handle_policy_reload(struct call *call)
+{
+	struct reload_wait *wait = ARENA_NEW(http_request_arena(call->request), struct reload_wait);
+
+	wait->call = call;
+	wait->waiter.done = on_reloaded;
+	http_request_on_gone(call->request, on_reload_gone, wait);
+	policy_reload(call->daemon, &wait->waiter);
 }
 
 /* --- eval ---------------------------------------------------------------------------------------- */

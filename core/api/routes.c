@@ -45,6 +45,7 @@ const struct route api_routes[] = {
 	{"GET", "/v1/images", "imageList", handle_image_list, ROUTE_NO_BODY},
 
 	{"GET", "/v1/policies", "policyShow", handle_policy_show, ROUTE_NO_BODY},
+	{"POST", "/v1/policies/reload", "policyReload", handle_policy_reload, ROUTE_NO_BODY},
 	{"POST", "/v1/policies/eval", "policyEval", handle_policy_eval, ROUTE_BODY_REQUIRED},
 	{"GET", "/v1/decisions/{id}", "decisionShow", handle_decision_show, ROUTE_NO_BODY},
 	{NULL, NULL, NULL, NULL, ROUTE_NO_BODY},

@@ -2,6 +2,7 @@
 #include "flows/daemon.h"
 #include "flows/flow.h"
 #include "flows/flows.h"
+#include "flows/policy_reload.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"
@@ -39,6 +40,7 @@ void daemon_init(struct daemon *daemon, struct loop *loop, struct store *store,
 	event_log_init(&daemon->events, store);
 	op_scope_init(&daemon->scope, loop, on_scope_empty);
 	list_init(&daemon->flows);
+	list_init(&daemon->reload_waiters);
 	loop_timer_init(&daemon->stop_timer, on_stop_timer);
 	loop_timer_init(&daemon->prune_timer, on_prune_timer);
 }
@@ -153,6 +155,7 @@ int daemon_load(struct daemon *daemon, struct gantry_error *err)
 		return code;
 	make_unknown(daemon);
 	on_prune_timer(&daemon->prune_timer);
+	policy_reload_open(daemon);
 	for (size_t i = 0; i < daemon->fleet.node_count; i++)
 		node_link_open(daemon->links[i]);
 	return 0;
@@ -211,6 +214,7 @@ static void on_scope_empty(struct op_scope *scope)
 void daemon_stop(struct daemon *daemon, int64_t grace_ms, void (*stopped)(struct daemon *daemon))
 {
 	loop_timer_stop(daemon->loop, &daemon->prune_timer);
+	policy_reload_close(daemon);
 	daemon->stopping = true;
 	daemon->stopped = stopped;
 	loop_timer_start(daemon->loop, &daemon->stop_timer,
@@ -226,6 +230,7 @@ void daemon_fini(struct daemon *daemon)
 		node_link_free(daemon->links[i]);
 	fleet_fini(&daemon->fleet);
 	free(daemon->links);
+	script_set_free(daemon->policies);
 }
 
 /* --- small services ------------------------------------------------------------------------------ */

@@ -15,12 +15,18 @@
 #include "store/store.h"
 
 struct node_link;
+struct folder_watch;
 
 struct daemon {
 	struct loop *loop;
 	struct store *store;
 	const struct settings *settings;
-	struct script_set *policies;
+	struct script_set *policies; /* owned; see policy_reload.h */
+	int64_t policies_loaded_ms;
+	char policies_error[512]; /* why the folder's set is not in force, "": it is */
+	struct folder_watch *policies_watch;
+	struct list reload_waiters;
+	bool reloading, reload_again;
 	struct fleet fleet;
 	struct operations operations;
 	struct event_log events;
@@ -38,6 +44,7 @@ struct daemon {
 	int64_t flows_done, flows_failed, flows_denied; /* for metrics */
 };
 
+/* Takes the policies over. */
 void daemon_init(struct daemon *daemon, struct loop *loop, struct store *store,
 		 const struct settings *settings, struct script_set *policies);
 /*

@@ -1,0 +1,72 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Reload of policies: by a change of the folder, by hand, twice at once; a bad set changes nothing."""
+import os
+import sys
+import threading
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "fake"))
+from daemon import *
+
+DENY = 'return { admit = function(req) return false, "closed for today" end }\n'
+world = World({"10-open.lua": "return { admit = function(req) return true end }\n"}).start()
+
+
+def status():
+    return world.get("/v1/policies").json
+
+
+first = status()["revision"]
+equal(world.spawn(name="a").status, 201, "the first set admits")
+
+world.policy("20-deny.lua", DENY)
+until(lambda: status()["revision"] != first, "the change of the folder to be seen")
+answer = world.spawn(name="b")
+equal(answer.status, 403, "the new set refuses")
+has(answer.json["detail"], "closed for today", "with its reason")
+second = status()["revision"]
+
+world.policy("30-bad.lua", "return { admit = function(req) return true end, }\nthis is no Lua\n")
+answer = world.post("/v1/policies/reload")
+equal(answer.status, 400, "a bad set is refused")
+has(answer.json["detail"], "30-bad.lua:2", "with file and line")
+equal(status()["revision"], second, "the old one stays in force")
+has(status()["refused"], "30-bad.lua", "policy status says so")
+doctor = {c["name"]: c for c in world.get("/v1/doctor").json["checks"]}
+equal(doctor["policies"]["status"], "fail", "and so does doctor")
+equal(world.spawn(name="c").status, 403, "and it still decides")
+
+world.policy("30-bad.lua", 'return { admit = function(req) return true end, admti = 1 }\n')
+has(world.post("/v1/policies/reload").json["detail"], "admit", "a key that is no hook is refused with a hint")
+os.unlink(os.path.join(world.policies, "30-bad.lua"))
+os.unlink(os.path.join(world.policies, "20-deny.lua"))
+equal(world.post("/v1/policies/reload").status, 200, "a good one is taken")
+equal(status()["revision"], first, "the same files are the same revision")
+ok("refused" not in status(), "nothing is refused any more")
+equal(world.spawn(name="d").status, 201, "and it admits again")
+
+# two at once, and requests meanwhile
+for i in range(50):
+    world.policy(f"50-p{i}.lua", f'return {{ environment = function(req, env) return {{ P{i} = "{i}" }} end }}\n')
+answers = []
+threads = [threading.Thread(target=lambda: answers.append(world.post("/v1/policies/reload").status)) for _ in range(4)]
+for thread in threads:
+    thread.start()
+slowest = 0.0
+while any(thread.is_alive() for thread in threads):
+    began = time.monotonic()
+    world.get("/v1/version")
+    slowest = max(slowest, time.monotonic() - began)
+for thread in threads:
+    thread.join()
+equal(answers, [200] * 4, "four reloads at once all end well")
+equal(len(status()["policies"]), 51, "with the whole set")
+answer = world.spawn(name="e")
+equal(answer.status, 201, "a spawn under 51 policies")
+equal(len(answer.json["result"]["spec"]["environment"]), 50, "each had its say")
+diag(f"slowest request during the reloads: {slowest * 1000:.1f} ms")
+kinds = [json.loads(line)["kind"] for line in world.get("/v1/events?after=0").body.decode().splitlines()]
+ok("policy.reloaded" in kinds and "policy.refused" in kinds, "both ends are events")
+equal(world.stop(), 0, "an orderly end")
+equal(world.sanitizer_findings(), [], "nothing for the sanitizers")
+done()
