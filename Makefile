@@ -37,6 +37,15 @@ TEST_BIN := $(TEST_SRC:%.c=$(B)/%.t)
 HELPER_SRC := $(wildcard t/fake/*.c t/bench/*.c)
 HELPER_BIN := $(HELPER_SRC:%.c=$(B)/%)
 
+# A make that makes calls on all processors where the caller said nothing.
+JOBS = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
+BUILDS := $(filter all install tests,$(or $(MAKECMDGOALS),all))
+ifneq ($(BUILDS),)
+ifneq ($(shell pkg-config --exists $(PKGS) && echo found),found)
+$(error packages that building needs are missing; `make deps` as root installs them)
+endif
+endif
+
 # V=1 shows the commands
 say = $(if $(V),,@echo "  $(1)" $(patsubst $(B)/%,%,$@);)
 
@@ -92,19 +101,31 @@ deps:
 	@contrib/deps.sh
 
 check: deps
-	@$(MAKE) --no-print-directory tests SAN=$(SAN)
+	@$(MAKE) --no-print-directory $(JOBS) tests SAN=$(SAN)
 	@BUILD=$(B) SAN=$(SAN) VG=$(VG) t/run $(T)
 
 bench: deps
-	@$(MAKE) --no-print-directory tests
+	@$(MAKE) --no-print-directory $(JOBS) tests
 	@BUILD=$(B) t/bench/run
 
 demo: deps
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory $(JOBS) all
 	@BUILD=$(B) contrib/demo/start
 
 demo-stop:
 	@contrib/demo/stop
+
+# Everything relative to the program: gantryd in PREFIX/sbin finds its plugins in PREFIX/lib/gantry/plugins.
+I := $(DESTDIR)$(PREFIX)
+install: all
+	install -D -m 755 $(B)/gantryd $(I)/sbin/gantryd
+	install -D -m 755 $(B)/gantry $(I)/bin/gantry
+	install -D -m 755 -t $(I)/lib/gantry/plugins $(PLUGIN_SO)
+	install -D -m 644 -t $(I)/include/gantry include/gantry/*.h
+	install -D -m 644 core/api/openapi.yaml $(I)/share/gantry/openapi.yaml
+	cd scripts && find . -type f -exec install -D -m 644 {} "$(abspath $(I))/share/gantry/{}" ';'
+	install -d $(I)/lib/systemd/system
+	sed 's|/usr/local/|$(PREFIX)/|' contrib/systemd/gantryd.service >$(I)/lib/systemd/system/gantryd.service
 
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h')
