@@ -73,14 +73,16 @@ static int read_actor(struct call *call, struct gantry_error *err)
 	call->actor = peer->local ? arena_printf(arena, "uid:%u", (unsigned)peer->uid)
 				  : arena_printf(arena, "cn:%s",
 						 peer->common_name ? peer->common_name : "");
+	if (user && strlen(user) > 128)
+		return gantry_error_field(err, -EINVAL, "X-Gantry-User",
+					  "must be at most 128 characters");
 	if ((project || user) && !is_trusted(call))
 		return gantry_error_set(
 			err, -EPERM,
 			"%s may not ask on behalf of others: it is not one of trusted_actors",
 			call->actor);
 	call->project = project ? project : http_request_query(call->request, "project");
-	if (user)
-		call->actor = arena_printf(arena, "%s for %.128s", call->actor, user);
+	call->user = user;
 	return 0;
 }
 
@@ -93,9 +95,12 @@ static uint64_t add_hash(uint64_t hash, const char *data, size_t length)
 	return hash;
 }
 
-static void run(struct call *call)
+static bool is_json(const char *type)
 {
-	call->route->handle(call);
+	size_t length = strlen("application/json");
+
+	return !type || (strncasecmp(type, "application/json", length) == 0 &&
+			 (type[length] == '\0' || type[length] == ';' || type[length] == ' '));
 }
 
 static void on_body(void *arg, struct http_request *request)
@@ -104,7 +109,7 @@ static void on_body(void *arg, struct http_request *request)
 	struct gantry_error err;
 	size_t length;
 	const char *body = http_request_body(request, &length);
-	const char *type = http_request_header(request, "Content-Type");
+	static const char *const no_members[] = {NULL};
 
 	call->request_hash = add_hash(14695981039346656037u, call->route->operation_id,
 				      strlen(call->route->operation_id));
@@ -116,10 +121,10 @@ static void on_body(void *arg, struct http_request *request)
 		if (call->route->body == ROUTE_BODY_REQUIRED)
 			http_reply_problem(request, 400, "a JSON object is needed as the body");
 		else
-			run(call);
+			call_run_or_repeat(call);
 		return;
 	}
-	if (type && !str_starts_with(type, "application/json")) {
+	if (!is_json(http_request_header(request, "Content-Type"))) {
 		http_reply_problem(request, 415, "the body must be application/json");
 		return;
 	}
@@ -131,8 +136,9 @@ static void on_body(void *arg, struct http_request *request)
 		gantry_error_set(&err, -EBADMSG, "body: must be an object, not %s",
 				 json_type_text(call->body));
 		call_fail(call, &err);
-	} else {
-		run(call);
+	} else if (call->route->body != ROUTE_NO_BODY ||
+		   call_check_members(call, no_members) == 0) {
+		call_run_or_repeat(call);
 	}
 	json_object_put(call->body);
 	call->body = NULL;
@@ -159,7 +165,7 @@ static void on_request(void *arg, struct http_request *request)
 	} else if (read_actor(call, &err) < 0) {
 		call_fail(call, &err);
 	} else if (call->route->method[0] == 'G') {
-		run(call);
+		call->route->handle(call);
 	} else {
 		http_request_read_body(request, 0, on_body, call);
 	}

@@ -22,9 +22,8 @@ void call_reply(struct call *call, int status, struct json_object *object)
 	reply_text(call, status, "application/json", object);
 }
 
-static void reply_problem(struct call *call, const struct gantry_error *err, const char *operation)
+void call_reply_problem(struct call *call, struct json_object *problem, const char *operation)
 {
-	struct json_object *problem = operation_problem(err);
 	int status = (int)json_get_int(problem, "status", 500);
 
 	json_add_string(problem, "operation", operation);
@@ -35,7 +34,7 @@ static void reply_problem(struct call *call, const struct gantry_error *err, con
 
 void call_fail(struct call *call, const struct gantry_error *err)
 {
-	reply_problem(call, err, NULL);
+	call_reply_problem(call, operation_problem(err), NULL);
 }
 
 /* --- operations ---------------------------------------------------------------------------------- */
@@ -61,7 +60,7 @@ static void reply_accepted(struct call *call, const struct operation *operation)
 static void reply_ended(struct call *call, const struct operation *operation, int success_status)
 {
 	if (operation->state == OPERATION_FAILED)
-		reply_problem(call, &operation->err, operation->id);
+		call_reply_problem(call, operation_problem(&operation->err), operation->id);
 	else
 		call_reply(call, success_status, operation_print(operation));
 }
@@ -227,6 +226,7 @@ int call_ask(struct call *call, int success_status, struct flows_ask *ret_ask)
 
 	*ret_ask = (struct flows_ask){
 		.actor = call->actor,
+		.user = call->user,
 		.project = call->project,
 		.idempotency_key = key,
 		.request_hash = call->request_hash,

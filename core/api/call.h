@@ -31,6 +31,7 @@ struct call {
 	const struct route *route;
 	const char *parameter;    /* what stands for {…} in the path, decoded; NULL */
 	const char *actor;        /* "uid:0", "cn:nova-compute" */
+	const char *user;         /* of X-Gantry-User; NULL */
 	const char *project;      /* of ?project= or X-Gantry-Project; NULL: none named */
 	struct json_object *body; /* borrowed while handle runs; NULL: none */
 	uint64_t request_hash;
@@ -41,13 +42,20 @@ extern const struct route api_routes[];
 
 /* --- answers --- */
 void call_reply(struct call *call, int status, struct json_object *object); /* takes object over */
-/* Takes problem over, adds the operation where it is not NULL. */
 void call_fail(struct call *call, const struct gantry_error *err);
+/* problem is taken over; operation: that it is about, or NULL. */
+void call_reply_problem(struct call *call, struct json_object *problem, const char *operation);
 /*
  * Answers with an operation: at once with 202, or as ?wait= says with success_status (or its problem)
  * once it has ended.
  */
 void call_answer_operation(struct call *call, struct operation *operation, int success_status);
+
+/*
+ * Runs the handler, or, where the Idempotency-Key belongs to an operation that only the store has,
+ * answers with that one. (One in memory is found by call_ask.)
+ */
+void call_run_or_repeat(struct call *call);
 
 /* --- parameters --- */
 /* The instance that {id} means, or NULL: answered. */

@@ -15,7 +15,6 @@ struct watch {
 /* A list under way: the store is read after what is in memory. */
 struct listing {
 	struct call *call;
-	const char *key; /* "operations", "decisions" */
 	bool gone;
 };
 
@@ -28,19 +27,20 @@ static void on_rows(void *arg, const struct gantry_error *err, char *const *rows
 {
 	struct listing *listing = arg;
 	struct http_request *request = listing->call->request;
-	struct str text = STR_INIT;
+	struct json_object *object, *list, *operation;
 
 	if (!listing->gone) {
 		http_request_on_gone(request, NULL, NULL);
 		if (err) {
 			call_fail(listing->call, err);
 		} else {
-			str_add(&text, "{\"operations\":[");
+			object = json_object_new_object();
+			list = json_object_new_array();
 			for (size_t i = 0; i < count; i++)
-				str_addf(&text, "%s%s", i ? "," : "", rows[i]);
-			str_add(&text, "]}");
-			http_reply(request, 200, "application/json", text.data, text.length);
-			str_fini(&text);
+				if ((operation = operation_print_row(rows[i], NULL)))
+					json_object_array_add(list, operation);
+			json_object_object_add(object, "operations", list);
+			call_reply(listing->call, 200, object);
 		}
 	}
 	http_request_unref(request);
@@ -86,23 +86,34 @@ void handle_operation_list(struct call *call)
 	store_read_operations(call->daemon->store, instance, (size_t)limit, on_rows, listing);
 }
 
+/* One that is not in memory, or NULL: answered. */
+static struct json_object *stored_operation(struct listing *listing, const struct gantry_error *err,
+					    char *const *rows, size_t count)
+{
+	struct json_object *operation = !err && count ? operation_print_row(rows[0], NULL) : NULL;
+	struct gantry_error missing;
+
+	if (!err && !operation) {
+		gantry_error_set(&missing, -ENOENT, "there is no operation %.80s",
+				 listing->call->parameter);
+		err = &missing;
+	}
+	if (err)
+		call_fail(listing->call, err);
+	return operation;
+}
+
 static void on_row(void *arg, const struct gantry_error *err, char *const *rows, size_t count)
 {
 	struct listing *listing = arg;
 	struct http_request *request = listing->call->request;
-	struct gantry_error missing;
+	struct json_object *operation;
 
 	if (!listing->gone) {
 		http_request_on_gone(request, NULL, NULL);
-		if (!err && count == 0) {
-			gantry_error_set(&missing, -ENOENT, "there is no operation %.80s",
-					 listing->call->parameter);
-			err = &missing;
-		}
-		if (err)
-			call_fail(listing->call, err);
-		else
-			http_reply(request, 200, "application/json", rows[0], strlen(rows[0]));
+		operation = stored_operation(listing, err, rows, count);
+		if (operation)
+			call_reply(listing->call, 200, operation);
 	}
 	http_request_unref(request);
 }
@@ -180,13 +191,16 @@ void handle_operation_show(struct call *call)
 
 /* --- watch --------------------------------------------------------------------------------------- */
 
-static void write_operation(struct watch *watch, const struct operation *operation)
+static void write_object(struct watch *watch, struct json_object *object)
 {
-	struct json_object *object = operation_print(operation);
-
 	stream_write(&watch->stream, json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN),
 		     0);
 	json_object_put(object);
+}
+
+static void write_operation(struct watch *watch, const struct operation *operation)
+{
+	write_object(watch, operation_print(operation));
 }
 
 static void on_watched(struct operation_watcher *watcher, struct operation *operation)
@@ -208,22 +222,50 @@ static void on_watch_gone(struct stream *stream)
 	operation_unwatch(&LIST_ENTRY(stream, struct watch, stream)->watcher);
 }
 
+static struct watch *watch_new(struct call *call)
+{
+	struct watch *watch = ARENA_NEW(http_request_arena(call->request), struct watch);
+
+	watch->watcher.changed = on_watched;
+	list_init(&watch->watcher.link);
+	return stream_begin(&watch->stream, call, NULL, on_watch_gone) ? watch : NULL;
+}
+
+/* One that only the store has is over: one line. */
+static void on_watched_row(void *arg, const struct gantry_error *err, char *const *rows,
+			   size_t count)
+{
+	struct listing *listing = arg;
+	struct http_request *request = listing->call->request;
+	struct json_object *operation = NULL;
+	struct watch *watch;
+
+	if (!listing->gone) {
+		http_request_on_gone(request, NULL, NULL);
+		operation = stored_operation(listing, err, rows, count);
+	}
+	watch = operation ? watch_new(listing->call) : NULL;
+	if (watch) {
+		write_object(watch, operation);
+		stream_end(&watch->stream);
+	} else {
+		json_object_put(operation);
+	}
+	http_request_unref(request);
+}
+
 void handle_operation_watch(struct call *call)
 {
 	struct operation *operation = operation_find(&call->daemon->operations, call->parameter);
 	struct watch *watch;
-	struct gantry_error err;
 
 	if (!operation) {
-		gantry_error_set(&err, -ENOENT, "there is no operation %.80s that could be watched",
-				 call->parameter);
-		call_fail(call, &err);
+		store_read_operation(call->daemon->store, call->parameter, on_watched_row,
+				     read_stored(call));
 		return;
 	}
-	watch = ARENA_NEW(http_request_arena(call->request), struct watch);
-	watch->watcher.changed = on_watched;
-	list_init(&watch->watcher.link);
-	if (!stream_begin(&watch->stream, call, NULL, on_watch_gone))
+	watch = watch_new(call);
+	if (!watch)
 		return;
 	write_operation(watch, operation);
 	if (operation->state != OPERATION_RUNNING)

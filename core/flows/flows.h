@@ -15,6 +15,7 @@
 /* Who asks. Strings are copied. */
 struct flows_ask {
 	const char *actor;
+	const char *user;            /* on whose behalf; NULL: the actor's own */
 	const char *project;         /* a spawn's where the spec names none; NULL: "default" */
 	const char *idempotency_key; /* NULL: none */
 	uint64_t request_hash;

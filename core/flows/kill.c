@@ -64,7 +64,7 @@ int flows_kill(struct daemon *daemon, const struct flows_ask *ask, struct instan
 	if (code < 0)
 		return code;
 	flow->signal = signal;
-	flow->operation->request_hash = ask->request_hash;
+	operation_asked_by(flow->operation, ask->user, ask->request_hash);
 	flow->operation->request = json_object_new_object();
 	json_add_int(flow->operation->request, "signal", signal);
 	*ret_operation = flow->operation;

@@ -103,7 +103,7 @@ static int begin(struct daemon *daemon, const struct flow_kind *kind, enum insta
 	if (code < 0)
 		return code;
 	flow->grace_ms = grace_ms;
-	flow->operation->request_hash = ask->request_hash;
+	operation_asked_by(flow->operation, ask->user, ask->request_hash);
 	if (grace_ms != GANTRY_UNSET) {
 		flow->operation->request = json_object_new_object();
 		json_add_int(flow->operation->request, "grace_ms", grace_ms);

@@ -14,6 +14,7 @@ static void operation_free(struct operations *operations, struct operation *oper
 	free(operation->instance_name);
 	free(operation->project);
 	free(operation->actor);
+	free(operation->user);
 	free(operation->idempotency_key);
 	free(operation->key);
 	json_object_put(operation->request);
@@ -66,6 +67,12 @@ struct operation *operation_new(struct operations *operations, const char *id, c
 				operation);
 	}
 	return operation;
+}
+
+void operation_asked_by(struct operation *operation, const char *user, uint64_t hash)
+{
+	operation->user = xstrdup(user);
+	operation->request_hash = hash;
 }
 
 struct operation *operation_find(const struct operations *operations, const char *id)
@@ -180,6 +187,7 @@ struct json_object *operation_print(const struct operation *operation)
 		json_object_object_add(object, "progress", progress);
 	}
 	json_add_string(object, "actor", operation->actor);
+	json_add_string(object, "user", operation->user);
 	json_add_time(object, "created_at", operation->created_ms);
 	json_add_time(object, "ended_at", operation->ended_ms);
 	json_object_object_add(object, "error",
@@ -196,7 +204,7 @@ void operation_save(struct store_batch *batch, const struct operation *operation
 {
 	struct json_object *object = operation_print(operation);
 
-	/* what only the journal keeps */
+	/* what only the journal keeps; operation_print_row takes it out again */
 	json_object_object_add(object, "request", json_object_get(operation->request));
 	json_object_object_add(object, "request_hash",
 			       json_object_new_int64((int64_t)operation->request_hash));
@@ -215,6 +223,20 @@ void operation_save(struct store_batch *batch, const struct operation *operation
 					   .created_ms = operation->created_ms,
 				   });
 	json_object_put(object);
+}
+
+struct json_object *operation_print_row(const char *row, uint64_t *ret_hash)
+{
+	struct json_object *object = NULL;
+
+	if (json_parse(row, strlen(row), &object, NULL) < 0)
+		return NULL;
+	if (ret_hash)
+		*ret_hash = (uint64_t)json_get_int(object, "request_hash", 0);
+	json_object_object_del(object, "request");
+	json_object_object_del(object, "request_hash");
+	json_object_object_del(object, "error_code");
+	return object;
 }
 
 static void load_error(struct operation *operation, struct json_object *object)
@@ -242,6 +264,7 @@ struct operation *operation_load(struct operations *operations, const struct sto
 	snprintf(operation->step, sizeof(operation->step), "%s", row->step);
 	operation->instance_name = xstrdup(json_get_string(object, "instance_name", NULL));
 	operation->project = xstrdup(json_get_string(object, "project", NULL));
+	operation->user = xstrdup(json_get_string(object, "user", NULL));
 	operation->created_ms = row->created_ms;
 	operation->request = json_object_get(json_get(object, "request"));
 	operation->request_hash = (uint64_t)json_get_int(object, "request_hash", 0);

@@ -38,6 +38,7 @@ struct operation {
 	enum operation_state state;
 	char step[32];
 	char *actor;                 /* owned */
+	char *user;                  /* owned: on whose behalf; NULL */
 	char *idempotency_key;       /* owned; NULL: none */
 	uint64_t request_hash;       /* of what came with the key */
 	struct json_object *request; /* owned: what was asked for, without secrets; NULL */
@@ -74,6 +75,8 @@ void operations_fini(struct operations *operations);
 struct operation *operation_new(struct operations *operations, const char *id, const char *kind,
 				const struct instance *instance, const char *actor,
 				const char *idempotency_key);
+/* user: on whose behalf the actor asked; NULL: its own. hash: of the request, see idempotency_key. */
+void operation_asked_by(struct operation *operation, const char *user, uint64_t hash);
 struct operation *operation_find(const struct operations *operations, const char *id);
 /* The operation that the actor's key belongs to, or NULL. */
 struct operation *operation_find_key(const struct operations *operations, const char *actor,
@@ -88,6 +91,8 @@ void operation_unwatch(struct operation_watcher *watcher);
 const char *operation_state_text(enum operation_state state);
 /* As the API shows it. */
 struct json_object *operation_print(const struct operation *operation);
+/* The same of a row of the store; NULL where it is no JSON. *ret_hash: its request's; may be NULL. */
+struct json_object *operation_print_row(const char *row, uint64_t *ret_hash);
 /* Puts the whole row into the batch. */
 void operation_save(struct store_batch *batch, const struct operation *operation);
 /* Makes the operation of a row again; kind is the static name that the row's stands for. */

@@ -85,7 +85,7 @@ static int begin(struct daemon *daemon, const struct flow_kind *kind, enum insta
 				err);
 	if (code < 0)
 		return code;
-	flow->operation->request_hash = ask->request_hash;
+	operation_asked_by(flow->operation, ask->user, ask->request_hash);
 	*ret_operation = flow->operation;
 	flow_begin(flow);
 	return 0;

@@ -67,7 +67,7 @@ int flows_pull(struct daemon *daemon, const struct flows_ask *ask, const char *n
 		return code;
 	flow->node = link;
 	set_image(flow, image);
-	flow->operation->request_hash = ask->request_hash;
+	operation_asked_by(flow->operation, ask->user, ask->request_hash);
 	flow->operation->request = json_object_new_object();
 	json_add_string(flow->operation->request, "image", image);
 	json_add_string(flow->operation->request, "node", link->node.name);

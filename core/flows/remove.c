@@ -90,7 +90,7 @@ int flows_remove(struct daemon *daemon, const struct flows_ask *ask, struct inst
 	if (code < 0)
 		return code;
 	flow->force = force;
-	flow->operation->request_hash = ask->request_hash;
+	operation_asked_by(flow->operation, ask->user, ask->request_hash);
 	*ret_operation = flow->operation;
 	flow_begin(flow);
 	return 0;

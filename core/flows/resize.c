@@ -132,7 +132,7 @@ int flows_resize(struct daemon *daemon, const struct flows_ask *ask, struct inst
 	flow->limits = parsed;
 	spec_copy(&instance->spec, &flow->arena, &flow->spec); /* policies see it as it would be */
 	set_limits(&flow->spec, &parsed);
-	flow->operation->request_hash = ask->request_hash;
+	operation_asked_by(flow->operation, ask->user, ask->request_hash);
 	flow->operation->request = json_object_get(limits);
 	*ret_operation = flow->operation;
 	flow_begin(flow);

@@ -111,7 +111,7 @@ int flows_spawn(struct daemon *daemon, const struct flows_ask *ask, struct json_
 		return code;
 	}
 	spec_copy(&instance->spec, &flow->arena, &flow->spec);
-	flow->operation->request_hash = ask->request_hash;
+	operation_asked_by(flow->operation, ask->user, ask->request_hash);
 	flow->operation->request = spec_print(&flow->spec, SPEC_VALUES_PLAIN);
 	*ret_operation = flow->operation;
 	flow_begin(flow);

@@ -16,12 +16,13 @@ enum read_kind {
 	READ_OPERATIONS,
 	READ_OPERATIONS_OF,
 	READ_OPERATION,
+	READ_OPERATION_OF_KEY,
 	READ_CHECKPOINT,
 };
 
 #define OPERATION_COLUMNS "json, id, kind, state, step, instance, actor"
 
-/* ?1 is the number, ?2 the text, ?3 the limit. */
+/* ?1 is the number, ?2 the text, ?3 the limit, ?4 the other text. */
 static const char *const reads[] = {
 	[READ_EVENTS] = "SELECT json FROM events WHERE sequence > ?1 ORDER BY sequence LIMIT ?3",
 	[READ_EVENTS_OF] = "SELECT json FROM events WHERE instance = ?2 AND sequence > ?1"
@@ -34,6 +35,8 @@ static const char *const reads[] = {
 	[READ_OPERATIONS_OF] = "SELECT " OPERATION_COLUMNS
 			       " FROM operations WHERE instance = ?2 ORDER BY number DESC LIMIT ?3",
 	[READ_OPERATION] = "SELECT " OPERATION_COLUMNS " FROM operations WHERE id = ?2",
+	[READ_OPERATION_OF_KEY] = "SELECT " OPERATION_COLUMNS
+				  " FROM operations WHERE actor = ?2 AND idempotency_key = ?4",
 	[READ_CHECKPOINT] = NULL,
 };
 
@@ -43,7 +46,7 @@ struct store_read {
 	struct store *store;
 	enum read_kind kind;
 	int64_t number, limit;
-	char *text; /* owned */
+	char *text, *other; /* owned; NULL */
 	store_rows_fn done;
 	void *arg;
 	char **rows; /* owned */
@@ -106,6 +109,7 @@ static void run_read(uv_work_t *work)
 		sqlite3_bind_int64(statement, 1, read->number);
 		sqlite3_bind_text(statement, 2, read->text, -1, SQLITE_STATIC);
 		sqlite3_bind_int64(statement, 3, read->limit);
+		sqlite3_bind_text(statement, 4, read->other, -1, SQLITE_STATIC);
 		while (read->bytes < STORE_ROWS_BYTES_MAX &&
 		       (result = sqlite3_step(statement)) == SQLITE_ROW) {
 			if (sqlite3_column_count(statement) > 1)
@@ -131,6 +135,7 @@ static void finish(struct store_read *read)
 		free(read->rows[i]);
 	free(read->rows);
 	free(read->text);
+	free(read->other);
 	free(read);
 }
 
@@ -164,7 +169,7 @@ void store_reader_next(struct store *store)
 }
 
 static void queue_read(struct store *store, enum read_kind kind, int64_t number, const char *text,
-		       size_t limit, store_rows_fn done, void *arg)
+		       const char *other, size_t limit, store_rows_fn done, void *arg)
 {
 	struct store_read *read = xcalloc(1, sizeof(*read));
 
@@ -172,6 +177,7 @@ static void queue_read(struct store *store, enum read_kind kind, int64_t number,
 	read->kind = kind;
 	read->number = number;
 	read->text = xstrdup(text);
+	read->other = xstrdup(other);
 	read->limit = limit < STORE_ROWS_MAX ? (int64_t)limit : STORE_ROWS_MAX;
 	read->done = done;
 	read->arg = arg;
@@ -201,35 +207,41 @@ void store_reader_checkpoint(struct store *store)
 	if (store->checkpoint_queued)
 		return;
 	store->checkpoint_queued = true;
-	queue_read(store, READ_CHECKPOINT, 0, NULL, 0, NULL, NULL);
+	queue_read(store, READ_CHECKPOINT, 0, NULL, NULL, 0, NULL, NULL);
 }
 
 void store_read_events(struct store *store, int64_t after, const char *instance, size_t limit,
 		       store_rows_fn done, void *arg)
 {
-	queue_read(store, instance ? READ_EVENTS_OF : READ_EVENTS, after, instance, limit, done,
-		   arg);
+	queue_read(store, instance ? READ_EVENTS_OF : READ_EVENTS, after, instance, NULL, limit,
+		   done, arg);
 }
 
 void store_read_decision(struct store *store, int64_t id, store_rows_fn done, void *arg)
 {
-	queue_read(store, READ_DECISION, id, NULL, 1, done, arg);
+	queue_read(store, READ_DECISION, id, NULL, NULL, 1, done, arg);
 }
 
 void store_read_decisions(struct store *store, const char *instance, size_t limit,
 			  store_rows_fn done, void *arg)
 {
-	queue_read(store, READ_DECISIONS_OF, 0, instance, limit, done, arg);
+	queue_read(store, READ_DECISIONS_OF, 0, instance, NULL, limit, done, arg);
 }
 
 void store_read_operations(struct store *store, const char *instance, size_t limit,
 			   store_rows_fn done, void *arg)
 {
-	queue_read(store, instance ? READ_OPERATIONS_OF : READ_OPERATIONS, 0, instance, limit, done,
-		   arg);
+	queue_read(store, instance ? READ_OPERATIONS_OF : READ_OPERATIONS, 0, instance, NULL, limit,
+		   done, arg);
 }
 
 void store_read_operation(struct store *store, const char *id, store_rows_fn done, void *arg)
 {
-	queue_read(store, READ_OPERATION, 0, id, 1, done, arg);
+	queue_read(store, READ_OPERATION, 0, id, NULL, 1, done, arg);
+}
+
+void store_read_operation_of_key(struct store *store, const char *actor, const char *key,
+				 store_rows_fn done, void *arg)
+{
+	queue_read(store, READ_OPERATION_OF_KEY, 0, actor, key, 1, done, arg);
 }

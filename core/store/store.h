@@ -107,8 +107,9 @@ void store_read_operations(struct store *store, const char *instance, size_t lim
 			   store_rows_fn done, void *arg);
 /* One operation in the same form, or none. */
 void store_read_operation(struct store *store, const char *id, store_rows_fn done, void *arg);
-/* One operation in the same form, or none. */
-void store_read_operation(struct store *store, const char *id, store_rows_fn done, void *arg);
+/* The operation that the actor's idempotency key belongs to, or none. */
+void store_read_operation_of_key(struct store *store, const char *actor, const char *key,
+				 store_rows_fn done, void *arg);
 
 /*
  * Drops events, decisions and ended operations from before that wall time, in the writer's idle time.

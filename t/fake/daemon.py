@@ -12,6 +12,8 @@ import sys
 import tempfile
 import time
 
+from contract import Contract
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.join(ROOT, os.environ.get("BUILD", ".build/plain"))
 SLOW = 8 if os.environ.get("SAN") or os.environ.get("VG") else 1
@@ -57,6 +59,11 @@ def diag(text):
 
 
 def done():
+    """The end of a test; what the contract and the sanitizers found in its worlds fails it."""
+    for number, world in enumerate(World.all, 1):
+        if world.contract:
+            equal(world.contract_findings, [], f"world {number}: each answer was as the contract says")
+        equal(world.sanitizer_findings(), [], f"world {number}: nothing for the sanitizers")
     print(f"1..{_run}", flush=True)
     sys.exit(1 if _failed or _run == 0 else 0)
 
@@ -108,6 +115,74 @@ def ask(path, method, target, body=None, headers=None):
         connection.close()
 
 
+class Stream:
+    """A chunked answer read line by line; knows whether it ended (last chunk) or was cut."""
+
+    def __init__(self, path, target, headers=None):
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(LIMIT)
+        self.sock.connect(path)
+        lines = [f"GET {target} HTTP/1.1", "Host: x"] + [f"{k}: {v}" for k, v in (headers or {}).items()]
+        self.sock.sendall("\r\n".join(lines + ["", ""]).encode())
+        self.raw, self.text, self.ended, self.cut = b"", b"", False, False
+        while b"\r\n\r\n" not in self.raw:
+            self._more()
+        head, _, self.raw = self.raw.partition(b"\r\n\r\n")
+        self.status = int(head.split()[1])
+        self.head = head.decode()
+        if "chunked" not in self.head.lower():
+            self.ended = True  # a problem, not a stream: its body is nobody's business here
+
+    def _more(self):
+        data = self.sock.recv(65536)
+        if not data:
+            raise EOFError
+        self.raw += data
+
+    def _chunk(self):
+        try:
+            while b"\r\n" not in self.raw:
+                self._more()
+            size, _, rest = self.raw.partition(b"\r\n")
+            size = int(size, 16)
+            while len(rest) < size + 2:
+                self._more()
+                rest = self.raw.partition(b"\r\n")[2]
+        except (EOFError, ConnectionResetError):
+            self.cut = True
+            return
+        self.raw, self.ended = rest[size + 2:], size == 0
+        self.text += rest[:size]
+
+    def line(self, limit=LIMIT):
+        """The next line that is not empty; None at the end (see ended, cut)."""
+        self.sock.settimeout(limit)
+        while True:
+            line, newline, rest = self.text.partition(b"\n")
+            if newline:
+                self.text = rest
+                if line:
+                    return line.decode()
+                continue
+            if self.ended or self.cut:
+                return None
+            self._chunk()
+
+    def json(self, limit=LIMIT):
+        line = self.line(limit)
+        return None if line is None else json.loads(line)
+
+    def rest(self):
+        """All lines until the end."""
+        lines = []
+        while (line := self.line()) is not None:
+            lines.append(line)
+        return lines
+
+    def close(self):
+        self.sock.close()
+
+
 class Engine:
     """The fake Docker Engine, a process that outlives gantryd."""
 
@@ -144,9 +219,16 @@ class Engine:
 
 
 class World:
-    """A folder with an engine, settings, policies and a gantryd that can be killed and started again."""
+    """A folder with an engine, settings, policies and a gantryd that can be killed and started again.
 
-    def __init__(self, policies=None, engine=True, settings="", endpoint=None, nodes=None):
+    contract: answers got by get, post and delete are held against openapi.yaml, see done().
+    """
+    all = []
+
+    def __init__(self, policies=None, engine=True, settings="", endpoint=None, nodes=None, contract=True):
+        World.all.append(self)
+        self.contract = Contract() if contract else None
+        self.contract_findings = []
         self.folder = tempfile.mkdtemp(prefix="gantry-t.")
         atexit.register(self.end)
         self.owner = "test"
@@ -176,6 +258,7 @@ class World:
             file.write(text)
 
     def start(self, crash_at=None, up=True, wrap=None):
+        """Starts gantryd and waits until it answers; up: and has all its nodes."""
         env = dict(os.environ)
         env.pop("GANTRY_CRASH_AT", None)
         if crash_at:
@@ -217,14 +300,40 @@ class World:
         until(lambda: self.daemon.poll() is not None, "gantryd to end on SIGTERM", LIMIT + 15)
         return self.daemon.returncode
 
+    def ask(self, method, target, body=None, headers=None):
+        answer = ask(self.socket, method, target, body, headers)
+        if self.contract:
+            self.contract_findings += self.contract.answer(method, target, answer.status, answer.headers, answer.body)
+        return answer
+
     def get(self, target, headers=None):
-        return ask(self.socket, "GET", target, headers=headers)
+        return self.ask("GET", target, headers=headers)
 
     def post(self, target, body=None, headers=None):
-        return ask(self.socket, "POST", target, body, headers)
+        return self.ask("POST", target, body, headers)
 
-    def delete(self, target):
-        return ask(self.socket, "DELETE", target)
+    def delete(self, target, headers=None):
+        return self.ask("DELETE", target, headers=headers)
+
+    def stream(self, target, headers=None):
+        return Stream(self.socket, target, headers)
+
+    def check(self, schema, value, where):
+        """Holds a value against a schema of the contract, as a line of a stream."""
+        self.contract_findings += self.contract.check(f"#/components/schemas/{schema}", value, where)
+
+    def instance(self, name):
+        return self.get(f"/v1/instances/{name}").json
+
+    def state(self, name):
+        return self.instance(name).get("state")
+
+    def events(self, after=0):
+        """All that are kept, each held against the contract."""
+        events = [json.loads(line) for line in self.stream(f"/v1/events?after={after}").rest()]
+        for event in events:
+            self.check("Event", event, f"event {event.get('kind')}")
+        return events
 
     def spawn(self, wait=LIMIT, **spec):
         spec.setdefault("image", "busybox")
