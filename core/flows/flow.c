@@ -16,6 +16,7 @@ struct commit {
 
 static void tick(struct loop_later *later);
 static void on_timer(struct loop_timer *timer);
+static void on_slot(struct start_slot *slot);
 
 static void push_context(const struct flow *flow, struct log_context context[3])
 {
@@ -50,6 +51,7 @@ static struct flow *make(struct daemon *daemon, const struct flow_kind *kind,
 	flow->began_us = flow->step_began_us = clock_monotonic_us();
 	list_init(&flow->exit_waiter.link);
 	loop_later_init(&flow->later, tick);
+	start_slot_init(&flow->slot, on_slot);
 	loop_timer_init(&flow->timer, on_timer);
 	list_append(&daemon->flows, &flow->link);
 	if (instance) {
@@ -123,8 +125,15 @@ void flow_go_on(struct flow *flow)
 	loop_later(flow->daemon->loop, &flow->later);
 }
 
+static void leave_window(struct flow *flow, bool good)
+{
+	if (flow->node)
+		start_window_leave(&flow->node->window, &flow->slot, good);
+}
+
 static void flow_free(struct flow *flow)
 {
+	leave_window(flow, false);
 	if (flow->instance && flow->instance->busy == flow)
 		flow->instance->busy = NULL;
 	list_remove(&flow->link);
@@ -224,22 +233,35 @@ static void note_step_time(struct flow *flow)
 	flow->step_began_us = now_us;
 }
 
-static void run_step(struct flow *flow, const struct gantry_error *err)
+static void run_now(struct flow *flow)
 {
 	struct log_context context[3];
-	struct gantry_error failure;
 
-	if (err) {
-		failure = *err;
-		flow_fail(flow, &failure);
-		return;
-	}
 	push_context(flow, context);
 	log_debug("%s", flow->kind->name);
 	crash_point(flow, "before");
 	flow_step_at(flow)->run(flow);
 	pop_context(context);
 	operation_changed(flow->operation);
+}
+
+static void on_slot(struct start_slot *slot)
+{
+	run_now(LIST_ENTRY(slot, struct flow, slot));
+}
+
+static void run_step(struct flow *flow, const struct gantry_error *err)
+{
+	struct gantry_error failure;
+
+	if (err) {
+		failure = *err;
+		flow_fail(flow, &failure);
+	} else if (flow_step_at(flow)->slot) {
+		start_window_enter(&flow->node->window, &flow->slot);
+	} else {
+		run_now(flow);
+	}
 }
 
 /* The instance's busy flow is gone; what happened to its process meanwhile can be told now. */
@@ -387,6 +409,8 @@ void flow_next(struct flow *flow)
 		return;
 	}
 	flow->step++;
+	if (!flow_step_at(flow)->slot)
+		leave_window(flow, true);
 	loop_later(flow->daemon->loop, &flow->later);
 }
 
@@ -395,6 +419,7 @@ void flow_fail(struct flow *flow, const struct gantry_error *err)
 	note_step_time(flow);
 	flow->err = *err;
 	flow->phase = FLOW_BACK;
+	leave_window(flow, false);
 	list_remove(&flow->exit_waiter.link);
 	loop_timer_stop(flow->daemon->loop, &flow->timer);
 	loop_later(flow->daemon->loop, &flow->later);

@@ -22,6 +22,7 @@
 #include "flows/daemon.h"
 #include "flows/exits.h"
 #include "flows/node_link.h"
+#include "flows/start_window.h"
 
 struct flow;
 
@@ -32,6 +33,7 @@ struct flow_step {
 	bool (*wanted)(
 		const struct flow *flow); /* NULL: always. One that is not is no step at all */
 	int64_t limit_ms;                 /* of each op in it; 0: none */
+	bool slot;  /* takes one of the node's starts at a time: see start_window.h */
 	bool boots; /* the process is being started: exits are looked at when the flow is over */
 };
 
@@ -82,6 +84,7 @@ struct flow {
 	struct loop_later later;
 	int64_t began_us, step_began_us, wait_began_us;
 	bool abandoned; /* the daemon goes down */
+	struct start_slot slot;
 	int pending_commits;
 };
 

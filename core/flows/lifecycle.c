@@ -49,7 +49,8 @@ static void announce_stop(struct flow *flow)
 	}
 #define START                                                                                      \
 	{                                                                                          \
-		.name = "start", .run = step_start, .limit_ms = STEP_START_MS, .boots = true       \
+		.name = "start", .run = step_start, .limit_ms = STEP_START_MS, .slot = true,       \
+		.boots = true                                                                      \
 	}
 
 static const struct flow_step start_steps[] = {

@@ -297,6 +297,7 @@ struct node_link *node_link_new(struct daemon *daemon, const struct settings_nod
 	link->node.drained = settings->drained;
 	link->node.state = NODE_CONNECTING;
 	loop_timer_init(&link->retry, on_retry);
+	start_window_init(&link->window);
 	snprintf(fact, sizeof(fact), "anchor.%s", settings->name);
 	saved = store_load_fact(daemon->store, fact);
 	if (saved) {

@@ -17,6 +17,7 @@
 #include <gantry/runtime.h>
 
 #include "flows/daemon.h"
+#include "flows/start_window.h"
 
 struct node_link {
 	struct daemon *daemon;
@@ -31,6 +32,7 @@ struct node_link {
 	const char **image_names; /* sorted: tags, digests and ids */
 	size_t image_count;
 
+	struct start_window window;
 	struct gantry_watch_sink sink;
 	struct gantry_anchor anchor; /* of the last event */
 	struct loop_timer retry;
