@@ -7,13 +7,25 @@
 
 #define IMAGES_LIMIT_MS 60000
 
+static struct json_object *print_node(const struct node_link *link)
+{
+	struct json_object *object = node_print(&link->node);
+	struct json_object *starts = json_object_new_object();
+
+	json_add_int(starts, "width", link->window.width);
+	json_add_int(starts, "at_work", link->window.at_work);
+	json_add_int(starts, "waiting", link->window.in_line);
+	json_add_int(starts, "mean_us", link->window.mean_us);
+	json_object_object_add(object, "starts", starts);
+	return object;
+}
+
 void handle_node_list(struct call *call)
 {
-	const struct fleet *fleet = &call->daemon->fleet;
 	struct json_object *object = json_object_new_object(), *list = json_object_new_array();
 
-	for (size_t i = 0; i < fleet->node_count; i++)
-		json_object_array_add(list, node_print(fleet->nodes[i]));
+	for (size_t i = 0; i < call->daemon->fleet.node_count; i++)
+		json_object_array_add(list, print_node(call->daemon->links[i]));
 	json_object_object_add(object, "nodes", list);
 	call_reply(call, 200, object);
 }
@@ -35,7 +47,7 @@ void handle_node_show(struct call *call)
 	struct node_link *link = named_node(call);
 
 	if (link)
-		call_reply(call, 200, node_print(&link->node));
+		call_reply(call, 200, print_node(link));
 }
 
 /* --- images: asked of one node, or of all that are up --------------------------------------------- */
