@@ -518,7 +518,9 @@ void docker_watch(void *arg, const struct gantry_anchor *anchor,
 	prepare(watch, &watch->list, list_done, NULL);
 	prepare(watch, &watch->ping, ping_done, NULL);
 	watch->containers.stall_ms = watch->images.stall_ms = -1;
-	watch->ping.stall_ms = PING_LIMIT_MS;
+	watch->ping.stall_ms = node->settings->stall_timeout_ms < PING_LIMIT_MS
+				       ? node->settings->stall_timeout_ms
+				       : PING_LIMIT_MS;
 	set_timer(watch, SETUP_MS);
 	subscribe(watch);
 	node->host->op_on_cancel(op, on_cancel, watch);

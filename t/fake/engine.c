@@ -163,7 +163,7 @@ static void events(struct conn *c)
 	if (until)
 		stream_end(c);
 	else
-		list_append(&subscribers, &c->wait_link);
+		conn_wait(c, &subscribers);
 }
 
 /* --- control --- */
@@ -242,17 +242,26 @@ static void up_again(uv_timer_t *timer)
 
 static void server_closed(uv_handle_t *handle)
 {
+	struct conn *c = restart_asker;
+
 	(void)handle;
 	if (!uv_is_active((uv_handle_t *)&down_timer))
 		listen_now();
+	restart_asker = NULL;
+	if (c) {
+		reply(c, 200, "{}");
+		conn_process(c);
+	}
 }
 
-static void restart_engine(struct json_object *o)
+/* The connection that asks for it alone stays. */
+static void restart_engine(struct conn *c, struct json_object *o)
 {
 	int64_t down_ms = json_get_int(o, "down_ms", 0);
 
 	LIST_FOREACH (node, &conns) {
-		conn_close(LIST_ENTRY(node, struct conn, link));
+		if (LIST_ENTRY(node, struct conn, link) != c)
+			conn_close(LIST_ENTRY(node, struct conn, link));
 	}
 	if (json_get_bool(o, "stop", false)) {
 		LIST_FOREACH (node2, &containers) {
@@ -260,6 +269,7 @@ static void restart_engine(struct json_object *o)
 		}
 	}
 	ring_head = 0;
+	restart_asker = c;
 	unlink(socket_path);
 	if (down_ms > 0)
 		uv_timer_start(&down_timer, up_again, (uint64_t)down_ms, 0);
@@ -322,8 +332,7 @@ static void route_fake(struct conn *c)
 		events_muted = json_get_bool(o, "mute", true);
 		reply(c, 200, "{}");
 	} else if (strcmp(what, "restart") == 0) {
-		reply(c, 200, "{}");
-		restart_engine(o);
+		restart_engine(c, o);
 	} else {
 		reply_error(c, 404, "no such control");
 	}

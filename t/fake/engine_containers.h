@@ -400,7 +400,7 @@ static void wait_for(struct conn *c, struct container *k)
 		reply(c, 200, text);
 		return;
 	}
-	list_append(&k->waiters, &c->wait_link);
+	conn_wait(c, &k->waiters);
 }
 
 static void rename_it(struct conn *c, struct container *k)
@@ -427,7 +427,7 @@ static void logs(struct conn *c, struct container *k)
 				: "application/vnd.docker.multiplexed-stream");
 	stream_send(c, str_text(&k->log), k->log.length);
 	if (query_flag(c, "follow") && container_live(k))
-		list_append(&k->followers, &c->wait_link);
+		conn_wait(c, &k->followers);
 	else
 		stream_end(c);
 }

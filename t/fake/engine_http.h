@@ -48,6 +48,7 @@ struct conn {
 
 static uv_loop_t fake_loop;
 static int64_t connection_total;
+static struct conn *restart_asker; /* is answered once the engine listens again */
 static struct list conns = {&conns, &conns}, faults = {&faults, &faults};
 
 static void route(struct conn *c); /* in engine.c */
@@ -72,6 +73,8 @@ static void conn_close(struct conn *c)
 	if (c->closing)
 		return;
 	c->closing = true;
+	if (restart_asker == c)
+		restart_asker = NULL;
 	list_remove(&c->wait_link);
 	uv_close((uv_handle_t *)&c->pipe, conn_freed);
 	uv_close((uv_handle_t *)&c->timer, conn_freed);
@@ -114,6 +117,13 @@ static void conn_end(struct conn *c)
 	c->busy = c->streaming = false;
 	c->about = NULL;
 	list_remove(&c->wait_link);
+}
+
+/* Puts it in a list of waiters; not where it broke while it was being answered. */
+static void conn_wait(struct conn *c, struct list *list)
+{
+	if (!c->closing)
+		list_append(list, &c->wait_link);
 }
 
 static void send_piece(uv_timer_t *timer)

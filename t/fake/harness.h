@@ -15,6 +15,7 @@
 
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -139,6 +140,7 @@ __attribute__((unused)) static void rig_engine(struct rig *rig)
 		bail_out("no pipe");
 	rig->engine = fork();
 	if (rig->engine == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGTERM); /* it does not outlive a test that crashed */
 		dup2(ready[1], 1);
 		close(ready[0]);
 		close(ready[1]);
