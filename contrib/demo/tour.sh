@@ -8,10 +8,10 @@ show gantry node ls
 must 0
 
 say "A web server with a memory limit; what it does not name, the policies fill in"
-show gantry run -d --name web --memory 64m --publish 80 "$image" \
+show gantry run -d --name demo-web --memory 64m --publish 80 --stop-grace 2s "$image" \
 	"sh -c 'echo hello from \$HOSTNAME >/tmp/index.html; exec httpd -f -p 80 -h /tmp'"
 must 0
-address=$(docker port web 80 | head -1)
+address=$(docker port demo-web 80 | head -1)
 tries=0
 until curl -fsS --max-time 2 "http://$address/" >/dev/null 2>&1 || [ $tries -eq 50 ]; do
 	tries=$((tries + 1))
@@ -32,12 +32,14 @@ decision=$(echo "$output" | sed -n 's/.*gantry policy explain \([0-9]*\).*/\1/p'
 show gantry policy explain "$decision"
 must 0
 
-say "What the engine itself says about web: the limits, and the labels"
-show "docker inspect web --format 'memory {{.HostConfig.Memory}}, nano-CPUs {{.HostConfig.NanoCpus}}, pids {{.HostConfig.PidsLimit}}'"
+say "What the engine itself says about it: limits, labels, environment; and who set what"
+show "docker inspect demo-web --format 'memory {{.HostConfig.Memory}}, nano-CPUs {{.HostConfig.NanoCpus}}, pids {{.HostConfig.PidsLimit}}'"
 must 0
-show "docker inspect web --format '{{range \$name, \$value := .Config.Labels}}{{\$name}}={{\$value}}{{println}}{{end}}' | cut -c 1-100"
+show "docker inspect demo-web --format '{{range \$name, \$value := .Config.Labels}}{{\$name}}={{\$value}}{{println}}{{end}}' | cut -c 1-100"
 must 0
-show gantry policy explain web
+show "docker inspect demo-web --format '{{.Config.Env}}'"
+must 0
+show gantry policy explain demo-web
 must 0
 
 say "What happened"
