@@ -49,7 +49,7 @@ endif
 # V=1 shows the commands
 say = $(if $(V),,@echo "  $(1)" $(patsubst $(B)/%,%,$@);)
 
-.PHONY: all deps tests check bench demo demo-stop install clean format
+.PHONY: all deps tests check bench demo demo-stop install install-files clean format
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -118,6 +118,10 @@ demo-stop:
 # Everything relative to the program: gantryd in PREFIX/sbin finds its plugins in PREFIX/lib/gantry/plugins.
 I := $(DESTDIR)$(PREFIX)
 install: all
+	@$(MAKE) --no-print-directory install-files
+
+# What is built, as it is
+install-files:
 	install -D -m 755 $(B)/gantryd $(I)/sbin/gantryd
 	install -D -m 755 $(B)/gantry $(I)/bin/gantry
 	install -D -m 755 -t $(I)/lib/gantry/plugins $(PLUGIN_SO)
