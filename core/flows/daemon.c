@@ -40,6 +40,7 @@ void daemon_init(struct daemon *daemon, struct loop *loop, struct store *store,
 	event_log_init(&daemon->events, store);
 	op_scope_init(&daemon->scope, loop, on_scope_empty);
 	list_init(&daemon->flows);
+	list_init(&daemon->anchors);
 	list_init(&daemon->reload_waiters);
 	loop_timer_init(&daemon->stop_timer, on_stop_timer);
 	loop_timer_init(&daemon->prune_timer, on_prune_timer);
@@ -78,14 +79,17 @@ static int load_instance(void *arg, const char *id, const char *json)
 		log_error("instance %s in the store cannot be read: %s", id, err.text);
 		return 0; /* its container, if it has one, is taken in anew */
 	}
-	node = fleet_node(&daemon->fleet, instance->node);
-	if (node)
-		node_promise(node, &instance->spec, 1);
 	if (instance->state != INSTANCE_UNKNOWN)
 		instance->known_state = instance->state;
 	if (fleet_add(&daemon->fleet, instance, &err) < 0) {
 		log_error("instance %s in the store is left out: %s", id, err.text);
 		instance_free(instance);
+		return 0;
+	}
+	node = fleet_node(&daemon->fleet, instance->node);
+	if (node) {
+		fleet_place(instance, node);
+		node_promise(node, &instance->spec, 1);
 	}
 	return 0;
 }
@@ -223,12 +227,14 @@ void daemon_stop(struct daemon *daemon, int64_t grace_ms, void (*stopped)(struct
 
 void daemon_fini(struct daemon *daemon)
 {
+	size_t count = daemon->fleet.node_count;
+
 	loop_timer_stop(daemon->loop, &daemon->stop_timer);
 	event_log_fini(&daemon->events);
 	operations_fini(&daemon->operations);
-	for (size_t i = 0; i < daemon->fleet.node_count; i++)
-		node_link_free(daemon->links[i]);
 	fleet_fini(&daemon->fleet);
+	for (size_t i = 0; i < count; i++)
+		node_link_free(daemon->links[i]);
 	free(daemon->links);
 	script_set_free(daemon->policies);
 }

@@ -33,6 +33,8 @@ struct daemon {
 	struct op_scope scope;    /* all ops of flows and nodes, for shutdown */
 	struct list flows;        /* under way */
 	struct node_link **links; /* one a node, same order as fleet.nodes; owned */
+	size_t links_untried;     /* whose first attempt is not over */
+	struct list anchors;      /* links whose anchor moved since it was stored */
 	int64_t last_decision;
 	int64_t started_ms;
 	bool store_was_new;   /* the store was made at this start: history and intent are lost */

@@ -36,15 +36,23 @@ static void announce(struct node_link *link, const char *kind, struct json_objec
 
 static void make_unknown(struct node_link *link)
 {
-	LIST_FOREACH (node, &link->daemon->fleet.instances) {
-		struct instance *instance = LIST_ENTRY(node, struct instance, link);
+	LIST_FOREACH (entry, &link->node.placed) {
+		struct instance *instance = LIST_ENTRY(entry, struct instance, placed);
 
-		if (!str_equal(instance->node, link->node.name) || instance->busy ||
-		    !instance->container_id[0] || instance->state == INSTANCE_UNKNOWN)
+		if (instance->busy || !instance->container_id[0] ||
+		    instance->state == INSTANCE_UNKNOWN)
 			continue;
 		instance->known_state = instance->state;
 		instance_move(instance, INSTANCE_UNKNOWN);
 	}
+}
+
+static void note_tried(struct node_link *link)
+{
+	if (link->tried)
+		return;
+	link->tried = true;
+	link->daemon->links_untried--;
 }
 
 static void go_down(struct node_link *link, const struct gantry_error *err)
@@ -74,7 +82,7 @@ static void go_down(struct node_link *link, const struct gantry_error *err)
 		announce(link, "node.down", detail);
 	}
 	if (!link->tried) {
-		link->tried = true;
+		note_tried(link);
 		takeover_node_tried(link->daemon);
 	}
 }
@@ -157,8 +165,9 @@ bool node_link_has_image(const struct node_link *link, const char *image)
 
 /* --- connecting ---------------------------------------------------------------------------------- */
 
-static void set_capacity(struct node_link *link, const struct settings_node *settings)
+static void set_capacity(struct node_link *link)
 {
+	const struct settings_node *settings = link->settings;
 	struct node *node = &link->node;
 	double overcommit = settings->overcommit ? strtod(settings->overcommit, NULL) : 1.0;
 
@@ -189,9 +198,7 @@ static void keep_facts(struct node_link *link, const struct gantry_node_facts *f
 	arena_fini(&node->facts_arena);
 	node->facts_arena = arena;
 	node->version++;
-	for (size_t i = 0; i < link->daemon->settings->node_count; i++)
-		if (str_equal(link->daemon->settings->nodes[i].name, node->name))
-			set_capacity(link, &link->daemon->settings->nodes[i]);
+	set_capacity(link);
 }
 
 static void on_taken_over(struct node_link *link)
@@ -204,7 +211,7 @@ static void on_taken_over(struct node_link *link)
 	link->node.next_retry_ms = 0;
 	link->node.up_since_ms = clock_wall_ms();
 	link->retry_ms = 0;
-	link->tried = true;
+	note_tried(link);
 	json_add_string(detail, "engine_version", link->node.facts.engine_version);
 	announce(link, "node.up", detail);
 	log_info("node %s is up: %s %s", link->node.name, link->node.facts.engine,
@@ -231,6 +238,8 @@ static void on_event(void *arg, const struct gantry_event *event)
 	struct node_link *link = arg;
 
 	link->anchor = event->anchor;
+	if (list_empty(&link->anchor_moved))
+		list_append(&link->daemon->anchors, &link->anchor_moved);
 	if (event->kind == GANTRY_EVENT_IMAGE)
 		list_images(link);
 	else
@@ -289,6 +298,7 @@ struct node_link *node_link_new(struct daemon *daemon, const struct settings_nod
 	char *saved;
 
 	link->daemon = daemon;
+	link->settings = settings;
 	link->runtime = runtime;
 	link->handle = handle;
 	link->node.name = settings->name;
@@ -296,6 +306,7 @@ struct node_link *node_link_new(struct daemon *daemon, const struct settings_nod
 	link->node.labels = &settings->labels;
 	link->node.drained = settings->drained;
 	link->node.state = NODE_CONNECTING;
+	list_init(&link->anchor_moved);
 	loop_timer_init(&link->retry, on_retry);
 	start_window_init(&link->window);
 	snprintf(fact, sizeof(fact), "anchor.%s", settings->name);
@@ -310,6 +321,7 @@ struct node_link *node_link_new(struct daemon *daemon, const struct settings_nod
 	fleet_add_node(&daemon->fleet, &link->node);
 	daemon->links = xrealloc(daemon->links, daemon->fleet.node_count * sizeof(*daemon->links));
 	daemon->links[daemon->fleet.node_count - 1] = link;
+	daemon->links_untried++;
 	return link;
 }
 
@@ -330,6 +342,7 @@ void node_link_close(struct node_link *link)
 
 void node_link_free(struct node_link *link)
 {
+	list_remove(&link->anchor_moved);
 	link->runtime->node_close(link->handle);
 	arena_fini(&link->node.facts_arena);
 	arena_fini(&link->images_arena);
@@ -338,8 +351,7 @@ void node_link_free(struct node_link *link)
 
 struct node_link *node_link_find(struct daemon *daemon, const char *name)
 {
-	for (size_t i = 0; name && i < daemon->fleet.node_count; i++)
-		if (str_equal(daemon->links[i]->node.name, name))
-			return daemon->links[i];
-	return NULL;
+	struct node *node = fleet_node(&daemon->fleet, name);
+
+	return node ? LIST_ENTRY(node, struct node_link, node) : NULL;
 }

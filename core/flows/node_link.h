@@ -22,6 +22,7 @@
 struct node_link {
 	struct daemon *daemon;
 	struct node node;
+	const struct settings_node *settings; /* borrowed */
 	const struct gantry_runtime *runtime; /* borrowed from the plugin */
 	void *handle;                         /* the plugin's node, owned: node_close at the end */
 
@@ -35,6 +36,7 @@ struct node_link {
 	struct start_window window;
 	struct gantry_watch_sink sink;
 	struct gantry_anchor anchor; /* of the last event */
+	struct list anchor_moved;    /* in daemon->anchors until it is stored */
 	struct loop_timer retry;
 	int64_t retry_ms;
 	bool tried;  /* the first attempt is over, well or not */

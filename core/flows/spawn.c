@@ -185,7 +185,7 @@ static void reserve(struct flow *flow)
 		flow_fail(flow, &err);
 		return;
 	}
-	flow->instance->node = chosen->name;
+	fleet_place(flow->instance, chosen);
 	flow->instance->changed = true;
 	flow->node = node_link_find(daemon, chosen->name);
 	node_promise(chosen, &flow->instance->spec, 1);

@@ -37,12 +37,11 @@ void takeover_commit(struct daemon *daemon, struct store_batch *batch)
 {
 	struct commit *commit = xcalloc(1, sizeof(*commit));
 
-	for (size_t i = 0; i < daemon->fleet.node_count; i++) {
-		const struct node_link *link = daemon->links[i];
+	LIST_FOREACH (moved, &daemon->anchors) {
+		const struct node_link *link = LIST_ENTRY(moved, struct node_link, anchor_moved);
 		char fact[100], value[200];
 
-		if (!link->anchor.time_ns)
-			continue;
+		list_remove(moved);
 		snprintf(fact, sizeof(fact), "anchor.%s", link->node.name);
 		snprintf(value, sizeof(value), "%lld %s", (long long)link->anchor.time_ns,
 			 link->anchor.key);
@@ -73,16 +72,19 @@ static enum gantry_container_state believed_state(const struct instance *instanc
 void takeover_known(struct node_link *link, struct arena *arena,
 		    struct gantry_containers *ret_known)
 {
-	const struct fleet *fleet = &link->daemon->fleet;
+	size_t count = 0;
 
-	ret_known->items = ARENA_ARRAY(arena, struct gantry_container, fleet->count + 1);
+	LIST_FOREACH (counted, &link->node.placed) {
+		count++;
+	}
+	ret_known->items = ARENA_ARRAY(arena, struct gantry_container, count + 1);
 	ret_known->count = 0;
-	LIST_FOREACH (node, &fleet->instances) {
-		struct instance *instance = LIST_ENTRY(node, struct instance, link);
+	LIST_FOREACH (entry, &link->node.placed) {
+		struct instance *instance = LIST_ENTRY(entry, struct instance, placed);
 		struct gantry_container *container = &ret_known->items[ret_known->count];
 		struct gantry_pair *label;
 
-		if (!str_equal(instance->node, link->node.name) || !instance->container_id[0])
+		if (!instance->container_id[0])
 			continue;
 		label = ARENA_NEW(arena, struct gantry_pair);
 		*label = (struct gantry_pair){GANTRY_LABEL_INSTANCE,
@@ -164,7 +166,7 @@ static void take_in(struct node_link *link, const struct gantry_container *conta
 		return;
 	}
 	take_limits(&instance->spec, &container->limits, &instance->arena);
-	instance->node = link->node.name;
+	fleet_place(instance, &link->node);
 	snprintf(instance->container_id, sizeof(instance->container_id), "%s",
 		 container->container_id);
 	snprintf(instance->address, sizeof(instance->address), "%s",
@@ -242,11 +244,9 @@ static void intake_next(struct intake *intake)
 
 static void know_again(struct node_link *link)
 {
-	LIST_FOREACH (node, &link->daemon->fleet.instances) {
-		struct instance *instance = LIST_ENTRY(node, struct instance, link);
+	LIST_FOREACH (entry, &link->node.placed) {
+		struct instance *instance = LIST_ENTRY(entry, struct instance, placed);
 
-		if (!str_equal(instance->node, link->node.name))
-			continue;
 		memset(instance->echoes, 0, sizeof(instance->echoes));
 		if (instance->state == INSTANCE_UNKNOWN)
 			instance_move(instance,
@@ -284,9 +284,8 @@ void takeover_begin(struct node_link *link, const struct gantry_containers *cont
 
 void takeover_node_tried(struct daemon *daemon)
 {
-	for (size_t i = 0; i < daemon->fleet.node_count; i++)
-		if (!daemon->links[i]->tried)
-			return;
+	if (daemon->links_untried > 0)
+		return;
 	LIST_FOREACH (node, &daemon->flows) {
 		struct flow *flow = LIST_ENTRY(node, struct flow, link);
 

@@ -22,7 +22,7 @@ void takeover_begin(struct node_link *link, const struct gantry_containers *cont
 /* Every node was tried once: flows that have no node yet go on. Called at each node's first result. */
 void takeover_node_tried(struct daemon *daemon);
 
-/* Commits a batch with its events; a failure is logged. Also keeps the nodes' anchors. */
+/* Commits a batch with its events; a failure is logged. Also keeps the anchors that moved. */
 void takeover_commit(struct daemon *daemon, struct store_batch *batch);
 
 #endif

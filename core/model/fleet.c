@@ -64,6 +64,7 @@ void fleet_fini(struct fleet *fleet)
 	free(fleet->by_id);
 	free(fleet->by_name);
 	free(fleet->nodes);
+	free(fleet->nodes_by_name);
 	fleet_init(fleet);
 }
 
@@ -227,16 +228,47 @@ int fleet_resolve(const struct fleet *fleet, const char *word, const char *proje
 	return 0;
 }
 
+/* The first place in the nodes by name that is not before name. */
+static size_t place_of_node(const struct fleet *fleet, const char *name)
+{
+	size_t low = 0, high = fleet->node_count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (strcmp(fleet->nodes_by_name[middle]->name, name) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
 struct node *fleet_node(const struct fleet *fleet, const char *name)
 {
-	for (size_t i = 0; name && i < fleet->node_count; i++)
-		if (str_equal(fleet->nodes[i]->name, name))
-			return fleet->nodes[i];
-	return NULL;
+	size_t at = name ? place_of_node(fleet, name) : fleet->node_count;
+
+	if (at == fleet->node_count || !str_equal(fleet->nodes_by_name[at]->name, name))
+		return NULL;
+	return fleet->nodes_by_name[at];
 }
 
 void fleet_add_node(struct fleet *fleet, struct node *node)
 {
-	fleet->nodes = xrealloc(fleet->nodes, (fleet->node_count + 1) * sizeof(*fleet->nodes));
+	size_t at = place_of_node(fleet, node->name), size = (fleet->node_count + 1) * sizeof(node);
+
+	list_init(&node->placed);
+	fleet->nodes = xrealloc(fleet->nodes, size);
+	fleet->nodes_by_name = xrealloc(fleet->nodes_by_name, size);
+	memmove(fleet->nodes_by_name + at + 1, fleet->nodes_by_name + at,
+		(fleet->node_count - at) * sizeof(node));
+	fleet->nodes_by_name[at] = node;
 	fleet->nodes[fleet->node_count++] = node;
+}
+
+void fleet_place(struct instance *instance, struct node *node)
+{
+	list_remove(&instance->placed);
+	list_append(&node->placed, &instance->placed);
+	instance->node = node->name;
 }

@@ -11,12 +11,13 @@ struct fleet {
 	struct instance **by_id;   /* sorted by id */
 	struct instance **by_name; /* sorted by name, then project */
 	size_t count, capacity;
-	struct node **nodes; /* borrowed, in the order of the settings */
+	struct node **nodes;         /* borrowed, in the order of the settings */
+	struct node **nodes_by_name; /* the same, sorted */
 	size_t node_count;
 };
 
 void fleet_init(struct fleet *fleet);
-/* Frees all instances; the nodes are their owner's. */
+/* Frees all instances; the nodes are their owner's, and must still be there. */
 void fleet_fini(struct fleet *fleet);
 
 /* Takes the instance over. -EEXIST where its name is taken in its project. */
@@ -34,7 +35,10 @@ struct instance *fleet_find_name(const struct fleet *fleet, const char *project,
 int fleet_resolve(const struct fleet *fleet, const char *word, const char *project,
 		  struct instance **ret_instance, struct gantry_error *err);
 
+/* NULL where there is none, as where name is NULL. */
 struct node *fleet_node(const struct fleet *fleet, const char *name);
 void fleet_add_node(struct fleet *fleet, struct node *node);
+/* Puts the instance on the node; it leaves the one where it was. Promises are not touched. */
+void fleet_place(struct instance *instance, struct node *node);
 
 #endif

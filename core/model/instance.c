@@ -167,6 +167,7 @@ struct instance *instance_new(const char *id)
 	spec_init(&instance->spec);
 	instance->generation = 1;
 	list_init(&instance->link);
+	list_init(&instance->placed);
 	list_init(&instance->waiters);
 	return instance;
 }
@@ -175,6 +176,7 @@ void instance_free(struct instance *instance)
 {
 	if (!instance)
 		return;
+	list_remove(&instance->placed);
 	arena_fini(&instance->arena);
 	free(instance);
 }

@@ -52,8 +52,8 @@ struct instance {
 	char id[INSTANCE_ID_SIZE];
 	struct arena arena;      /* owns the strings of this struct and of spec */
 	struct gantry_spec spec; /* as created, policies applied; name and project always set */
-	const char *node;
-	char container_id[72]; /* "" until created */
+	const char *node;        /* set by fleet_place */
+	char container_id[72];   /* "" until created */
 	enum instance_state state;
 	enum instance_state known_state; /* while unknown: what it was when last seen */
 	enum instance_intent intent;
@@ -69,6 +69,7 @@ struct instance {
 	/* what the daemon keeps beside, never stored */
 	void *busy;          /* the flow at work on it, borrowed; NULL: none. One at a time */
 	struct list link;    /* in the fleet, by age */
+	struct list placed;  /* in its node's; empty where it has none */
 	struct list waiters; /* who waits for the process to end */
 	enum gantry_container_state listed; /* what the last list of the engine said */
 	bool exit_pending; /* it ended while a flow was starting it: look when the flow is over */

@@ -9,6 +9,7 @@
 
 #include "base/arena.h"
 #include "base/json.h"
+#include "base/list.h"
 
 enum node_state { NODE_CONNECTING, NODE_UP, NODE_DOWN };
 
@@ -17,7 +18,8 @@ struct node {
 	const char *plugin;
 	const struct gantry_pairs *labels;
 	enum node_state state;
-	bool drained; /* no new instances; from the settings */
+	bool drained;       /* no new instances; from the settings */
+	struct list placed; /* its instances, by instance->placed; see fleet_place */
 
 	/* facts of the engine; strings in facts_arena, replaced as a whole at each probe */
 	struct arena facts_arena;
