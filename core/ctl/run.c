@@ -63,8 +63,8 @@ static void ask(struct foreground *run, const char *verb, const char *signal_nam
 		if (client_call(client, "POST", path, body, 0, &reply, &err) < 0) {
 			output_fail(NULL, &err);
 		} else {
-			/* 409: it has ended, or the stop is under way. */
-			if (reply.status >= 400 && reply.status != 409)
+			/* A stop that conflicts: it has ended, or is being stopped already. */
+			if (reply.status >= 400 && (signal_name || reply.status != 409))
 				output_problem(NULL, reply.status, reply.json);
 			client_reply_fini(&reply);
 		}
