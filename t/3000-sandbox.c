@@ -66,8 +66,8 @@ static const struct attack {
 	{"__mode", "setmetatable({}, {__mode = 'k'})", "__mode"},
 	{"a chain of ephemerons",
 	 "local m = {} local t = setmetatable({}, m) m.__mode = 'k' local k = {} "
-	 "for i = 1, 40000 do local n = {} t[k] = n k = n end "
-	 "for i = 1, 200000 do local x = {} end",
+	 "for i = 1, 20000 do local n = {} t[k] = n k = n end "
+	 "for i = 1, 60000 do local x = {} end",
 	 NULL},
 	{"sort with a comparator that lies",
 	 "local t = {} for i = 1, 2000 do t[i] = i end table.sort(t, function() return true end) "

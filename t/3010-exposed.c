@@ -98,9 +98,11 @@ static int walk_globals(lua_State *L)
 
 static struct sandbox *new_sandbox(void)
 {
-	const struct script_budget budget = SCRIPT_BUDGET_DEFAULT;
-	struct sandbox *sandbox = sandbox_new("t.lua", &budget);
+	struct script_budget budget = SCRIPT_BUDGET_DEFAULT;
+	struct sandbox *sandbox;
 
+	budget.time_ms = (int64_t)((double)budget.time_ms * slowness());
+	sandbox = sandbox_new("t.lua", &budget);
 	if (!sandbox)
 		bail_out("no sandbox");
 	return sandbox;

@@ -548,10 +548,11 @@ static void test_random(int runs, bool wellformed)
 
 int main(void)
 {
-	const struct script_budget budget = SCRIPT_BUDGET_DEFAULT;
+	struct script_budget budget = SCRIPT_BUDGET_DEFAULT;
 	int runs = getenv("RUNS") ? atoi(getenv("RUNS")) : (int)(60000 / slowness());
 
 	state = getenv("SEED") ? strtoull(getenv("SEED"), NULL, 0) : 20240229;
+	budget.time_ms = (int64_t)((double)budget.time_ms * slowness());
 	stock = luaL_newstate();
 	luaL_openlibs(stock);
 	ours = sandbox_new("t.lua", &budget);

@@ -12,6 +12,29 @@
 #include <time.h>
 #include <unistd.h>
 
+/* CPU time of this thread: what else the machine does is not the script's. */
+__attribute__((unused)) static double cpu_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+	return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
+}
+
+/* How much slower this build is: under sanitizers, under valgrind. */
+__attribute__((unused)) static double slowness(void)
+{
+	const char *valgrind = getenv("VG");
+
+	if (valgrind && valgrind[0])
+		return 60;
+#ifdef GANTRY_SANITIZED
+	return 12;
+#else
+	return 1;
+#endif
+}
+
 static char policy_folder[64];
 
 __attribute__((unused)) static void policy_start(void)
@@ -60,7 +83,10 @@ __attribute__((unused)) static struct script_set *policy_load_budget(struct scri
 
 __attribute__((unused)) static struct script_set *policy_load_set(void)
 {
-	return policy_load_budget(SCRIPT_BUDGET_DEFAULT);
+	struct script_budget budget = SCRIPT_BUDGET_DEFAULT;
+
+	budget.time_ms = (int64_t)((double)budget.time_ms * slowness());
+	return policy_load_budget(budget);
 }
 
 /* A set of one policy. The file is gone after. */
@@ -81,6 +107,7 @@ __attribute__((unused)) static const char *policy_load_error(const char *source)
 	struct script_set *set = NULL;
 	struct script_budget budget = SCRIPT_BUDGET_DEFAULT;
 
+	budget.time_ms = (int64_t)((double)budget.time_ms * slowness());
 	policy_write("p.lua", source);
 	err.text[0] = '\0';
 	if (script_set_load(policy_folder, &budget, &set, &err) == 0)
@@ -116,29 +143,6 @@ __attribute__((unused)) static struct script_request policy_request(const struct
 	if (spec)
 		spec_unsafe(spec, arena, &request.unsafe);
 	return request;
-}
-
-/* CPU time of this thread: what else the machine does is not the script's. */
-__attribute__((unused)) static double cpu_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-	return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
-}
-
-/* How much slower this build is: under sanitizers, under valgrind. */
-__attribute__((unused)) static double slowness(void)
-{
-	const char *valgrind = getenv("VG");
-
-	if (valgrind && valgrind[0])
-		return 60;
-#ifdef GANTRY_SANITIZED
-	return 12;
-#else
-	return 1;
-#endif
 }
 
 /* The first record of the hook (and subject, where not NULL). */

@@ -178,11 +178,7 @@ int decision_deny_text(struct script_decision *decision, const char *text, struc
 		decision->allowed = false;
 		decision->reason = arena_strdup(&decision->arena, text);
 	}
-	if (decision->id)
-		gantry_error_set(err, -EACCES, "%s; decision %lld", decision->reason,
-				 (long long)decision->id);
-	else
-		gantry_error_set(err, -EACCES, "%s", decision->reason);
+	gantry_error_set(err, -EACCES, "%s", text);
 	if (err)
 		err->decision = decision->id;
 	return -EACCES;
@@ -191,17 +187,15 @@ int decision_deny_text(struct script_decision *decision, const char *text, struc
 int decision_deny(struct script_decision *decision, const struct script_record *record,
 		  struct gantry_error *err)
 {
-	bool failed = str_equal(record->outcome, "error");
 	const char *why = record->reason ? record->reason : "it gave no reason";
+	const char *form = str_equal(record->outcome, "error") ? "fails and so refuses" : "refuses";
 	char text[480];
 
 	if (record->line)
-		snprintf(text, sizeof(text), "%s policy %s: %s (%s:%d)",
-			 failed ? "refused by failure of" : "refused by", record->policy, why,
+		snprintf(text, sizeof(text), "policy %s %s: %s (%s:%d)", record->policy, form, why,
 			 record->file, record->line);
 	else
-		snprintf(text, sizeof(text), "%s policy %s: %s (%s)",
-			 failed ? "refused by failure of" : "refused by", record->policy, why,
+		snprintf(text, sizeof(text), "policy %s %s: %s (%s)", record->policy, form, why,
 			 record->file);
 	return decision_deny_text(decision, text, err);
 }

@@ -312,10 +312,12 @@ struct sandbox *sandbox_new(const char *name, const struct script_budget *budget
 	}
 	*(struct sandbox **)lua_getextraspace(sandbox->L) = sandbox;
 	lua_sethook(sandbox->L, on_hook, LUA_MASKCOUNT, SANDBOX_INTERVAL);
+	sandbox->budget.time_ms = INT32_MAX; /* no script runs yet: only memory may be short */
 	if (sandbox_run(sandbox, set_up, NULL, false) < 0) {
 		sandbox_free(sandbox);
 		return NULL;
 	}
+	sandbox->budget = *budget;
 	return sandbox;
 }
 

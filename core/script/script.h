@@ -45,7 +45,8 @@ struct script_budget {
 /*
  * Compiles and runs every *.lua of the folder. A file that does not compile, runs over its budget,
  * returns no such table or has an unknown key fails the whole load, with file and line in the error.
- * A folder that does not exist is an error; an empty one is an empty set.
+ * A folder that does not exist is an error; an empty one is an empty set. A path to one file is a set
+ * of that file, to check it alone.
  */
 int script_set_load(const char *folder, const struct script_budget *budget,
 		    struct script_set **ret_set, struct gantry_error *err);

@@ -6,6 +6,7 @@
 
 #include <dirent.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #define POLICIES_MAX 256
 
@@ -74,18 +75,24 @@ static int check_name(const struct script_set *set, const struct policy *policy,
 	return 0;
 }
 
-static int add_file(struct script_set *set, const char *folder, const char *name,
-		    const struct script_budget *budget, struct hash *hash, struct gantry_error *err)
+/* One file in place of a folder: to check it alone. */
+static bool is_file(const char *path)
 {
-	char *path = xasprintf("%s/%s", folder, name);
+	struct stat about;
+
+	return stat(path, &about) == 0 && S_ISREG(about.st_mode);
+}
+
+static int add_file(struct script_set *set, const char *path, const struct script_budget *budget,
+		    struct hash *hash, struct gantry_error *err)
+{
 	struct policy *policy;
 	struct source source;
 	int code = source_read(path, &source, err);
 
-	free(path);
 	if (code < 0)
 		return code;
-	hash_add(hash, name, strlen(name) + 1);
+	hash_add(hash, source.name, strlen(source.name) + 1);
 	hash_add(hash, &source.length, sizeof(source.length));
 	hash_add(hash, source.text, source.length);
 	code = policy_load(&source, budget, &policy, err);
@@ -107,15 +114,21 @@ int script_set_load(const char *folder, const struct script_budget *budget,
 	struct script_set *set;
 	struct names names = {0};
 	struct hash hash;
-	int code = list_files(folder, &names, err);
+	int code = is_file(folder) ? 0 : list_files(folder, &names, err);
 
 	if (code < 0)
 		return code;
 	set = xcalloc(1, sizeof(*set));
 	set->policies = xcalloc(names.count + 1, sizeof(set->policies[0]));
 	hash_init(&hash);
-	for (size_t i = 0; i < names.count && code == 0; i++)
-		code = add_file(set, folder, names.items[i], budget, &hash, err);
+	if (!names.items)
+		code = add_file(set, folder, budget, &hash, err);
+	for (size_t i = 0; i < names.count && code == 0; i++) {
+		char *path = xasprintf("%s/%s", folder, names.items[i]);
+
+		code = add_file(set, path, budget, &hash, err);
+		free(path);
+	}
 	names_fini(&names);
 	if (code < 0) {
 		script_set_free(set);

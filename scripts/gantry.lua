@@ -1,0 +1,51 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- Settings of gantryd: /etc/gantry/gantry.lua
+--
+-- This is Lua in the same sandbox that policies run in: the globals that it sets are the settings. An
+-- unknown key is an error with its line. All keys with their defaults: gantryd --options
+-- Check it with: gantryd --config /etc/gantry/gantry.lua --check-config
+-- `gantryd --init` writes a short one with an owner of its own.
+
+-- Marks the containers of this daemon. Two daemons on one engine need two owners; keep it for ever, or
+-- the containers that run are nobody's.
+owner = "example"
+
+-- Where gantryd listens. On the unix socket the peer's user is the actor ("uid:0"); who may connect is
+-- decided by mode and group. TCP is always with TLS, and clients show a certificate ("cn:NAME").
+listen = {
+	{ unix = "/run/gantry/gantry.sock", mode = "0660" }, -- group = "gantry"
+	-- {
+	-- 	tcp = "127.0.0.1:7443",
+	-- 	ca = "/etc/gantry/tls/ca.pem",
+	-- 	certificate = "/etc/gantry/tls/server.pem",
+	-- 	key = "/etc/gantry/tls/server.key",
+	-- },
+}
+
+-- The engines. Labels are what policies choose by.
+nodes = {
+	["local"] = {
+		plugin = "docker",
+		endpoint = "unix:///var/run/docker.sock",
+		labels = { zone = "a" },
+		-- memory = "24GiB", cpus = "6",   what may be promised, in place of all the host has
+		-- overcommit = "1.5",             how often it may be promised
+		-- drained = true,                 takes no new instances
+	},
+	-- east = {
+	-- 	plugin = "docker",
+	-- 	endpoint = "tcp://10.0.0.2:2376",
+	-- 	tls_ca = "/etc/gantry/tls/east-ca.pem",
+	-- 	tls_certificate = "/etc/gantry/tls/client.pem",
+	-- 	tls_key = "/etc/gantry/tls/client.key",
+	-- },
+}
+
+-- Options of plugins as a whole.
+plugins = {}
+
+policies = "/etc/gantry/policies"
+store = "/var/lib/gantry/gantry.db"
+
+-- Actors that may name a project and user other than their own.
+trusted_actors = { "uid:0" }

@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Placement: filter, score, ties, failures, what is recorded. */
+#include "base/str.h"
+#include "policy.h"
+
+#define NODES_MAX 1000
+
+static struct node nodes[NODES_MAX], *list[NODES_MAX];
+static char names[NODES_MAX][16];
+static struct gantry_pair zone_labels[2][1] = {{{"zone", "a"}}, {{"zone", "b"}}};
+static struct gantry_pairs labels[2] = {{zone_labels[0], 1}, {zone_labels[1], 1}};
+
+struct trial {
+	struct script_set *set;
+	struct arena arena;
+	struct gantry_spec spec;
+	struct script_request request;
+	struct script_decision decision;
+	struct gantry_error err;
+	struct node *chosen;
+	int code;
+};
+
+/* n000, n001, …: memory grows with the number, instances too; zones a and b in turn. */
+static void make_nodes(size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		snprintf(names[i], sizeof(names[i]), "n%03zu", i);
+		nodes[i] = (struct node){
+			.name = names[i],
+			.plugin = "sim",
+			.labels = &labels[i % 2],
+			.state = NODE_UP,
+			.memory_bytes = (int64_t)(i + 1) << 30,
+			.memory_promised_bytes = 1 << 29,
+			.nano_cpus = 4000000000,
+			.nano_cpus_promised = 1500000000,
+			.instances = (int64_t)i,
+			.version = (int64_t)i + 100,
+			.facts = {.engine = "docker", .storage_driver = "overlay2", .cpus = 4},
+		};
+		list[i] = &nodes[i];
+	}
+}
+
+static void place(struct trial *trial, struct script_set *set, size_t count)
+{
+	*trial = (struct trial){.set = set};
+	policy_spec("{\"image\":\"a\",\"memory\":\"1GiB\"}", &trial->arena, &trial->spec);
+	trial->request = policy_request(&trial->spec, &trial->arena);
+	script_decision_init(&trial->decision, set, &trial->request, 5);
+	trial->code = script_place(set, &trial->request, list, count, &trial->chosen,
+				   &trial->decision, &trial->err);
+}
+
+static void end(struct trial *trial)
+{
+	script_decision_fini(&trial->decision);
+	script_set_free(trial->set);
+	arena_fini(&trial->arena);
+}
+
+static void test_choice(void)
+{
+	struct trial trial;
+
+	make_nodes(8);
+	place(&trial, policy_one("return {}"), 8);
+	is_str(trial.chosen->name, "n000", "no policy: fewest instances");
+	is_str(trial.decision.node, "n000", "the decision has it");
+	end(&trial);
+
+	place(&trial,
+	      policy_one("return { score = function(req, node) return node.memory_free end }"), 8);
+	is_str(trial.chosen->name, "n007", "the highest score wins");
+	like(policy_record(&trial.decision, "gantry", "score", "n007")->answer,
+	     "{\"count\":8,\"top\":[{\"node\":\"n007\",\"score\":8053063680,\"instances\":7,\"version\":107},"
+	     "{\"node\":\"n006\"",
+	     "top scores and versions are recorded");
+	end(&trial);
+
+	nodes[3].instances = nodes[5].instances = 0;
+	nodes[0].instances = 1;
+	place(&trial, policy_one("return { score = function() return 1 end }"), 8);
+	is_str(trial.chosen->name, "n003", "ties: fewer instances, then the name");
+	end(&trial);
+
+	policy_write(
+		"a.lua",
+		"return { score = function(req, node) return node.name == 'n001' and 5 or 0 end }");
+	policy_write(
+		"b.lua",
+		"return { score = function(req, node) if node.name == 'n002' then return 7 end end }");
+	policy_write(
+		"c.lua",
+		"return { score = function(req, node) return node.name == 'n001' and 3 or 0 end }");
+	policy_write(
+		"d.lua",
+		"return { mode = 'shadow', score = function(req, node) return node.name == 'n006' "
+		"and 99 or 0 end, filter = function() return false, 'shadow' end }");
+	place(&trial, policy_load_set(), 8);
+	is_str(trial.chosen->name, "n001", "scores add up, the shadow's do not");
+	ok(policy_record(&trial.decision, "d", "filter", NULL)->shadow, "the shadow was asked");
+	end(&trial);
+	policy_remove("a.lua");
+	policy_remove("b.lua");
+	policy_remove("c.lua");
+	policy_remove("d.lua");
+}
+
+static void test_filter(void)
+{
+	const struct script_record *record;
+	struct trial trial;
+
+	make_nodes(8);
+	place(&trial,
+	      policy_one("return { filter = function(req, node)\n"
+			 "  if node.labels.zone ~= 'b' then\n"
+			 "    return false, 'wrong zone'\n"
+			 "  end\n"
+			 "  if node.memory_free < 4 * req.memory then return false, 'memory' end\n"
+			 "  return true\n"
+			 "end }"),
+	      8);
+	is_str(trial.chosen->name, "n005", "filtered");
+	record = policy_record(&trial.decision, "p", "filter", NULL);
+	is_str(record->outcome, "deny", "a group of refusals");
+	is_str(record->reason, "wrong zone", "its reason");
+	is_int(record->line, 3, "its line");
+	is_str(record->answer, "{\"count\":4,\"nodes\":[\"n000\",\"n002\",\"n004\",\"n006\"]}",
+	       "its count and nodes");
+	is_int(trial.decision.records[1].line, 5, "the other's line");
+	is_str(trial.decision.records[2].outcome, "allow", "what passed");
+	is_str(trial.decision.records[2].answer, "{\"count\":2}", "is counted");
+	end(&trial);
+
+	place(&trial,
+	      policy_one("return { filter = function(req, node)\n"
+			 "  if node.labels.zone == 'a' then return false, 'zone a' end\n"
+			 "  return false\nend }"),
+	      3);
+	is_int(trial.code, -EACCES, "no node is left");
+	is_str(trial.err.text,
+	       "no node is left of 3: 2 for zone a (p.lua:2); 1 for no reason given (p.lua:3)",
+	       "the reasons are summed up");
+	is_int(trial.err.decision, 5, "with the decision");
+	ok(!trial.decision.allowed && !trial.decision.node, "the decision is no");
+	end(&trial);
+
+	place(&trial, policy_one("return {}"), 0);
+	is_int(trial.code, -EACCES, "no nodes at all");
+	like(trial.err.text, "no node is up", "says so");
+	end(&trial);
+}
+
+static void test_many(void)
+{
+	const struct script_record *record;
+	struct trial trial;
+	size_t count = slowness() > 20 ? 200 : NODES_MAX;
+
+	make_nodes(count);
+	place(&trial,
+	      policy_one("return { filter = function(req, node)\n"
+			 "  return false, 'needs 64, has ' .. node.instances\nend }"),
+	      count);
+	is_int(trial.code, -EACCES, "each node with a reason of its own");
+	ok(trial.decision.count <= 20, "few records: %zu", trial.decision.count);
+	record = policy_record(&trial.decision, "p", "filter", NULL);
+	is_int(record->line, 2, "the line is known");
+	end(&trial);
+
+	/* the line costs a hook at each return: it is looked for until it is known */
+	place(&trial,
+	      policy_one("return { filter = function(req, node)\n"
+			 "  if node.instances == 150 then\n"
+			 "    return false, 'one of many' end\n"
+			 "  if node.instances > 160 then return false,\n"
+			 "    'more' end\n"
+			 "  return true\nend }"),
+	      count);
+	is_int(trial.code, 0, "some are left");
+	record = policy_record(&trial.decision, "p", "filter", "n150");
+	is_str(record->reason, "one of many", "a single refusal has its node");
+	record = &trial.decision.records[1];
+	is_str(record->reason, "more", "many");
+	is_int(record->line, 4, "have their line");
+	end(&trial);
+}
+
+static void test_failures(void)
+{
+	const struct script_record *record;
+	struct trial trial;
+	double began_ms;
+
+	make_nodes(8);
+	place(&trial,
+	      policy_one("return { filter = function(req, node)\n"
+			 "  if node.name ~= 'n004' then error('oh') end\n"
+			 "  return true end }"),
+	      8);
+	is_str(trial.chosen->name, "n004", "a filter that fails refuses the node");
+	record = policy_record(&trial.decision, "p", "filter", NULL);
+	is_str(record->outcome, "error", "recorded as an error");
+	is_str(record->answer,
+	       "{\"count\":7,\"nodes\":[\"n000\",\"n001\",\"n002\",\"n003\",\"n005\",\"n006\",\"n007\"]}",
+	       "of seven nodes");
+	is_int(record->line, 2, "with its line");
+	end(&trial);
+
+	place(&trial,
+	      policy_one("return { on_error = 'skip', filter = function(req, node)\n"
+			 "  if node.name == 'n000' then error('oh') end\n"
+			 "  return node.name == 'n000', 'no' end }"),
+	      8);
+	is_str(trial.chosen->name, "n000", "unless it says skip");
+	end(&trial);
+
+	began_ms = cpu_ms();
+	place(&trial,
+	      policy_one("return { filter = function(req, node)\n"
+			 "  while true do end end }"),
+	      8);
+	is_int(trial.code, -EACCES, "a filter that loops");
+	ok(cpu_ms() - began_ms < 150 * slowness(), "is asked once");
+	like(trial.err.text, "8 for over its budget of 1000000 instructions (p.lua:2)",
+	     "and refuses all nodes");
+	end(&trial);
+
+	place(&trial,
+	      policy_one("return { score = function(req, node)\n"
+			 "  if node.instances > 3 then while true do end end return 100 end }"),
+	      8);
+	is_int(trial.code, 0, "a score that loops is skipped");
+	is_str(trial.chosen->name, "n000", "and none of its scores counts");
+	record = policy_record(&trial.decision, "p", "score", NULL);
+	is_str(record->outcome, "error", "which is recorded");
+	end(&trial);
+
+	place(&trial,
+	      policy_one("return { score = function(req, node)\n"
+			 "  return node.instances == 3 and 0/0 or node.instances end }"),
+	      8);
+	is_str(trial.chosen->name, "n007", "a score that is no number is none");
+	like(policy_record(&trial.decision, "p", "score", NULL)->reason, "finite number",
+	     "recorded");
+	end(&trial);
+
+	place(&trial,
+	      policy_one("return { on_error = 'deny', score = function(req, node)\n"
+			 "  return 'much' end }"),
+	      8);
+	is_int(trial.code, -EACCES, "a score that fails and says deny");
+	like(trial.err.text, "policy p fails and so refuses: the answer must be a number",
+	     "refuses");
+	end(&trial);
+}
+
+/* One stage has one budget of time, however many nodes there are. */
+static void test_time(void)
+{
+	struct trial trial;
+	double began_ms, took_ms;
+
+	make_nodes(200);
+	began_ms = cpu_ms();
+	place(&trial,
+	      policy_one("return { filter = function(req, node)\n"
+			 "  for i = 1, 90000 do local x = i end return true end }"),
+	      200);
+	took_ms = cpu_ms() - began_ms;
+	ok(took_ms < 150 * slowness(), "200 slow answers take %.0f ms", took_ms);
+	if (slowness() == 1 && trial.code == 0)
+		diag("all 200 were within the budget here");
+	end(&trial);
+}
+
+/* A node's fact is good for the whole placement and dead in the next. */
+static void test_facts(void)
+{
+	struct trial trial;
+	struct script_set *set = policy_one(
+		"local kept\nreturn { on_error = 'deny',\n"
+		"filter = function(req, node)\n"
+		"  if not kept then kept = node end\n"
+		"  return kept.name == 'n000' and node.engine.storage_driver == 'overlay2' and\n"
+		"    node.cpus_free == 2.5 and node.state == 'up' end,\n"
+		"score = function(req, node) return kept == node and 5 or 1 end }");
+
+	make_nodes(4);
+	place(&trial, set, 4);
+	is_int(trial.code, 0, "within a placement: %s", trial.code ? trial.err.text : "fine");
+	is_str(trial.chosen ? trial.chosen->name : NULL, "n000",
+	       "filter and score see the same fact");
+	script_decision_fini(&trial.decision);
+	arena_fini(&trial.arena);
+	place(&trial, set, 4);
+	is_int(trial.code, -EACCES, "in the next one");
+	like(trial.err.text, "facts live only while", "it is dead");
+	end(&trial);
+}
+
+int main(void)
+{
+	policy_start();
+	test_choice();
+	test_filter();
+	test_many();
+	test_failures();
+	test_time();
+	test_facts();
+	policy_stop();
+	done_testing();
+	return tap_end();
+}
