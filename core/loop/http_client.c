@@ -494,6 +494,8 @@ static int fail_with_curl(struct gantry_http *http, CURLcode code, struct gantry
 		return gantry_error_set(err, -ENOMEM, "out of memory");
 	case CURLE_URL_MALFORMAT:
 	case CURLE_UNSUPPORTED_PROTOCOL:
+		if (http->sent) /* curl's way to say that no status line came */
+			return gantry_error_set(err, -EPROTO, "not an answer in HTTP: %s", words);
 		return gantry_error_set(err, -EINVAL,
 					"%s: no URL of the form http[s]://HOST[:PORT]",
 					http->peer->base_url);

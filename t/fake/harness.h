@@ -112,7 +112,7 @@ __attribute__((unused)) static struct gantry_op *rig_op(struct rig *rig)
 	return rig->op;
 }
 
-static int rig_wait(struct rig *rig)
+__attribute__((unused)) static int rig_wait(struct rig *rig)
 {
 	if (!rig_until(rig, &rig->done, 20000))
 		bail_out("an operation has no end");
@@ -258,7 +258,7 @@ __attribute__((unused)) static int64_t rig_state(struct rig *rig, const char *ke
 /* --- the plugin --- */
 
 /* options: the node's, a JSON object or NULL; the endpoint is put in where it has none. */
-static void rig_load(struct rig *rig, const char *name, const char *options)
+__attribute__((unused)) static void rig_load(struct rig *rig, const char *name, const char *options)
 {
 	struct json_object *values = json_tokener_parse(options ? options : "{}");
 	struct gantry_error err;
