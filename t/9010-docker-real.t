@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # The docker plugin on a real Docker Engine: the conformance list of runtimes, and every field of a
 # spec found again by inspect.
 set -u

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 # A server that behaves as the path says, for the test of the HTTP client; over TCP or TLS.
 #
 #	http_peer.py plain | tls CERTIFICATE KEY [CA]     prints "PORT N", ends when stdin is closed

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # A Docker Engine of a test's own: data, sockets, bridge, cgroup and containerd namespace are apart from
 # any other engine's on the machine, and go with it. No registry is asked: the image is made of busybox.
 #
