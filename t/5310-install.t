@@ -85,8 +85,10 @@ class Notified:
         self.listener.bind(address.replace("@", "\0", 1))
         self.listener.settimeout(LIMIT)
         self.seen = []
+        wrap = ["valgrind", "-q", "--error-exitcode=98", "--leak-check=full", "--errors-for-leak-kinds=definite",
+                f"--suppressions={ROOT}/t/valgrind.supp"] if os.environ.get("VG") else []
         with open(world.log, "ab") as log:
-            world.daemon = subprocess.Popen([gantryd, "--config", world.config], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            world.daemon = subprocess.Popen([*wrap, gantryd, "--config", world.config], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                             env={**os.environ, "NOTIFY_SOCKET": address, **env})
 
     def wait(self, text):
