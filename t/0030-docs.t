@@ -11,7 +11,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TOP = {"Makefile", "README.md", "contrib", "core", "include", "plugins", "scripts", "t"}
 # what tests and builds leave, and what goes with a checkout
 OPTIONAL = {"LICENSE", "NOTICE", "CHANGES.md"}
-OPENED = ["", "core", "core/*", "include/gantry", "plugins", "plugins/*", "scripts", "t", "contrib"]
+OPENED = ["", "core", "core/*", "include", "plugins", "plugins/*", "scripts", "t", "contrib"]
 # a path in a README counts as one where its first part is at the top or beside the README
 PATH = re.compile(r"^[A-Za-z0-9_./*\[\]-]+$")
 MAKE = re.compile(r"\bmake ([a-z][a-z-]*)")
@@ -106,7 +106,7 @@ def write(root, path, text):
 GOOD = {
     "README.md": "[core](core/README.md) [far](https://example.org/x) `core/base/a.c` `make all` `t/NNNN-x.c` `base/a.c` `/etc/x`\n",
     "Makefile": "all: x\nX := 1\n", "core/README.md": "[up](../README.md#part) `base/`\n", "core/base/README.md": "a\n", "core/base/a.c": "",
-    "include/gantry/README.md": "a\n", "plugins/README.md": "`plugins/NAME/t/`\n", "plugins/x/README.md": "a\n", "scripts/README.md": "a\n",
+    "include/README.md": "a\n", "plugins/README.md": "`plugins/NAME/t/`\n", "plugins/x/README.md": "a\n", "scripts/README.md": "a\n",
     "t/README.md": "`make all X=1` and make noise\n", "contrib/README.md": "a\n", ".hidden/x": "",
 }
 BAD = [
