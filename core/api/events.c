@@ -12,6 +12,7 @@
 #include "api/call.h"
 #include "api/handlers.h"
 #include "api/stream.h"
+#include "base/clock.h"
 #include "base/str.h"
 
 #include <stdlib.h>
@@ -28,19 +29,39 @@ struct reader {
 
 static void move_on(struct reader *reader);
 
-/* What was asked for is no longer kept: said in the stream, once. */
+/* What was asked for is not kept: said in the stream, once. sequence: where to resume after it. */
+static void write_gap(struct reader *reader, int64_t sequence, int64_t from, int64_t to)
+{
+	struct json_object *object = json_object_new_object();
+
+	reader->told_gap = true;
+	json_add_int(object, "sequence", sequence);
+	json_add_time(object, "at", clock_wall_ms());
+	json_add_string(object, "kind", "gap");
+	json_add_int(object, "from", from);
+	if (to)
+		json_add_int(object, "to", to);
+	stream_write(&reader->stream,
+		     json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN), sequence);
+	json_object_put(object);
+}
+
 static void tell_gap(struct reader *reader, int64_t next)
 {
-	char text[160];
+	if (!reader->told_gap && reader->cursor > 0 && !reader->instance[0] &&
+	    next > reader->cursor + 1)
+		write_gap(reader, next - 1, reader->cursor + 1, next - 1);
+}
 
-	if (reader->told_gap || reader->cursor == 0 || reader->instance[0] ||
-	    next <= reader->cursor + 1)
+/* A cursor of a store that was lost: sequences have begun anew, and all of them are news. */
+static void tell_lost(struct reader *reader)
+{
+	const struct event_log *log = &reader->stream.call->daemon->events;
+
+	if (reader->cursor <= log->last_sequence)
 		return;
-	reader->told_gap = true;
-	snprintf(text, sizeof(text),
-		 "{\"sequence\":%lld,\"kind\":\"gap\",\"from\":%lld,\"to\":%lld}",
-		 (long long)(next - 1), (long long)(reader->cursor + 1), (long long)(next - 1));
-	stream_write(&reader->stream, text, next - 1);
+	write_gap(reader, 0, reader->cursor + 1, 0);
+	reader->cursor = 0;
 }
 
 static int64_t sequence_of(const char *json)
@@ -76,11 +97,13 @@ static void on_page(void *arg, const struct gantry_error *err, char *const *rows
 		reader->cursor = sequence;
 	}
 	if (count < PAGE_ROWS) {
-		int64_t oldest = event_log_oldest(&reader->stream.call->daemon->events);
-
+		const struct event_log *log = &reader->stream.call->daemon->events;
+		int64_t oldest = event_log_oldest(log);
 		/* the store has no more: what is left is in memory, or never was */
-		if (oldest > reader->cursor + 1)
-			reader->cursor = oldest - 1;
+		int64_t reached = oldest ? oldest - 1 : log->published_sequence;
+
+		if (reached > reader->cursor)
+			reader->cursor = reached;
 	}
 	move_on(reader);
 	http_request_unref(request);
@@ -158,10 +181,21 @@ static int read_start(struct call *call, struct reader *reader)
 	const char *last_id = http_request_header(call->request, "Last-Event-ID");
 	int64_t fallback = 0;
 
-	if (last_id)
-		fallback = strtoll(last_id, NULL, 10);
-	else if (reader->follow)
+	struct gantry_error err;
+	char *end = NULL;
+
+	if (last_id) {
+		errno = 0;
+		fallback = strtoll(last_id, &end, 10);
+		if (errno || end == last_id || *end || fallback < 0) {
+			gantry_error_field(&err, -EINVAL, "Last-Event-ID",
+					   "\"%.80s\" is no sequence of an event", last_id);
+			call_fail(call, &err);
+			return -EINVAL;
+		}
+	} else if (reader->follow) {
 		fallback = call->daemon->events.published_sequence;
+	}
 	return call_integer(call, "after", 0, INT64_MAX, fallback, &reader->cursor);
 }
 
@@ -195,5 +229,6 @@ void handle_event_list(struct call *call)
 	if (!stream_begin(&reader->stream, call, on_drained, on_gone))
 		return;
 	event_log_follow(&call->daemon->events, &reader->follower);
+	tell_lost(reader);
 	move_on(reader);
 }
