@@ -16,7 +16,7 @@ const struct exposed exposed[] = {
 	{"", "ipairs", NULL, CONSTANT, "iterates over 1, 2, … of a table or a list of facts"},
 	{"", "next", NULL, "one scan over a table's slots, at most 2 MiB of them",
 	 "the next key and value, in no order; next(t) == nil tells an empty table"},
-	{"", "pairs", base_pairs, "n log n, charged",
+	{"", "pairs", base_pairs, "n log n, charged; 40,000 keys",
 	 "iterates over all keys in a fixed order: numbers, then strings, then the rest"},
 	{"", "pcall", base_pcall, CALLS, "calls and catches errors, but not the end of the budget"},
 	{"", "print", base_print, "20 lines a call, 400 bytes a line",

@@ -17,7 +17,8 @@
  * A hook that returns nil has no opinion. Every call is protected, within a budget of instructions,
  * time and memory that no script can swallow; what a script may call is one table with a bound for
  * each function (exposed.c). Facts are read-only userdata over the C structs; what a hook answers
- * is checked field by field here, and a wrong answer is an error of the policy.
+ * is checked field by field here, and a wrong answer is an error of the policy: nothing of it is
+ * taken. A policy that went over its budget is run anew from its source before the next call.
  *
  * All calls are from the loop's thread, not from inside another script call, and return within the
  * budget. Nothing here does I/O but script_set_load and script_settings_read.
@@ -37,7 +38,7 @@ struct script_set;
 
 struct script_budget {
 	int64_t instructions; /* of one hook call */
-	int64_t time_ms;
+	int64_t time_ms;      /* CPU time; filter and score have it for all nodes together */
 	int64_t memory_bytes; /* of one policy's state */
 };
 #define SCRIPT_BUDGET_DEFAULT ((struct script_budget){1000000, 50, 8 << 20})
