@@ -171,6 +171,9 @@ static void updated(struct docker_call *call, const struct gantry_error *err,
 		/* whatever the status, the engine said no to these values */
 		if (call->status && call->status != 404 && call->status != 503)
 			mapped.code = -EINVAL;
+		/* the container was there a moment ago: the engine has no such call (Podman before 4.4) */
+		if (call->status == 404 && !docker_says(err->text, "no such container"))
+			mapped.code = -ENOTSUP;
 		call->node->host->op_done(call->op, &mapped, NULL);
 		return;
 	}

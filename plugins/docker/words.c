@@ -56,7 +56,11 @@ static void strip_front(char *text)
 
 static void strip_end(char *text)
 {
-	static const char *const ends[] = {": unknown", ".", "\n", "\r", " ", NULL};
+	static const char *const ends[] = {
+		": unknown", ".", "\n", "\r", " ",
+		/* Podman's */
+		": OCI runtime attempted to invoke a command that was not found",
+		": OCI permission denied", NULL};
 
 	for (bool again = true; again;) {
 		again = false;
