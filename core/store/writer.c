@@ -190,13 +190,13 @@ static void write_loop(void *arg)
 			uv_mutex_lock(&store->mutex);
 			move_all(&batches, &store->finished);
 			store->wal_pages_seen = store->wal_pages;
+			/* the loop is woken without the lock in hand: it would wait for it at once */
+			uv_mutex_unlock(&store->mutex);
 			uv_async_send(&store->async);
-			if (store->wal_pages > CHECKPOINT_MUST_PAGES) {
-				uv_mutex_unlock(&store->mutex);
+			if (store->wal_pages > CHECKPOINT_MUST_PAGES)
 				sqlite3_wal_checkpoint_v2(store->writer, NULL,
 							  SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
-				uv_mutex_lock(&store->mutex);
-			}
+			uv_mutex_lock(&store->mutex);
 		} else if (store->stopping) {
 			break;
 		} else if (store->prune_before_ms) {
@@ -265,15 +265,16 @@ void store_writer_stop(struct store *store)
 void store_batch_commit(struct store_batch *batch, store_done_fn done, void *arg)
 {
 	struct store *store = batch->store;
+	bool stopped;
 
 	batch->done = done;
 	batch->arg = arg;
 	if (store->undelivered++ == 0)
 		uv_ref((uv_handle_t *)&store->async);
 	uv_mutex_lock(&store->mutex);
-	if (!store->stopped) {
+	stopped = store->stopped;
+	if (!stopped) {
 		list_append(&store->queued, &batch->link);
-		uv_cond_signal(&store->wake);
 	} else {
 		batch->err = ARENA_NEW(&batch->arena, struct gantry_error);
 		gantry_error_set(batch->err, -ESHUTDOWN, "store %s: it is closed", store->path);
@@ -281,6 +282,8 @@ void store_batch_commit(struct store_batch *batch, store_done_fn done, void *arg
 		loop_later(store->loop, &store->deliver);
 	}
 	uv_mutex_unlock(&store->mutex);
+	if (!stopped)
+		uv_cond_signal(&store->wake);
 }
 
 void store_prune(struct store *store, int64_t older_than_ms)
