@@ -9,9 +9,9 @@
 
 struct watching {
 	struct rig *rig;
-	bool synced, ended, saw, gap;
-	const char *until; /* `saw` is set when the log ends with it */
-	struct str log;    /* "start:web " , "die:web=3? " where ? is inferred */
+	bool synced, ended, saw, gap, news; /* news: synced or ended */
+	const char *until;                  /* `saw` is set when the log ends with it */
+	struct str log;                     /* "start:web " , "die:web=3? " where ? is inferred */
 	struct gantry_anchor anchor;
 	int64_t gap_from_ns, gap_to_ns;
 	size_t containers, order_faults, images;
@@ -63,7 +63,7 @@ static void on_sync(void *arg, const struct gantry_containers *containers)
 {
 	struct watching *w = arg;
 
-	w->synced = true;
+	w->synced = w->news = true;
 	w->containers = containers->count;
 	if (w->cancel_in_sync)
 		op_cancel(w->op);
@@ -74,7 +74,7 @@ static void on_over(void *arg, const struct gantry_error *err, const void *resul
 	struct watching *w = arg;
 
 	(void)result;
-	w->ended = true;
+	w->ended = w->news = true;
 	w->code = err ? err->code : 0;
 	if (err)
 		w->err = *err;
@@ -85,13 +85,13 @@ static void watch(struct watching *w, const struct gantry_containers *known)
 	static const struct gantry_containers none;
 	struct gantry_watch_sink sink = {w, on_sync, on_event};
 
-	w->synced = w->ended = w->saw = w->gap = false;
+	w->synced = w->ended = w->saw = w->gap = w->news = false;
 	w->last_ns = 0;
 	str_clear(&w->log);
 	w->op = op_new(&w->rig->scope, "watch", on_over, w);
 	w->rig->runtime->watch(w->rig->node, &w->anchor, known ? known : &none, &sink, w->op);
 	if (!w->cancel_in_sync)
-		rig_until(w->rig, &w->synced, 10000);
+		rig_until(w->rig, &w->news, 10000);
 }
 
 static void until(struct watching *w, const char *text)
