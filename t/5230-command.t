@@ -151,6 +151,13 @@ check(["policy", "eval", "--cap-add", "NET_ADMIN", "busybox"], 4, r"spawn by .* 
 check(["policy", "eval", "-m", "lots", "busybox"], 2, "", r"gantry: .*memory: .*\n  given by --memory\n")
 check(["policy", "status"], 0, r"revision [0-9a-f]+\nPOLICY .*\n10-caps +enforce +.*admit resources.*10-caps\.lua\n")
 check(["policy", "check", world.policies], 0, ".*ok.*")
+world.policy("20-more.lua", "return {}")
+check(["policy", "reload"], 0, r"revision .*10-caps.*20-more .*")
+world.policy("20-more.lua", "return { colour = 1 }")
+check(["policy", "reload"], 2, "", r"gantry: .*20-more\.lua.*colour.*")
+check(["policy", "status"], 0, r"revision .*20-more .*")
+os.unlink(os.path.join(world.policies, "20-more.lua"))
+check(["policy", "reload"], 0, r"revision (?!.*20-more).*")
 bad = os.path.join(world.folder, "bad")
 os.mkdir(bad)
 with open(os.path.join(bad, "a.lua"), "w") as file:

@@ -144,6 +144,8 @@ const struct ctl_command ctl_commands[] = {
 	{"node show", "NODE…", "show all about a node", 1, -1, NULL, 0, NULL, node_show_command},
 	{"policy status", "", "show the set of policies in force", 0, 0, NULL, 0, NULL,
 	 policy_status_command},
+	{"policy reload", "", "read the folder of policies again; a bad set changes nothing", 0, 0,
+	 NULL, 0, NULL, policy_reload_command},
 	{"policy check", "FOLDER|FILE", "check policies before they are put in force", 1, 1, NULL,
 	 CTL_LOCAL, "Runs gantryd --check-policies, which needs no daemon.", policy_check_command},
 	{"policy eval", "IMAGE [COMMAND [ARGUMENT…]]",

@@ -102,6 +102,7 @@ int pull_command(struct ctl *ctl);
 int node_list_command(struct ctl *ctl);
 int node_show_command(struct ctl *ctl);
 int policy_status_command(struct ctl *ctl); /* policy.c */
+int policy_reload_command(struct ctl *ctl);
 int policy_check_command(struct ctl *ctl);
 int policy_eval_command(struct ctl *ctl);
 int policy_explain_command(struct ctl *ctl);

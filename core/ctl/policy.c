@@ -10,13 +10,14 @@
 #include "ctl/output.h"
 #include "ctl/spec.h"
 
-int policy_status_command(struct ctl *ctl)
+/* Asks for the set in force, by whatever route answers it, and shows it. */
+static int show_set(struct ctl *ctl, const char *method, const char *route)
 {
 	static const char *const titles[] = {"POLICY", "MODE", "ON ERROR", "HOOKS", "FILE"};
 	struct client_reply reply;
 	struct json_object *list;
 	struct table table;
-	int status = call(ctl, NULL, "GET", "/v1/policies", NULL, 0, &reply, NULL);
+	int status = call(ctl, NULL, method, route, NULL, 0, &reply, NULL);
 
 	if (status != CTL_OK)
 		return status;
@@ -46,6 +47,16 @@ int policy_status_command(struct ctl *ctl)
 	table_print(&table);
 	client_reply_fini(&reply);
 	return CTL_OK;
+}
+
+int policy_status_command(struct ctl *ctl)
+{
+	return show_set(ctl, "GET", "/v1/policies");
+}
+
+int policy_reload_command(struct ctl *ctl)
+{
+	return show_set(ctl, "POST", "/v1/policies/reload");
 }
 
 /* gantryd has the Lua host: the one beside this program, else the one in PATH. */
