@@ -41,7 +41,7 @@ HELPER_BIN := $(HELPER_SRC:%.c=$(B)/%)
 JOBS = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 BUILDS := $(filter all install tests,$(or $(MAKECMDGOALS),all))
 ifneq ($(BUILDS),)
-ifneq ($(shell pkg-config --exists $(PKGS) && echo found),found)
+ifneq ($(shell pkg-config --exists $(PKGS) 2>/dev/null && echo found),found)
 $(error packages that building needs are missing; `make deps` as root installs them)
 endif
 endif
