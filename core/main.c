@@ -17,6 +17,7 @@
 #include "plugin/registry.h"
 #include "script/script.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
@@ -346,25 +347,41 @@ static void print_table(const char *title, const struct gantry_option *option)
 		       !option->required && option->fallback ? ")" : "");
 }
 
+/* Of the core, and of every plugin that is found; no settings are needed. */
 static int print_options(struct gantryd *gantryd)
 {
-	struct gantry_error err;
+	char *folder = plugin_folder(&gantryd->settings);
+	struct dirent *entry;
+	struct plugin *plugin;
+	DIR *dir = opendir(folder);
 
 	print_table("gantry.lua", settings_options);
-	print_table("listen = { { … } }", settings_listener_options);
-	print_table("nodes = { [NAME] = { … } }", settings_node_options);
-	if (load_plugins(gantryd, &err) < 0)
-		fprintf(stderr, "gantryd: %s\n", err.text);
-	for (size_t i = 0; i < gantryd->plugins.count; i++) {
-		const struct gantry_plugin *info = plugin_info(gantryd->plugins.items[i]);
-		char title[100];
+	print_table("listen = { { ... } }", settings_listener_options);
+	print_table("nodes = { [NAME] = { ... } }", settings_node_options);
+	loop_init(&gantryd->loop);
+	plugin_registry_init(&gantryd->plugins, &gantryd->loop, folder);
+	free(folder);
+	while (dir && (entry = readdir(dir))) {
+		size_t length = strlen(entry->d_name);
+		char name[64], title[100];
+		struct gantry_error err;
 
-		snprintf(title, sizeof(title), "plugins.%s", info->name);
-		print_table(title, info->options);
-		snprintf(title, sizeof(title), "nodes of plugin %s", info->name);
-		print_table(title, info->node_options);
+		if (length < 4 || length > 60 || !str_equal(entry->d_name + length - 3, ".so"))
+			continue;
+		snprintf(name, sizeof(name), "%.*s", (int)length - 3, entry->d_name);
+		if (plugin_registry_load(&gantryd->plugins, name, NULL, &plugin, &err) < 0) {
+			fprintf(stderr, "gantryd: %s\n", err.text);
+			continue;
+		}
+		snprintf(title, sizeof(title), "plugins.%s", name);
+		print_table(title, plugin_info(plugin)->options);
+		snprintf(title, sizeof(title), "nodes of plugin %s", name);
+		print_table(title, plugin_info(plugin)->node_options);
 	}
-	return 0;
+	if (dir)
+		closedir(dir);
+	plugin_registry_fini(&gantryd->plugins);
+	return loop_fini(&gantryd->loop) < 0;
 }
 
 static int check_config(struct gantryd *gantryd, struct script_lines *lines)
@@ -483,7 +500,7 @@ int main(int argc, char **argv)
 	static struct gantryd gantryd = {.config = CONFIG_DEFAULT};
 	struct script_lines *lines;
 	const char *level_name = NULL;
-	int option, wanted = 0;
+	int option, status, wanted = 0;
 
 	while ((option = getopt_long(argc, argv, "c:l:h", long_options, NULL)) != -1) {
 		switch (option) {
@@ -520,15 +537,18 @@ int main(int argc, char **argv)
 	}
 	if (wanted == OPT_INIT)
 		return write_init(gantryd.config);
+	if (wanted == OPT_OPTIONS)
+		return print_options(&gantryd);
 	if (read_settings(&gantryd, level_name, &lines) < 0)
 		return 1;
 	if (loop_init(&gantryd.loop) < 0) {
 		fprintf(stderr, "gantryd: the event loop cannot be made\n");
 		return 1;
 	}
-	if (wanted == OPT_OPTIONS)
-		return print_options(&gantryd);
-	if (wanted == OPT_CHECK_CONFIG)
-		return check_config(&gantryd, lines);
+	if (wanted == OPT_CHECK_CONFIG) {
+		status = check_config(&gantryd, lines);
+		script_lines_free(lines);
+		return status;
+	}
 	return serve(&gantryd, lines);
 }

@@ -3,6 +3,7 @@
 #include "flows/flow.h"
 #include "flows/flows.h"
 #include "flows/policy_reload.h"
+#include "flows/restarts.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"
@@ -42,6 +43,7 @@ void daemon_init(struct daemon *daemon, struct loop *loop, struct store *store,
 	list_init(&daemon->flows);
 	list_init(&daemon->anchors);
 	list_init(&daemon->reload_waiters);
+	list_init(&daemon->restarts);
 	loop_timer_init(&daemon->stop_timer, on_stop_timer);
 	loop_timer_init(&daemon->prune_timer, on_prune_timer);
 }
@@ -160,6 +162,7 @@ int daemon_load(struct daemon *daemon, struct gantry_error *err)
 	make_unknown(daemon);
 	on_prune_timer(&daemon->prune_timer);
 	policy_reload_open(daemon);
+	restarts_load(daemon);
 	for (size_t i = 0; i < daemon->fleet.node_count; i++)
 		node_link_open(daemon->links[i]);
 	return 0;
@@ -219,6 +222,7 @@ void daemon_stop(struct daemon *daemon, int64_t grace_ms, void (*stopped)(struct
 {
 	loop_timer_stop(daemon->loop, &daemon->prune_timer);
 	policy_reload_close(daemon);
+	restarts_close(daemon);
 	daemon->stopping = true;
 	daemon->stopped = stopped;
 	loop_timer_start(daemon->loop, &daemon->stop_timer,

@@ -32,6 +32,7 @@ struct daemon {
 	struct event_log events;
 	struct op_scope scope;    /* all ops of flows and nodes, for shutdown */
 	struct list flows;        /* under way */
+	struct list restarts;     /* planned; see restarts.h */
 	struct node_link **links; /* one a node, same order as fleet.nodes; owned */
 	size_t links_untried;     /* whose first attempt is not over */
 	struct list anchors;      /* links whose anchor moved since it was stored */

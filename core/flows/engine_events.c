@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "flows/engine_events.h"
 #include "flows/exits.h"
+#include "flows/restarts.h"
 #include "flows/takeover.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -62,6 +63,8 @@ static void started(struct node_link *link, struct instance *instance,
 	instance->boots++;
 	instance->started_ms = event->time_ns / 1000000;
 	instance->exit_pending = false;
+	instance->considered = false;
+	restarts_forget(link->daemon, instance);
 	tell(link, instance, "instance.started", event, "cause", "outside");
 }
 

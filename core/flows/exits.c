@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "flows/exits.h"
 #include "flows/flow.h"
+#include "flows/restarts.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"
@@ -19,6 +20,11 @@ struct look {
 	int64_t mark;
 };
 
+static const char *cause_of(const struct instance_exit *end)
+{
+	return end->inferred ? "engine" : end->oom_killed ? "oom" : "exit";
+}
+
 static void on_recorded(void *arg, const struct gantry_error *err)
 {
 	struct look *look = arg;
@@ -27,8 +33,10 @@ static void on_recorded(void *arg, const struct gantry_error *err)
 	if (err)
 		log_error("an exit could not be recorded: %s", err->text);
 	event_log_publish(&look->daemon->events, look->mark);
-	if (instance && exits_is_over(instance))
+	if (instance && exits_is_over(instance)) {
 		exits_tell(instance, false);
+		restarts_consider(look->daemon, instance, cause_of(&instance->last_exit));
+	}
 	free(look);
 }
 
@@ -61,6 +69,7 @@ static void record(struct look *look, struct instance *instance,
 	};
 	fill_signal(instance);
 	instance->signal_sent = 0;
+	instance->considered = false;
 	instance->oom_seen = false;
 	instance->health[0] = '\0';
 	instance->address[0] = '\0';
@@ -158,14 +167,20 @@ void exits_gone(struct daemon *daemon, struct instance *instance)
 	exits_tell(instance, false);
 }
 
-void exits_after_flow(struct daemon *daemon, struct instance *instance)
+void exits_after_flow(struct daemon *daemon, struct instance *instance, bool failed)
 {
 	if (instance->exit_pending && !instance->busy) {
 		instance->exit_pending = false;
 		exits_died(daemon, instance, 0, false);
 	}
-	if (exits_is_over(instance))
-		exits_tell(instance, false);
+	if (!exits_is_over(instance))
+		return;
+	exits_tell(instance, false);
+	if (failed)
+		instance->considered = false; /* it was to be started, and is not */
+	if (!instance->considered)
+		restarts_consider(daemon, instance,
+				  failed ? "start" : cause_of(&instance->last_exit));
 }
 
 bool exits_is_over(const struct instance *instance)

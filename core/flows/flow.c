@@ -285,7 +285,7 @@ static void finish(struct flow *flow, const struct gantry_error *err)
 	flow_free(flow);
 	operation_end(&daemon->operations, operation);
 	if (instance && fleet_find(&daemon->fleet, operation->instance) == instance)
-		exits_after_flow(daemon, instance);
+		exits_after_flow(daemon, instance, operation->err.code != 0);
 	if (daemon->stopping && list_empty(&daemon->flows))
 		loop_timer_start(daemon->loop, &daemon->stop_timer, 0);
 }
@@ -336,6 +336,10 @@ static void step_forth(struct flow *flow)
 	set_step(flow, "");
 	if (is_last(flow)) {
 		step->run(flow); /* changes memory only, and calls flow_next: see tick */
+		return;
+	}
+	if (step->in_memory) {
+		run_now(flow);
 		return;
 	}
 	batch = store_batch_new(flow->daemon->store);

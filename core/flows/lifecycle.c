@@ -10,7 +10,9 @@
  * between, they go on with the step that was under way: each can be done a second time.
  */
 #include "flows/flows.h"
+#include "flows/restarts.h"
 #include "flows/steps.h"
+#include "base/str.h"
 
 static void announce_start(struct flow *flow)
 {
@@ -103,6 +105,8 @@ static int begin(struct daemon *daemon, const struct flow_kind *kind, enum insta
 				err);
 	if (code < 0)
 		return code;
+	if (!str_equal(ask->actor, RESTARTS_ACTOR))
+		restarts_forget(daemon, instance);
 	flow->grace_ms = grace_ms;
 	operation_asked_by(flow->operation, ask->user, ask->request_hash);
 	if (grace_ms != GANTRY_UNSET) {

@@ -2,6 +2,7 @@
 #include "flows/node_link.h"
 #include "flows/engine_events.h"
 #include "flows/flow.h"
+#include "flows/restarts.h"
 #include "flows/takeover.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -222,6 +223,7 @@ static void on_taken_over(struct node_link *link)
 		if (flow->node == link)
 			flow_node_is_up(flow);
 	}
+	restarts_node_is_up(link->daemon, &link->node);
 	takeover_node_tried(link->daemon);
 }
 

@@ -9,6 +9,7 @@
  */
 #include "flows/flows.h"
 #include "flows/engine_events.h"
+#include "flows/restarts.h"
 #include "flows/steps.h"
 
 static bool has_container(const struct flow *flow)
@@ -89,6 +90,7 @@ int flows_remove(struct daemon *daemon, const struct flows_ask *ask, struct inst
 				&flow, err);
 	if (code < 0)
 		return code;
+	restarts_forget(daemon, instance);
 	flow->force = force;
 	operation_asked_by(flow->operation, ask->user, ask->request_hash);
 	*ret_operation = flow->operation;

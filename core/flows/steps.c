@@ -269,6 +269,7 @@ void step_started(struct flow *flow, const char *cause)
 	instance->boots++;
 	instance->started_ms = clock_wall_ms();
 	instance->oom_seen = false;
+	instance->considered = false;
 	instance->changed = true;
 	json_add_string(detail, "cause", cause);
 	json_add_string(detail, "operation", flow->operation->id);

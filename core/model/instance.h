@@ -63,10 +63,14 @@ struct instance {
 	char health[16];
 	char address[46];
 	int64_t created_ms, started_ms;
-	int signal_sent; /* the last signal that we sent to this boot, 0: none */
-	bool oom_seen;   /* in this boot */
+	int signal_sent;       /* the last signal that we sent to this boot, 0: none */
+	bool oom_seen;         /* in this boot */
+	int64_t restarts;      /* by the restart hook, since a person started it last */
+	int64_t restart_at_ms; /* when the next one is due, wall clock; 0: none is planned */
+	bool considered;       /* the hook was asked about the last exit */
 
 	/* what the daemon keeps beside, never stored */
+	void *restart;       /* the restart that is planned, borrowed; NULL: none */
 	void *busy;          /* the flow at work on it, borrowed; NULL: none. One at a time */
 	struct list link;    /* in the fleet, by age */
 	struct list placed;  /* in its node's; empty where it has none */

@@ -48,6 +48,9 @@ struct json_object *instance_print(const struct instance *instance)
 	add_text(object, "container_id", instance->container_id);
 	json_add_int(object, "generation", instance->generation);
 	json_add_int(object, "boots", instance->boots);
+	if (instance->restarts)
+		json_add_int(object, "restarts", instance->restarts);
+	json_add_time(object, "restart_at", instance->restart_at_ms);
 	add_text(object, "health", instance->health);
 	add_text(object, "address", instance->address);
 	json_add_time(object, "created_at", instance->created_ms);
@@ -109,6 +112,9 @@ struct json_object *instance_save(const struct instance *instance)
 	json_add_string(object, "intent", instance_intent_text(instance->intent));
 	json_add_int(object, "generation", instance->generation);
 	json_add_int(object, "boots", instance->boots);
+	json_add_int(object, "restarts", instance->restarts);
+	json_add_int(object, "restart_at_ms", instance->restart_at_ms);
+	json_add_bool(object, "considered", instance->considered);
 	if (instance->last_exit.known)
 		json_object_object_add(object, "last_exit", save_exit(&instance->last_exit));
 	add_text(object, "health", instance->health);
@@ -153,6 +159,9 @@ static int load(struct json_object *object, struct instance *instance, struct ga
 	instance->node = arena_strdup(&instance->arena, json_get_string(object, "node", NULL));
 	instance->generation = json_get_int(object, "generation", 1);
 	instance->boots = json_get_int(object, "boots", 0);
+	instance->restarts = json_get_int(object, "restarts", 0);
+	instance->restart_at_ms = json_get_int(object, "restart_at_ms", 0);
+	instance->considered = json_get_bool(object, "considered", false);
 	load_exit(json_get(object, "last_exit"), &instance->last_exit);
 	instance->created_ms = json_get_int(object, "created_ms", 0);
 	instance->started_ms = json_get_int(object, "started_ms", 0);

@@ -40,6 +40,7 @@ static const char *const kind_names[] = {
 	[FACT_SPEC] = "the spec",
 	[FACT_RESOURCES] = "resources",
 	[FACT_INSTANCE] = "an instance",
+	[FACT_EXIT] = "an exit",
 	[FACT_NODE] = "a node",
 	[FACT_ENGINE] = "an engine",
 	[FACT_MOUNT] = "a mount",

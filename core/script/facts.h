@@ -20,6 +20,7 @@ enum fact_kind {
 	FACT_SPEC,      /* struct gantry_spec; its fields are read through a request */
 	FACT_RESOURCES, /* struct gantry_spec, only what `resources` may set */
 	FACT_INSTANCE,
+	FACT_EXIT, /* struct script_exit */
 	FACT_NODE,
 	FACT_ENGINE, /* struct gantry_node_facts */
 	FACT_MOUNT,

@@ -25,6 +25,31 @@ static void push_instance_intent(lua_State *L, const void *data)
 	lua_pushstring(L, instance_intent_text(((const struct instance *)data)->intent));
 }
 
+#define PUSH_EXIT(name, push, value)                                                               \
+	static void push_exit_##name(lua_State *L, const void *data)                               \
+	{                                                                                          \
+		const struct script_exit *told = data;                                             \
+                                                                                                   \
+		push(L, value);                                                                    \
+	}
+
+PUSH_EXIT(code, lua_pushinteger, told->end->code)
+PUSH_EXIT(oom_seen, lua_pushboolean, told->end->oom_seen)
+PUSH_EXIT(oom_killed, lua_pushboolean, told->end->oom_killed)
+PUSH_EXIT(start_failed, lua_pushboolean, told->end->start_failed)
+PUSH_EXIT(inferred, lua_pushboolean, told->end->inferred)
+PUSH_EXIT(ran, lua_pushnumber, (lua_Number)told->ran_ms / 1000)
+
+static void push_exit_signal(lua_State *L, const void *data)
+{
+	const struct script_exit *told = data;
+
+	if (told->end->signal)
+		lua_pushinteger(L, told->end->signal);
+	else
+		lua_pushnil(L);
+}
+
 static void push_node_state(lua_State *L, const void *data)
 {
 	lua_pushstring(L, node_state_text(((const struct node *)data)->state));
@@ -134,6 +159,16 @@ const struct field fact_fields[] = {
 	FIELD(FACT_INSTANCE, "address", VALUE_TEXT, instance, address),
 	FIELD(FACT_INSTANCE, "created", VALUE_TIME, instance, created_ms),
 	FIELD(FACT_INSTANCE, "started", VALUE_TIME, instance, started_ms),
+
+	FIELD(FACT_EXIT, "cause", GANTRY_FIELD_STRING, script_exit, cause),
+	FIELD(FACT_EXIT, "restarts", VALUE_COUNT, script_exit, restarts),
+	WORKED_OUT(FACT_EXIT, "code", push_exit_code),
+	WORKED_OUT(FACT_EXIT, "signal", push_exit_signal),
+	WORKED_OUT(FACT_EXIT, "oom_seen", push_exit_oom_seen),
+	WORKED_OUT(FACT_EXIT, "oom_killed", push_exit_oom_killed),
+	WORKED_OUT(FACT_EXIT, "start_failed", push_exit_start_failed),
+	WORKED_OUT(FACT_EXIT, "inferred", push_exit_inferred),
+	WORKED_OUT(FACT_EXIT, "ran", push_exit_ran),
 
 	FIELD(FACT_NODE, "name", GANTRY_FIELD_STRING, node, name),
 	FIELD(FACT_NODE, "plugin", GANTRY_FIELD_STRING, node, plugin),

@@ -7,10 +7,11 @@
 #include <ctype.h>
 #include <stdlib.h>
 
-static const char *const hook_names[] = {"admit",  "environment", "resources",
-					 "filter", "score",       NULL};
-static const char *const known_keys[] = {"name",      "mode",   "on_error", "admit", "environment",
-					 "resources", "filter", "score",    NULL};
+static const char *const hook_names[] = {"admit", "environment", "resources", "filter",
+					 "score", "restart",     NULL};
+static const char *const known_keys[] = {"name",        "mode",      "on_error", "admit",
+					 "environment", "resources", "filter",   "score",
+					 "restart",     NULL};
 
 const char *hook_text(enum hook hook)
 {

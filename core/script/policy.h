@@ -11,7 +11,15 @@
 #include "script/sandbox.h"
 #include "script/source.h"
 
-enum hook { HOOK_ADMIT, HOOK_ENVIRONMENT, HOOK_RESOURCES, HOOK_FILTER, HOOK_SCORE, HOOK_COUNT };
+enum hook {
+	HOOK_ADMIT,
+	HOOK_ENVIRONMENT,
+	HOOK_RESOURCES,
+	HOOK_FILTER,
+	HOOK_SCORE,
+	HOOK_RESTART,
+	HOOK_COUNT
+};
 
 const char *hook_text(enum hook hook);
 

@@ -12,6 +12,7 @@
  *	  admit = function(req) return true end -- or false, "why"
  *	  environment = function(req, env) … end, resources = function(req, res) … end,
  *	  filter = function(req, node) … end, score = function(req, node) … end,
+ *	  restart = function(instance, exit) … end,   -- seconds, false or "fail"; and a reason
  *	}
  *
  * A hook that returns nil has no opinion. Every call is protected, within a budget of instructions,
@@ -118,6 +119,31 @@ int script_environment(struct script_set *set, const struct script_request *requ
 int script_resources(struct script_set *set, const struct script_request *request,
 		     struct arena *arena, struct gantry_spec *spec,
 		     struct script_decision *decision, struct gantry_error *err);
+
+/* How a process ended, for `restart(instance, exit)`. */
+struct script_exit {
+	const struct instance_exit *end;
+	const char *cause; /* "exit", "oom", "engine", "start": see flows/restarts.h */
+	int64_t restarts;  /* by this hook, since a person started it last */
+	int64_t ran_ms;
+};
+
+struct script_restart {
+	enum { SCRIPT_RESTART_LEAVE, SCRIPT_RESTART_AFTER, SCRIPT_RESTART_FAIL } what;
+	int64_t after_ms;   /* AFTER */
+	const char *reason; /* in the decision's arena; NULL: none given */
+};
+
+/* Whether any policy has the hook. */
+bool script_has_restart(const struct script_set *set);
+/*
+ * Asks `restart`: a number of seconds restarts after that time, false leaves it stopped, "fail" marks
+ * it failed; a second result is the reason; nil is no opinion. The first policy with an opinion decides.
+ * A policy that fails has none, unless its on_error is "deny": then it is left.
+ */
+void script_restart(struct script_set *set, const struct script_request *request,
+		    const struct script_exit *told, struct script_decision *decision,
+		    struct script_restart *ret_answer);
 
 /*
  * Asks `filter` and then `score` for each node given (all of them up and not drained); the highest

@@ -1,0 +1,117 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""The restart hook: asked with the cause, obeyed, its back-off kept over a kill, never for what is meant to be stopped."""
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "fake"))
+from daemon import *
+
+HOOK = """
+return {
+  restart = function(instance, exit)
+    local wanted = instance.labels.restart
+    if not wanted then return end
+    if wanted == "never" then return false, "told so" end
+    if wanted == "fail" then return "fail", "told so" end
+    if wanted == "twice" and exit.restarts >= 2 then return false, "it was twice" end
+    if wanted == "nonsense" then return "perhaps" end
+    return tonumber(wanted) or 0, exit.cause .. " " .. exit.code .. " " .. exit.restarts
+  end,
+}
+"""
+world = World({"50-restart.lua": HOOK}).start()
+
+
+def show(name):
+    return world.get(f"/v1/instances/{name}").json
+
+
+def container(name):
+    return world.engine.ask("GET", f"/v1.41/containers/{show(name)['container_id']}/json").json
+
+
+def spawn(name, restart, command=("sleep", "1000")):
+    labels = {"restart": restart} if restart else {}
+    answer = world.spawn(name=name, labels=labels, command=list(command))
+    assert answer.status == 201, answer
+    return answer.json["result"]
+
+
+def die(name, code):
+    world.engine.ask("POST", "/fake/exit", {"id": show(name)["container_id"], "code": code})
+
+
+def last_decision(name):
+    decisions = world.get(f"/v1/instances/{name}/decisions").json["decisions"]
+    return next(d for d in decisions if d["verb"] == "restart")
+
+
+spawn("again", "0")
+die("again", 7)
+until(lambda: show("again")["boots"] == 2 and show("again")["state"] == "running", "the restart")
+equal(show("again")["last_exit"]["code"], 7, "the exit is known")
+equal(show("again")["restarts"], 1, "the restart is counted")
+decision = last_decision("again")
+equal([(r["policy"], r["hook"], r["reason"]) for r in decision["records"]], [("50-restart", "restart", "exit 7 0")],
+      "the decision tells policy, hook and reason")
+ok(decision["records"][0]["line"] > 0 and decision["records"][0]["file"] == "50-restart.lua", "with file and line")
+
+spawn("twice", "twice", ["exit", "3"])
+until(lambda: show("twice")["boots"] == 3 and show("twice")["state"] == "stopped", "two restarts of what ends at once")
+until(lambda: last_decision("twice")["records"][0]["reason"] == "it was twice", "the hook to be asked a third time")
+equal(show("twice")["restarts"], 2, "not more than it said")
+
+for name, restart, state in (("none", None, "stopped"), ("never", "never", "stopped"), ("bad", "nonsense", "stopped"),
+                             ("failing", "fail", "failed")):
+    spawn(name, restart)
+    die(name, 1)
+    until(lambda: show(name)["state"] == state, f"{name} to be {state}")
+    equal(show(name)["boots"], 1, f"{name}: not started again, and {state}")
+until(lambda: last_decision("bad"), "the decision of nonsense")
+has(last_decision("bad")["records"][0]["reason"], "perhaps", "a wrong answer is an error of the policy, with what it was")
+
+spawn("meant", "0")
+equal(world.post("/v1/instances/meant/stop?wait=20").status, 200, "stopped by a person")
+spawn("killed", "0")
+world.post("/v1/instances/killed/kill?wait=20", {"signal": "KILL"})
+until(lambda: show("killed")["boots"] == 2, "one that was killed and is meant to run is restarted")
+equal(show("meant")["boots"], 1, "one that is meant to be stopped is not")
+
+# the back-off is kept over a kill of the daemon
+spawn("later", "6")
+die("later", 1)
+until(lambda: "restart_at" in show("later"), "the plan")
+planned = show("later")["restart_at"]
+world.kill()
+world.start()
+equal(show("later").get("restart_at"), planned, "the same plan after a kill and a start")
+equal(show("later")["boots"], 1, "it is not due yet")
+until(lambda: show("later")["boots"] == 2 and show("later")["state"] == "running", "the restart at its time")
+ok("restart_at" not in show("later"), "and the plan is over")
+spawn("withdrawn", "1000")
+die("withdrawn", 1)
+until(lambda: "restart_at" in show("withdrawn"), "a plan for later")
+equal(world.post("/v1/instances/withdrawn/start?wait=20").status, 200, "a person starts it before")
+ok("restart_at" not in show("withdrawn") and "restarts" not in show("withdrawn"), "then nothing is planned any more")
+spawn("gone", "1000")
+die("gone", 1)
+until(lambda: "restart_at" in show("gone"), "another plan")
+equal(world.delete("/v1/instances/gone?wait=20").status, 200, "it can be removed with its plan")
+
+# an engine that restarts under 50 running instances
+for i in range(50):
+    spawn(f"many{i}", "0")
+before = {i["name"]: i["boots"] for i in world.instances()}
+world.engine.ask("POST", "/fake/restart", {"down_ms": 300, "stop": True})
+until(lambda: all(show(f"many{i}")["state"] == "running" and show(f"many{i}")["boots"] == 2 for i in range(50)),
+      "all 50 to run again", LIMIT * 2)
+equal({show(f"many{i}")["boots"] for i in range(50)}, {2}, "each of 50 was started once again")
+has(last_decision("many7")["records"][0]["reason"], "engine", "with its cause")
+ok(all(container(f"many{i}")["State"]["Running"] for i in range(50)), "the engine agrees")
+equal(show("meant")["state"], "stopped", "what is meant to be stopped stays so")
+equal(show("never")["boots"], before["never"], "and what is to be left is left")
+
+equal(world.stop(), 0, "an orderly end")
+equal(world.sanitizer_findings(), [], "nothing for the sanitizers")
+done()
