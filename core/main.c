@@ -271,7 +271,6 @@ static int serve(struct gantryd *gantryd, struct script_lines *lines)
 		print_setting_error(gantryd->config, lines, &err);
 		return 1; /* the process ends here: what is open goes with it */
 	}
-	script_lines_free(lines);
 	start_signals(gantryd);
 	log_info("gantryd " API_VERSION " is ready: owner %s, %zu nodes, policies %s",
 		 gantryd->settings.owner, gantryd->settings.node_count,
@@ -539,16 +538,14 @@ int main(int argc, char **argv)
 		return write_init(gantryd.config);
 	if (wanted == OPT_OPTIONS)
 		return print_options(&gantryd);
-	if (read_settings(&gantryd, level_name, &lines) < 0)
-		return 1;
-	if (loop_init(&gantryd.loop) < 0) {
+	status = read_settings(&gantryd, level_name, &lines) < 0;
+	if (status == 0 && loop_init(&gantryd.loop) < 0) {
 		fprintf(stderr, "gantryd: the event loop cannot be made\n");
-		return 1;
+		status = 1;
 	}
-	if (wanted == OPT_CHECK_CONFIG) {
-		status = check_config(&gantryd, lines);
-		script_lines_free(lines);
-		return status;
-	}
-	return serve(&gantryd, lines);
+	if (status == 0)
+		status = wanted == OPT_CHECK_CONFIG ? check_config(&gantryd, lines)
+						    : serve(&gantryd, lines);
+	script_lines_free(lines);
+	return status;
 }

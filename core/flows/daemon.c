@@ -12,9 +12,6 @@
 
 #define PRUNE_EVERY_MS 3600000
 
-extern const struct flow_kind flow_spawn, flow_start, flow_stop, flow_restart, flow_pause,
-	flow_unpause, flow_kill, flow_resize, flow_remove, flow_pull;
-
 const struct flow_kind *const flows_kinds[] = {
 	&flow_spawn, &flow_start,  &flow_stop,   &flow_restart, &flow_pause, &flow_unpause,
 	&flow_kill,  &flow_resize, &flow_remove, &flow_pull,    NULL,

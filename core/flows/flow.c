@@ -55,10 +55,20 @@ static struct flow *make(struct daemon *daemon, const struct flow_kind *kind,
 	loop_timer_init(&flow->timer, on_timer);
 	list_append(&daemon->flows, &flow->link);
 	if (instance) {
-		instance->busy = flow;
+		if (instance->busy)
+			instance->besides++; /* one of the two, see flow_kind.beside */
+		if (!instance->busy || !kind->beside)
+			instance->busy = flow;
 		flow->node = node_link_find(daemon, instance->node);
 	}
 	return flow;
+}
+
+static bool may_begin(const struct flow_kind *kind, const struct instance *instance)
+{
+	if (kind->beside && instance->busy)
+		return kind->beside(instance->busy);
+	return !instance->busy && instance->besides == 0;
 }
 
 int flow_new(struct daemon *daemon, const struct flow_kind *kind, struct instance *instance,
@@ -69,12 +79,13 @@ int flow_new(struct daemon *daemon, const struct flow_kind *kind, struct instanc
 
 	if (daemon->stopping)
 		return gantry_error_set(err, -EAGAIN, "gantryd is going down");
-	if (instance && instance->busy) {
+	if (instance && !may_begin(kind, instance)) {
 		const struct flow *other = instance->busy;
 
 		return gantry_error_set(err, -EBUSY, "%s is busy: operation %s (%s) is under way",
-					instance->spec.name, other->operation->id,
-					other->kind->name);
+					instance->spec.name,
+					other ? other->operation->id : "(a signal)",
+					other ? other->kind->name : "kill");
 	}
 	operation = operation_new(&daemon->operations, NULL, kind->name, instance, actor,
 				  idempotency_key);
@@ -136,6 +147,8 @@ static void flow_free(struct flow *flow)
 	leave_window(flow, false);
 	if (flow->instance && flow->instance->busy == flow)
 		flow->instance->busy = NULL;
+	else if (flow->instance)
+		flow->instance->besides--;
 	list_remove(&flow->link);
 	list_remove(&flow->exit_waiter.link);
 	loop_timer_stop(flow->daemon->loop, &flow->timer);

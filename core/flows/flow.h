@@ -47,6 +47,8 @@ struct flow_kind {
 	const struct flow_step *steps; /* ends with a NULL name; the last row is the announcement */
 	/* After everything was walked back: what becomes of the instance. May free it. NULL: nothing */
 	void (*failed)(struct flow *flow);
+	/* Whether it may run beside the flow that is at work on the instance. NULL: never */
+	bool (*beside)(const struct flow *busy);
 	/* Which step an interrupted one goes on with; the journal's step is given. NULL: that one */
 	size_t (*resume)(struct flow *flow, size_t step);
 };

@@ -48,5 +48,7 @@ int flows_pull(struct daemon *daemon, const struct flows_ask *ask, const char *n
 /* All kinds by name, for taking up flows again and for tests that walk every step. NULL-terminated. */
 struct flow_kind;
 extern const struct flow_kind *const flows_kinds[];
+extern const struct flow_kind flow_spawn, flow_start, flow_stop, flow_restart, flow_pause,
+	flow_unpause, flow_kill, flow_resize, flow_remove, flow_pull;
 
 #endif

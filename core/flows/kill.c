@@ -31,6 +31,13 @@ static void announce(struct flow *flow)
 	flow_next(flow);
 }
 
+/* A signal may be sent to a process that is being stopped: that is how one makes it quick. */
+static bool beside(const struct flow *busy)
+{
+	return (busy->kind == &flow_stop || busy->kind == &flow_restart) &&
+	       !flow_step_at(busy)->boots;
+}
+
 static size_t resume(struct flow *flow, size_t step)
 {
 	flow->signal = (int)json_get_int(flow->operation->request, "signal", SIGTERM);
@@ -49,6 +56,7 @@ const struct flow_kind flow_kill = {
 	.name = "kill",
 	.steps = steps,
 	.failed = step_back_to_before,
+	.beside = beside,
 	.resume = resume,
 };
 

@@ -72,6 +72,7 @@ struct instance {
 	/* what the daemon keeps beside, never stored */
 	void *restart;       /* the restart that is planned, borrowed; NULL: none */
 	void *busy;          /* the flow at work on it, borrowed; NULL: none. One at a time */
+	int besides;         /* flows that run beside it: signals */
 	struct list link;    /* in the fleet, by age */
 	struct list placed;  /* in its node's; empty where it has none */
 	struct list waiters; /* who waits for the process to end */
