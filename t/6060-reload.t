@@ -65,7 +65,7 @@ answer = world.spawn(name="e")
 equal(answer.status, 201, "a spawn under 51 policies")
 equal(len(answer.json["result"]["spec"]["environment"]), 50, "each had its say")
 diag(f"slowest request during the reloads: {slowest * 1000:.1f} ms")
-kinds = [json.loads(line)["kind"] for line in world.get("/v1/events?after=0").body.decode().splitlines()]
+kinds = [event["kind"] for event in world.events()]
 ok("policy.reloaded" in kinds and "policy.refused" in kinds, "both ends are events")
 equal(world.stop(), 0, "an orderly end")
 equal(world.sanitizer_findings(), [], "nothing for the sanitizers")
