@@ -135,8 +135,12 @@ static struct instance *running_instance(struct call *call, struct node_link **r
 	    (instance->state == INSTANCE_RUNNING || instance->state == INSTANCE_PAUSED ||
 	     instance->state == INSTANCE_STOPPING))
 		return instance;
-	gantry_error_set(&err, -EBUSY, "%s is %s: it has no process", instance->spec.name,
-			 instance_state_text(instance->state));
+	if (instance->state == INSTANCE_UNKNOWN && *ret_link)
+		gantry_error_set(&err, -EHOSTUNREACH, "%s is unknown: node %s: %s",
+				 instance->spec.name, instance->node, (*ret_link)->node.last_error);
+	else
+		gantry_error_set(&err, -EBUSY, "%s is %s: it has no process", instance->spec.name,
+				 instance_state_text(instance->state));
 	call_fail(call, &err);
 	return NULL;
 }

@@ -119,6 +119,8 @@ void exits_died(struct daemon *daemon, struct instance *instance, int exit_code,
 
 	if (flow && (flow->awaiting_node || flow_step_at(flow)->boots)) {
 		instance->exit_pending = true;
+		instance->pending_code = exit_code;
+		instance->pending_inferred = inferred;
 		return;
 	}
 	if (instance->looking || !link || exits_is_over(instance))
@@ -171,7 +173,7 @@ void exits_after_flow(struct daemon *daemon, struct instance *instance, bool fai
 {
 	if (instance->exit_pending && !instance->busy) {
 		instance->exit_pending = false;
-		exits_died(daemon, instance, 0, false);
+		exits_died(daemon, instance, instance->pending_code, instance->pending_inferred);
 	}
 	if (!exits_is_over(instance))
 		return;

@@ -53,6 +53,7 @@ static struct flow *make(struct daemon *daemon, const struct flow_kind *kind,
 	loop_later_init(&flow->later, tick);
 	start_slot_init(&flow->slot, on_slot);
 	loop_timer_init(&flow->timer, on_timer);
+	loop_timer_init(&flow->ask_timer, NULL);
 	list_append(&daemon->flows, &flow->link);
 	if (instance) {
 		if (instance->busy)
@@ -152,6 +153,7 @@ static void flow_free(struct flow *flow)
 	list_remove(&flow->link);
 	list_remove(&flow->exit_waiter.link);
 	loop_timer_stop(flow->daemon->loop, &flow->timer);
+	loop_timer_stop(flow->daemon->loop, &flow->ask_timer);
 	loop_later_cancel(flow->daemon->loop, &flow->later);
 	if (flow->decision.id)
 		script_decision_fini(&flow->decision);
@@ -439,6 +441,7 @@ void flow_fail(struct flow *flow, const struct gantry_error *err)
 	leave_window(flow, false);
 	list_remove(&flow->exit_waiter.link);
 	loop_timer_stop(flow->daemon->loop, &flow->timer);
+	loop_timer_stop(flow->daemon->loop, &flow->ask_timer);
 	loop_later(flow->daemon->loop, &flow->later);
 }
 
@@ -506,8 +509,10 @@ static void on_timer(struct loop_timer *timer)
 
 	if (flow->phase == FLOW_FORTH)
 		flow_next(flow); /* what a step sets it for: a grace that is over */
-	else if (flow->node->node.state == NODE_UP)
+	else if (flow->node->node.state == NODE_UP) {
+		flow->awaiting_node = false;
 		loop_later(flow->daemon->loop, &flow->later); /* an undo is tried again */
+	}
 }
 
 void flow_node_is_up(struct flow *flow)

@@ -86,6 +86,8 @@ struct flow {
 	struct gantry_op *op; /* borrowed; NULL: none */
 	void (*op_answer)(struct flow *flow, const struct gantry_error *err, const void *result);
 	struct exit_waiter exit_waiter;
+	struct loop_timer ask_timer; /* a wait for the exit that broke off is asked again */
+	int asked;                   /* how often */
 	struct store_batch *batch; /* of the announcement, owned; NULL until wanted */
 	struct loop_timer timer;
 	struct loop_later later;

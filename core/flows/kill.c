@@ -64,7 +64,7 @@ int flows_kill(struct daemon *daemon, const struct flows_ask *ask, struct instan
 	       int signal, struct operation **ret_operation, struct gantry_error *err)
 {
 	struct flow *flow;
-	int code = instance_verb_check(instance, VERB_KILL, err);
+	int code = step_check_verb(daemon, instance, VERB_KILL, err);
 
 	if (code == 0)
 		code = flow_new(daemon, &flow_kill, instance, ask->actor, ask->idempotency_key,

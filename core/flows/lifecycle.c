@@ -98,7 +98,7 @@ static int begin(struct daemon *daemon, const struct flow_kind *kind, enum insta
 		 struct operation **ret_operation, struct gantry_error *err)
 {
 	struct flow *flow;
-	int code = instance_verb_check(instance, verb, err);
+	int code = step_check_verb(daemon, instance, verb, err);
 
 	if (code == 0)
 		code = flow_new(daemon, kind, instance, ask->actor, ask->idempotency_key, &flow,

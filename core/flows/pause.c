@@ -76,7 +76,7 @@ static int begin(struct daemon *daemon, const struct flow_kind *kind, enum insta
 {
 	const struct node_link *link = node_link_find(daemon, instance->node);
 	struct flow *flow;
-	int code = instance_verb_check(instance, verb, err);
+	int code = step_check_verb(daemon, instance, verb, err);
 
 	if (code == 0 && (!link || !link->runtime->pause || !link->runtime->unpause))
 		code = gantry_error_set(err, -ENOTSUP, "node %s cannot pause", instance->node);

@@ -79,7 +79,7 @@ int flows_remove(struct daemon *daemon, const struct flows_ask *ask, struct inst
 	struct flow *flow;
 	int code;
 
-	code = instance_verb_check(instance, VERB_REMOVE, err);
+	code = step_check_verb(daemon, instance, VERB_REMOVE, err);
 	if (code == 0 && !force && instance->container_id[0] && !instance->busy &&
 	    instance->state != INSTANCE_STOPPED && instance->state != INSTANCE_FAILED)
 		code = gantry_error_set(err, -EBUSY,

@@ -115,7 +115,7 @@ int flows_resize(struct daemon *daemon, const struct flows_ask *ask, struct inst
 	int code = spec_parse_resize(limits, &arena, &parsed, err);
 
 	if (code == 0)
-		code = instance_verb_check(instance, VERB_RESIZE, err);
+		code = step_check_verb(daemon, instance, VERB_RESIZE, err);
 	if (code == 0)
 		code = check_limits(instance, &parsed, err);
 	if (code == 0 && (!link || !link->runtime->update))

@@ -8,6 +8,20 @@
 
 #include <signal.h>
 
+int step_check_verb(struct daemon *daemon, const struct instance *instance, enum instance_verb verb,
+		    struct gantry_error *err)
+{
+	const struct node_link *link = node_link_find(daemon, instance->node);
+	struct gantry_error check;
+	int code = instance_verb_check(instance, verb, &check);
+
+	if (code == -EHOSTUNREACH && link && link->node.last_error[0])
+		return gantry_error_set(err, code, "%s: %s", check.text, link->node.last_error);
+	if (code < 0)
+		*err = check;
+	return code;
+}
+
 /* --- policy ------------------------------------------------------------------------------------- */
 
 static uint64_t seed_of(const char *id)
@@ -75,49 +89,68 @@ bool step_wants_signal(const struct flow *flow)
 	return !is_dead(flow->instance);
 }
 
+static void stop_awaiting(struct flow *flow)
+{
+	list_remove(&flow->exit_waiter.link);
+	loop_timer_stop(flow->daemon->loop, &flow->timer);
+	loop_timer_stop(flow->daemon->loop, &flow->ask_timer);
+	flow_op_forget(flow);
+}
+
 static void on_exit_told(struct exit_waiter *waiter, struct instance *instance, bool gone)
 {
 	struct flow *flow = LIST_ENTRY(waiter, struct flow, exit_waiter);
 
 	(void)instance;
 	(void)gone;
-	loop_timer_stop(flow->daemon->loop, &flow->timer);
-	flow_op_forget(flow);
+	stop_awaiting(flow);
 	flow_next(flow);
 }
+
+#define ASK_TRIES    10
+#define ASK_AGAIN_MS 200
 
 /* The engine's own word that the process is gone, for where its event is late or lost. */
 static void on_waited(struct flow *flow, const struct gantry_error *err, const void *result)
 {
 	const struct gantry_exit *end = result;
 
-	if (err && err->code == -ENOENT) {
-		list_remove(&flow->exit_waiter.link);
-		loop_timer_stop(flow->daemon->loop, &flow->timer);
-		flow_next(flow);
+	if (err && err->code != -ENOENT && ++flow->asked < ASK_TRIES) {
+		/* the question failed, not the stop: the event may still come */
+		loop_timer_start(flow->daemon->loop, &flow->ask_timer, ASK_AGAIN_MS);
 		return;
 	}
-	if (err) {
-		list_remove(&flow->exit_waiter.link);
-		loop_timer_stop(flow->daemon->loop, &flow->timer);
+	if (err && err->code != -ENOENT) {
+		stop_awaiting(flow);
 		flow_fail_node(flow, err);
 		return;
 	}
-	if (is_dead(flow->instance)) {
-		list_remove(&flow->exit_waiter.link);
-		loop_timer_stop(flow->daemon->loop, &flow->timer);
+	if (err || is_dead(flow->instance)) {
+		stop_awaiting(flow);
 		flow_next(flow);
 		return;
 	}
 	exits_died(flow->daemon, flow->instance, end->exit_code, false); /* tells us in its time */
 }
 
-static void await_exit(struct flow *flow)
+static void ask_exit(struct flow *flow)
 {
-	flow->exit_waiter.told = on_exit_told;
-	list_append(&flow->instance->waiters, &flow->exit_waiter.link);
 	flow->node->runtime->wait(flow->node->handle, flow->instance->container_id,
 				  flow_op(flow, "wait for the exit", on_waited));
+}
+
+static void on_ask_again(struct loop_timer *timer)
+{
+	ask_exit(LIST_ENTRY(timer, struct flow, ask_timer));
+}
+
+static void await_exit(struct flow *flow)
+{
+	flow->asked = 0;
+	flow->exit_waiter.told = on_exit_told;
+	list_append(&flow->instance->waiters, &flow->exit_waiter.link);
+	loop_timer_init(&flow->ask_timer, on_ask_again);
+	ask_exit(flow);
 }
 
 static int stop_signal(const struct flow *flow)
@@ -195,9 +228,7 @@ static void on_killed(struct flow *flow, const struct gantry_error *err, const v
 
 void step_kill(struct flow *flow)
 {
-	/* the grace is over: its wait is let go */
-	list_remove(&flow->exit_waiter.link);
-	flow_op_forget(flow);
+	stop_awaiting(flow); /* the grace is over */
 	if (is_dead(flow->instance)) {
 		flow_next(flow);
 		return;
@@ -234,8 +265,9 @@ static bool was_started(const struct flow *flow)
 {
 	struct instance *instance = flow->instance;
 
-	if (instance->listed == GANTRY_CONTAINER_EXITED && instance->boots == 0)
-		instance->exit_pending = true;
+	if (instance->listed == GANTRY_CONTAINER_EXITED && instance->boots == 0 &&
+	    !instance->exit_pending)
+		instance->exit_pending = instance->pending_inferred = true;
 	return instance->listed == GANTRY_CONTAINER_RUNNING ||
 	       instance->listed == GANTRY_CONTAINER_PAUSED || instance->exit_pending;
 }

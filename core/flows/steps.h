@@ -12,6 +12,10 @@
 #define STEP_DEATH_MS  60000 /* from SIGKILL to the exit */
 #define STEP_REMOVE_MS 120000
 
+/* Whether the verb fits the instance's state; of one out of reach the error has its node's. */
+int step_check_verb(struct daemon *daemon, const struct instance *instance, enum instance_verb verb,
+		    struct gantry_error *err);
+
 /* What policies are told about this flow; memory from the flow's arena. */
 void step_request(struct flow *flow, struct script_request *ret_request);
 /* Begins the flow's decision. */

@@ -78,8 +78,10 @@ struct instance {
 	struct list waiters; /* who waits for the process to end */
 	enum gantry_container_state listed; /* what the last list of the engine said */
 	bool exit_pending; /* it ended while a flow was starting it: look when the flow is over */
-	bool looking;      /* an inspect after an exit is under way */
-	bool changed;      /* differs from its row in the store */
+	bool pending_inferred; /* of that exit, as is the code */
+	int pending_code;
+	bool looking;                 /* an inspect after an exit is under way */
+	bool changed;                 /* differs from its row in the store */
 	int echoes[GANTRY_EVENT_GAP]; /* engine events that our own calls will cause, by kind */
 };
 
