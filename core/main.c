@@ -39,6 +39,7 @@ struct gantryd {
 	struct plugin_registry plugins;
 	struct daemon daemon;
 	struct api api;
+	unsigned char secret_key[32];
 	uv_signal_t terminate, interrupt;
 	struct loop_timer watchdog;
 	int64_t watchdog_ms;
@@ -139,7 +140,7 @@ static int load_policies(struct gantryd *gantryd, struct gantry_error *err)
 /* Secrets are kept as hashes under a key of this store's own. */
 static void load_secret_key(struct gantryd *gantryd)
 {
-	unsigned char key[32];
+	unsigned char *key = gantryd->secret_key;
 	char *saved = store_load_fact(gantryd->store, "secret_key"), text[65];
 	struct store_batch *batch;
 
@@ -147,7 +148,7 @@ static void load_secret_key(struct gantryd *gantryd)
 		for (int i = 0; i < 32; i++)
 			sscanf(saved + 2 * i, "%2hhx", &key[i]);
 	} else {
-		while (getrandom(key, sizeof(key), 0) != sizeof(key))
+		while (getrandom(key, 32, 0) != 32)
 			;
 		for (int i = 0; i < 32; i++)
 			snprintf(text + 2 * i, 3, "%02x", key[i]);
@@ -241,7 +242,7 @@ static int open_all(struct gantryd *gantryd, struct gantry_error *err)
 	code = open_nodes(gantryd, err);
 	if (code < 0)
 		return code;
-	api_init(&gantryd->api, &gantryd->daemon, &gantryd->plugins);
+	api_init(&gantryd->api, &gantryd->daemon, &gantryd->plugins, gantryd->secret_key);
 	code = api_listen(&gantryd->api, err);
 	if (code == 0)
 		code = daemon_load(&gantryd->daemon, err);

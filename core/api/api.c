@@ -2,6 +2,7 @@
 /* From a request to its handler: route, actor, body. */
 #include "api/api.h"
 #include "api/call.h"
+#include "base/hash.h"
 #include "base/str.h"
 
 #include <grp.h>
@@ -88,11 +89,26 @@ static int read_actor(struct call *call, struct gantry_error *err)
 
 /* --- the body ------------------------------------------------------------------------------------ */
 
-static uint64_t add_hash(uint64_t hash, const char *data, size_t length)
+/* Keyed, as the body may hold secrets and the hash is stored. Without a key nobody asks for it. */
+static uint64_t hash_request(const struct call *call, const char *body, size_t length)
 {
-	for (size_t i = 0; i < length; i++)
-		hash = (hash ^ (unsigned char)data[i]) * 1099511628211u;
-	return hash;
+	const struct api *api = call->api;
+	unsigned char digest[HASH_BYTES];
+	struct hash hash;
+	uint64_t value;
+
+	if (!http_request_header(call->request, "Idempotency-Key"))
+		return 0;
+	hash_init(&hash);
+	hash_add(&hash, call->route->operation_id, strlen(call->route->operation_id) + 1);
+	if (call->parameter)
+		hash_add(&hash, call->parameter, strlen(call->parameter));
+	hash_add(&hash, "", 1);
+	hash_add(&hash, body, length);
+	hash_end(&hash, digest);
+	hash_hmac(api->secret_key, sizeof(api->secret_key), digest, sizeof(digest), digest);
+	memcpy(&value, digest, sizeof(value));
+	return value;
 }
 
 static bool is_json(const char *type)
@@ -111,12 +127,7 @@ static void on_body(void *arg, struct http_request *request)
 	const char *body = http_request_body(request, &length);
 	static const char *const no_members[] = {NULL};
 
-	call->request_hash = add_hash(14695981039346656037u, call->route->operation_id,
-				      strlen(call->route->operation_id));
-	if (call->parameter)
-		call->request_hash =
-			add_hash(call->request_hash, call->parameter, strlen(call->parameter));
-	call->request_hash = add_hash(call->request_hash, body, length);
+	call->request_hash = hash_request(call, body, length);
 	if (length == 0) {
 		if (call->route->body == ROUTE_BODY_REQUIRED)
 			http_reply_problem(request, 400, "a JSON object is needed as the body");
@@ -174,9 +185,11 @@ static void on_request(void *arg, struct http_request *request)
 
 /* --- life ---------------------------------------------------------------------------------------- */
 
-void api_init(struct api *api, struct daemon *daemon, const struct plugin_registry *plugins)
+void api_init(struct api *api, struct daemon *daemon, const struct plugin_registry *plugins,
+	      const unsigned char secret_key[32])
 {
 	*api = (struct api){.daemon = daemon, .plugins = plugins};
+	memcpy(api->secret_key, secret_key, sizeof(api->secret_key));
 	api->server = http_server_new(daemon->loop, NULL, on_request, api);
 }
 

@@ -11,12 +11,14 @@ struct api {
 	struct daemon *daemon;                 /* borrowed */
 	const struct plugin_registry *plugins; /* borrowed */
 	struct http_server *server;            /* its own end frees it: see http_server_drain */
+	unsigned char secret_key[32];          /* of this store; for hashes that are kept */
 };
 
 #define API_VERSION "0.1.0"
 
 /* Makes the server; the listeners of the settings are opened by api_listen. */
-void api_init(struct api *api, struct daemon *daemon, const struct plugin_registry *plugins);
+void api_init(struct api *api, struct daemon *daemon, const struct plugin_registry *plugins,
+	      const unsigned char secret_key[32]);
 /* Opens the listeners; the error's field is the listener's path in the settings. */
 int api_listen(struct api *api, struct gantry_error *err);
 /* Prints "METHOD PATH operationId" of each route, for tests of the contract. */

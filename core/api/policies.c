@@ -88,9 +88,28 @@ static int ask_all(struct call *call, const struct script_request *request, stru
 	return script_place(set, request, nodes, count, &chosen, decision, err);
 }
 
+/* Those members that are there must be texts. */
+static int check_texts(struct call *call, const char *const *names)
+{
+	struct json_object *value;
+	struct gantry_error err;
+
+	for (; *names; names++) {
+		value = json_get(call->body, *names);
+		if (!value || json_object_is_type(value, json_type_string))
+			continue;
+		gantry_error_field(&err, -EINVAL, *names, "must be a text, not %s",
+				   json_type_text(value));
+		call_fail(call, &err);
+		return -EINVAL;
+	}
+	return 0;
+}
+
 void handle_policy_eval(struct call *call)
 {
 	static const char *const members[] = {"spec", "verb", "actor", "project", NULL};
+	static const char *const texts[] = {"verb", "actor", "project", NULL};
 	struct arena *arena = http_request_arena(call->request);
 	struct script_decision decision;
 	struct script_request request;
@@ -98,7 +117,7 @@ void handle_policy_eval(struct call *call)
 	struct gantry_spec spec;
 	struct gantry_error err;
 
-	if (call_check_members(call, members) < 0)
+	if (call_check_members(call, members) < 0 || check_texts(call, texts) < 0)
 		return;
 	if (!json_get(call->body, "spec")) {
 		gantry_error_field(&err, -EINVAL, "spec", "is required: what to run");
