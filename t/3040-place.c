@@ -305,6 +305,34 @@ static void test_facts(void)
 	end(&trial);
 }
 
+/* What instances on a node carry. */
+static void test_labels(void)
+{
+	static struct gantry_pair web[] = {{"app", "web"}};
+	const struct gantry_pairs labels_of_web = {web, 1};
+	struct trial trial;
+
+	make_nodes(4);
+	label_counts_add(&nodes[2].label_counts, "default", &labels_of_web, 1);
+	label_counts_add(&nodes[2].label_counts, "default", &labels_of_web, 1);
+	label_counts_add(&nodes[3].label_counts, "red", &labels_of_web, 1);
+	place(&trial,
+	      policy_one("return { filter = function(req, node)\n"
+			 "  return gantry.count(node, 'app', 'web', req.project) == 2 and\n"
+			 "    gantry.count(node, 'app', 'db') == 0 end }"),
+	      4);
+	is_str(trial.chosen ? trial.chosen->name : NULL, "n002", "of one project");
+	end(&trial);
+	place(&trial,
+	      policy_one("return { filter = function(req, node)\n"
+			 "  return gantry.count(node, 'app', 'web') == 1 end }"),
+	      4);
+	is_str(trial.chosen ? trial.chosen->name : NULL, "n003", "of all projects");
+	end(&trial);
+	for (int i = 0; i < 4; i++)
+		label_counts_fini(&nodes[i].label_counts);
+}
+
 int main(void)
 {
 	policy_start();
@@ -314,6 +342,7 @@ int main(void)
 	test_failures();
 	test_time();
 	test_facts();
+	test_labels();
 	policy_stop();
 	done_testing();
 	return tap_end();

@@ -51,6 +51,8 @@ static const char *const expressions[] = {
 	"(function() local n = 0 for k, v in pairs(req.mounts[1]) do n = n + 1 end return n end)() == 4",
 	"(function() local seen = {} for k, v in pairs(req) do assert(not seen[k]) seen[k] = true end return "
 	"seen.memory and seen.verb and seen.project and not seen.instance end)()",
+	"req.project_usage.instances == 3 and req.project_usage.memory == 1 << 30 and req.project_usage.cpus == 1.5",
+	"select(2, pcall(gantry.count, req, 'a', 'b')):find('a node is wanted', 1, true)",
 	"(function() for k in pairs(req.environment) do if k == 'S' then return true end end end)()",
 	"tostring(req) == 'fact' and type(req) == 'userdata'",
 	"not pcall(function() req.verb = 'x' end) and not pcall(rawset, req, 'verb', 'x')",
@@ -107,6 +109,7 @@ int main(void)
 	policy_start();
 	policy_spec(spec_json, &arena, &spec);
 	request = policy_request(&spec, &arena);
+	request.usage = (struct fleet_usage){3, 1 << 30, 1500000000};
 	for (size_t i = 0; i < sizeof(expressions) / sizeof(expressions[0]); i++)
 		expect(expressions[i], &request);
 	request = policy_request(NULL, &arena);

@@ -65,8 +65,10 @@ static void go_down(struct node_link *link, const struct gantry_error *err)
 	link->synced = false;
 	if (link->closing)
 		return;
-	node->state = NODE_DOWN;
-	node->version++;
+	if (node->state != NODE_DOWN) {
+		node->state = NODE_DOWN;
+		node_changed(node);
+	}
 	snprintf(node->last_error, sizeof(node->last_error), "%s", err->text);
 	link->retry_ms = was_up || link->retry_ms == 0 ? RETRY_FIRST_MS : link->retry_ms * 2;
 	if (link->retry_ms > RETRY_MAX_MS)
@@ -117,7 +119,6 @@ static void keep_images(struct node_link *link, const struct gantry_images *imag
 				arena_strdup(&link->images_arena, image->digests.items[j]);
 	}
 	qsort(link->image_names, link->image_count, sizeof(*link->image_names), compare_names);
-	link->node.version++;
 }
 
 static void on_images(void *arg, const struct gantry_error *err, const void *result)
@@ -198,8 +199,8 @@ static void keep_facts(struct node_link *link, const struct gantry_node_facts *f
 	node->facts.architecture = arena_strdup(&arena, facts->architecture);
 	arena_fini(&node->facts_arena);
 	node->facts_arena = arena;
-	node->version++;
 	set_capacity(link);
+	node_changed(node);
 }
 
 static void on_taken_over(struct node_link *link)
@@ -207,7 +208,7 @@ static void on_taken_over(struct node_link *link)
 	struct json_object *detail = json_object_new_object();
 
 	link->node.state = NODE_UP;
-	link->node.version++;
+	node_changed(&link->node);
 	link->node.last_error[0] = '\0';
 	link->node.next_retry_ms = 0;
 	link->node.up_since_ms = clock_wall_ms();

@@ -49,6 +49,7 @@ static void on_applied(struct flow *flow, const struct gantry_error *err, const 
 	take(&spec->pids, asked->pids, now->pids);
 	if (asked->cpuset)
 		spec->cpuset = arena_strdup(&flow->instance->arena, asked->cpuset);
+	fleet_count(&flow->daemon->fleet, flow->instance);
 	node_promise(&flow->node->node, spec, 1);
 	flow->instance->changed = true;
 	flow_next(flow);

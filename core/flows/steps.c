@@ -47,6 +47,8 @@ void step_request(struct flow *flow, struct script_request *ret_request)
 		.now_ms = clock_wall_ms(),
 		.seed = seed_of(flow->operation->id),
 	};
+	ret_request->usage =
+		fleet_usage(&flow->daemon->fleet, ret_request->project, flow->instance);
 	spec_unsafe(spec, &flow->arena, &ret_request->unsafe);
 }
 

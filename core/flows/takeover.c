@@ -189,6 +189,7 @@ static void take_in(struct node_link *link, const struct gantry_container *conta
 		};
 	}
 	instance->changed = true;
+	fleet_count(&daemon->fleet, instance);
 	node_promise(&link->node, &instance->spec, 1);
 	daemon->rebuilt++;
 	batch = store_batch_new(daemon->store);

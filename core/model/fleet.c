@@ -54,6 +54,7 @@ void fleet_init(struct fleet *fleet)
 {
 	*fleet = (struct fleet){0};
 	list_init(&fleet->instances);
+	past_init(&fleet->past);
 }
 
 void fleet_fini(struct fleet *fleet)
@@ -61,11 +62,22 @@ void fleet_fini(struct fleet *fleet)
 	LIST_FOREACH (node, &fleet->instances) {
 		instance_free(LIST_ENTRY(node, struct instance, link));
 	}
+	for (size_t i = 0; i < fleet->node_count; i++) {
+		label_counts_fini(&fleet->nodes[i]->label_counts);
+		fleet->nodes[i]->past = NULL;
+	}
+	for (size_t i = 0; i < fleet->project_count; i++) {
+		free(fleet->projects[i]->name);
+		free(fleet->projects[i]);
+	}
+	free(fleet->projects);
+	past_fini(&fleet->past);
 	free(fleet->by_id);
 	free(fleet->by_name);
 	free(fleet->nodes);
 	free(fleet->nodes_by_name);
-	fleet_init(fleet);
+	*fleet = (struct fleet){0};
+	list_init(&fleet->instances);
 }
 
 int fleet_add(struct fleet *fleet, struct instance *instance, struct gantry_error *err)
@@ -91,11 +103,116 @@ int fleet_add(struct fleet *fleet, struct instance *instance, struct gantry_erro
 	return 0;
 }
 
+/* --- projects -------------------------------------------------------------------------------------- */
+
+/* The first place in the projects that is not before name. */
+static size_t place_of_project(const struct fleet *fleet, const char *name)
+{
+	size_t low = 0, high = fleet->project_count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (strcmp(fleet->projects[middle]->name, name) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static struct fleet_project *find_project(const struct fleet *fleet, const char *name)
+{
+	size_t at = place_of_project(fleet, name);
+
+	if (at == fleet->project_count || !str_equal(fleet->projects[at]->name, name))
+		return NULL;
+	return fleet->projects[at];
+}
+
+static struct fleet_project *add_project(struct fleet *fleet, const char *name)
+{
+	size_t at = place_of_project(fleet, name);
+	struct fleet_project *project = xcalloc(1, sizeof(*project));
+
+	if (fleet->project_count == fleet->project_capacity) {
+		fleet->project_capacity = fleet->project_capacity ? 2 * fleet->project_capacity : 8;
+		fleet->projects = xrealloc(fleet->projects,
+					   fleet->project_capacity * sizeof(*fleet->projects));
+	}
+	memmove(fleet->projects + at + 1, fleet->projects + at,
+		(fleet->project_count - at) * sizeof(*fleet->projects));
+	fleet->projects[at] = project;
+	fleet->project_count++;
+	project->name = xstrdup(name);
+	return project;
+}
+
+static void count_out(struct fleet *fleet, struct instance *instance)
+{
+	struct fleet_project *project = instance->counted;
+	size_t at;
+
+	if (!project)
+		return;
+	instance->counted = NULL;
+	project->usage.instances--;
+	project->usage.memory_bytes -= instance->counted_memory_bytes;
+	project->usage.nano_cpus -= instance->counted_nano_cpus;
+	if (project->usage.instances > 0)
+		return;
+	at = place_of_project(fleet, project->name);
+	fleet->project_count--;
+	memmove(fleet->projects + at, fleet->projects + at + 1,
+		(fleet->project_count - at) * sizeof(*fleet->projects));
+	free(project->name);
+	free(project);
+}
+
+static int64_t amount(int64_t limit)
+{
+	return limit != GANTRY_UNSET ? limit : 0;
+}
+
+void fleet_count(struct fleet *fleet, struct instance *instance)
+{
+	const struct gantry_spec *spec = &instance->spec;
+	struct fleet_project *project;
+
+	count_out(fleet, instance);
+	project = find_project(fleet, spec->project);
+	if (!project)
+		project = add_project(fleet, spec->project);
+	instance->counted = project;
+	instance->counted_memory_bytes = amount(spec->memory_bytes);
+	instance->counted_nano_cpus = amount(spec->nano_cpus);
+	project->usage.instances++;
+	project->usage.memory_bytes += instance->counted_memory_bytes;
+	project->usage.nano_cpus += instance->counted_nano_cpus;
+}
+
+struct fleet_usage fleet_usage(const struct fleet *fleet, const char *project,
+			       const struct instance *but)
+{
+	const struct fleet_project *found = find_project(fleet, project);
+	struct fleet_usage usage = found ? found->usage : (struct fleet_usage){0};
+
+	if (but && but->counted && but->counted == found) {
+		usage.instances--;
+		usage.memory_bytes -= but->counted_memory_bytes;
+		usage.nano_cpus -= but->counted_nano_cpus;
+	}
+	return usage;
+}
+
+/* --- instances ------------------------------------------------------------------------------------- */
+
 void fleet_remove(struct fleet *fleet, struct instance *instance)
 {
 	take_out(fleet->by_id, fleet->count, instance, compare_ids);
 	take_out(fleet->by_name, fleet->count, instance, compare_names);
 	fleet->count--;
+	count_out(fleet, instance);
 	list_remove(&instance->link);
 	instance_free(instance);
 }
@@ -258,6 +375,8 @@ void fleet_add_node(struct fleet *fleet, struct node *node)
 	size_t at = place_of_node(fleet, node->name), size = (fleet->node_count + 1) * sizeof(node);
 
 	list_init(&node->placed);
+	node->past = &fleet->past;
+	node->index = fleet->node_count;
 	fleet->nodes = xrealloc(fleet->nodes, size);
 	fleet->nodes_by_name = xrealloc(fleet->nodes_by_name, size);
 	memmove(fleet->nodes_by_name + at + 1, fleet->nodes_by_name + at,

@@ -5,6 +5,17 @@
 
 #include "model/instance.h"
 #include "model/node.h"
+#include "model/past.h"
+
+/* What instances have in sum; a limit that is not set counts 0. */
+struct fleet_usage {
+	int64_t instances, memory_bytes, nano_cpus;
+};
+
+struct fleet_project {
+	char *name; /* owned */
+	struct fleet_usage usage;
+};
 
 struct fleet {
 	struct list instances;     /* owned, oldest first */
@@ -14,6 +25,9 @@ struct fleet {
 	struct node **nodes;         /* borrowed, in the order of the settings */
 	struct node **nodes_by_name; /* the same, sorted */
 	size_t node_count;
+	struct fleet_project **projects; /* owned, sorted by name: those that have instances */
+	size_t project_count, project_capacity;
+	struct past past; /* of the nodes */
 };
 
 void fleet_init(struct fleet *fleet);
@@ -34,6 +48,15 @@ struct instance *fleet_find_name(const struct fleet *fleet, const char *project,
  */
 int fleet_resolve(const struct fleet *fleet, const char *word, const char *project,
 		  struct instance **ret_instance, struct gantry_error *err);
+
+/*
+ * Counts the instance in its project, with what its spec says now; again after that has changed. One
+ * that was not yet admitted is not counted. Removing it counts it out.
+ */
+void fleet_count(struct fleet *fleet, struct instance *instance);
+/* What the project has, without one of its instances (NULL: with all). */
+struct fleet_usage fleet_usage(const struct fleet *fleet, const char *project,
+			       const struct instance *but);
 
 /* NULL where there is none, as where name is NULL. */
 struct node *fleet_node(const struct fleet *fleet, const char *name);

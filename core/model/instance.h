@@ -70,6 +70,8 @@ struct instance {
 	bool considered;       /* the hook was asked about the last exit */
 
 	/* what the daemon keeps beside, never stored */
+	struct fleet_project *counted;                   /* by fleet_count; NULL: not yet */
+	int64_t counted_memory_bytes, counted_nano_cpus; /* as they were counted */
 	void *restart;       /* the restart that is planned, borrowed; NULL: none */
 	void *busy;          /* the flow at work on it, borrowed; NULL: none. One at a time */
 	int besides;         /* flows that run beside it: signals */

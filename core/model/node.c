@@ -15,7 +15,17 @@ void node_promise(struct node *node, const struct gantry_spec *spec, int sign)
 		node->memory_promised_bytes += sign * spec->memory_bytes;
 	if (spec->nano_cpus != GANTRY_UNSET)
 		node->nano_cpus_promised += sign * spec->nano_cpus;
+	label_counts_add(&node->label_counts, spec->project, &spec->labels, sign);
 	node->version++;
+	if (node->past)
+		past_promised(node->past, node->index, spec, sign);
+}
+
+void node_changed(struct node *node)
+{
+	node->version++;
+	if (node->past)
+		past_broken(node->past, node->index);
 }
 
 static struct json_object *print_facts(const struct gantry_node_facts *facts)

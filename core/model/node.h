@@ -10,6 +10,8 @@
 #include "base/arena.h"
 #include "base/json.h"
 #include "base/list.h"
+#include "model/label_counts.h"
+#include "model/past.h"
 
 enum node_state { NODE_CONNECTING, NODE_UP, NODE_DOWN };
 
@@ -31,7 +33,10 @@ struct node {
 
 	/* promised: the sum over instances and over reservations of flows under way */
 	int64_t instances, memory_promised_bytes, nano_cpus_promised;
-	int64_t version; /* grows with each change of what a policy can see */
+	struct label_counts label_counts; /* of the same instances; freed with the fleet */
+	int64_t version;                  /* grows with each change of what a policy can see */
+	struct past *past;                /* the fleet's, borrowed; NULL: in none */
+	size_t index;                     /* in the fleet's nodes */
 
 	char last_error[256];
 	int64_t next_retry_ms; /* wall clock, 0: none */
@@ -41,6 +46,8 @@ struct node {
 const char *node_state_text(enum node_state state);
 /* Counts a promise in (+1) or out (-1); an unset limit counts 0. */
 void node_promise(struct node *node, const struct gantry_spec *spec, int sign);
+/* What a policy can see of it has changed, other than by a promise. */
+void node_changed(struct node *node);
 struct json_object *node_print(const struct node *node);
 
 #endif

@@ -106,6 +106,9 @@ const struct exposed exposed[] = {
 	{"gantry", "calendar", gantry_lua_calendar, CONSTANT,
 	 "calendar(seconds[, offset_minutes]): {year, month, day, hour, minute, second, weekday} in "
 	 "UTC plus the offset; weekday 1 is Monday"},
+	{"gantry", "count", gantry_lua_count, LINEAR,
+	 "count(node, name, value[, project]): how many instances on the node have the label, of one "
+	 "project or of all"},
 	{"gantry", "size", gantry_lua_size, "64 bytes of text", "bytes of a size as \"64MiB\""},
 	{"gantry", "size_text", gantry_lua_size_text, CONSTANT, "a size in bytes as \"64MiB\""},
 

@@ -72,6 +72,7 @@ int table_unpack(lua_State *L);
 
 /* lib_gantry.c */
 int gantry_lua_calendar(lua_State *L);
+int gantry_lua_count(lua_State *L);
 int gantry_lua_random(lua_State *L);
 int gantry_lua_size(lua_State *L);
 int gantry_lua_size_text(lua_State *L);

@@ -41,6 +41,7 @@ static const char *const kind_names[] = {
 	[FACT_RESOURCES] = "resources",
 	[FACT_INSTANCE] = "an instance",
 	[FACT_EXIT] = "an exit",
+	[FACT_USAGE] = "what a project has",
 	[FACT_NODE] = "a node",
 	[FACT_ENGINE] = "an engine",
 	[FACT_MOUNT] = "a mount",
@@ -440,6 +441,17 @@ static const struct fact *to_fact(lua_State *L, int index)
 	same = lua_rawequal(L, -1, -2);
 	lua_pop(L, 2);
 	return same ? lua_touserdata(L, index) : NULL;
+}
+
+const void *facts_check(lua_State *L, int index, enum fact_kind kind)
+{
+	const struct fact *fact = to_fact(L, index);
+
+	if (!fact || fact->kind != kind)
+		luaL_error(L, "bad argument #%d (%s is wanted, not a %s value)", index,
+			   kind_names[kind], luaL_typename(L, index));
+	check_alive(L, fact);
+	return fact->data;
 }
 
 bool facts_is_list(lua_State *L, int index)

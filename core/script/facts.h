@@ -20,7 +20,8 @@ enum fact_kind {
 	FACT_SPEC,      /* struct gantry_spec; its fields are read through a request */
 	FACT_RESOURCES, /* struct gantry_spec, only what `resources` may set */
 	FACT_INSTANCE,
-	FACT_EXIT, /* struct script_exit */
+	FACT_EXIT,  /* struct script_exit */
+	FACT_USAGE, /* struct fleet_usage */
 	FACT_NODE,
 	FACT_ENGINE, /* struct gantry_node_facts */
 	FACT_MOUNT,
@@ -43,6 +44,9 @@ void facts_install(lua_State *L);
 
 /* Pushes a fact of this epoch over data (borrowed). Not for FACT_LIST. */
 void facts_push(lua_State *L, enum fact_kind kind, const void *data);
+
+/* What the fact at index is over; raises where it is another kind or dead. */
+const void *facts_check(lua_State *L, int index, enum fact_kind kind);
 
 /* Whether the value is a list of facts, and its length; raises where it is dead. */
 bool facts_is_list(lua_State *L, int index);

@@ -15,6 +15,16 @@ static void push_request_instance(lua_State *L, const void *data)
 		lua_pushnil(L);
 }
 
+static void push_request_usage(lua_State *L, const void *data)
+{
+	facts_push(L, FACT_USAGE, &((const struct script_request *)data)->usage);
+}
+
+static void push_usage_cpus(lua_State *L, const void *data)
+{
+	lua_pushnumber(L, (lua_Number)((const struct fleet_usage *)data)->nano_cpus / 1e9);
+}
+
 static void push_instance_state(lua_State *L, const void *data)
 {
 	lua_pushstring(L, instance_state_text(((const struct instance *)data)->state));
@@ -132,6 +142,7 @@ const struct field fact_fields[] = {
 	FIELD(FACT_REQUEST, "unsafe", GANTRY_FIELD_STRINGS, script_request, unsafe),
 	FIELD(FACT_REQUEST, "now", VALUE_TIME, script_request, now_ms),
 	WORKED_OUT(FACT_REQUEST, "instance", push_request_instance),
+	WORKED_OUT(FACT_REQUEST, "project_usage", push_request_usage),
 
 	GANTRY_SPEC_FIELDS(SPEC_FIELD)
 
@@ -169,6 +180,10 @@ const struct field fact_fields[] = {
 	WORKED_OUT(FACT_EXIT, "start_failed", push_exit_start_failed),
 	WORKED_OUT(FACT_EXIT, "inferred", push_exit_inferred),
 	WORKED_OUT(FACT_EXIT, "ran", push_exit_ran),
+
+	FIELD(FACT_USAGE, "instances", VALUE_COUNT, fleet_usage, instances),
+	FIELD(FACT_USAGE, "memory", VALUE_COUNT, fleet_usage, memory_bytes),
+	WORKED_OUT(FACT_USAGE, "cpus", push_usage_cpus),
 
 	FIELD(FACT_NODE, "name", GANTRY_FIELD_STRING, node, name),
 	FIELD(FACT_NODE, "plugin", GANTRY_FIELD_STRING, node, plugin),

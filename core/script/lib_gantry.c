@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What policies need beside Lua's own: sizes, the calendar, random numbers of the request. */
+/* What policies need beside Lua's own: sizes, the calendar, random numbers of the request, labels on a node. */
 #include "script/exposed.h"
 #include "base/units.h"
+#include "script/facts.h"
 
 /* splitmix64: small, and its numbers are the same on every machine. */
 static uint64_t next_random(struct sandbox *sandbox)
@@ -117,5 +118,18 @@ int gantry_lua_size_text(lua_State *L)
 	luaL_argcheck(L, bytes >= 0 && bytes < 0x1p62, 1, "a number of bytes expected");
 	units_format_size((int64_t)bytes, text, sizeof(text));
 	lua_pushstring(L, text);
+	return 1;
+}
+
+int gantry_lua_count(lua_State *L)
+{
+	const struct node *node = facts_check(L, 1, FACT_NODE);
+	size_t name_length, value_length, project_length = 0;
+	const char *name = luaL_checklstring(L, 2, &name_length);
+	const char *value = luaL_checklstring(L, 3, &value_length);
+	const char *project = luaL_optlstring(L, 4, NULL, &project_length);
+
+	sandbox_charge(L, 1 + (int64_t)(name_length + value_length + project_length) / 16);
+	lua_pushinteger(L, label_counts_get(&node->label_counts, project, name, value));
 	return 1;
 }

@@ -32,8 +32,7 @@
 
 #include "base/arena.h"
 #include "base/json.h"
-#include "model/instance.h"
-#include "model/node.h"
+#include "model/fleet.h"
 
 struct script_set;
 
@@ -66,6 +65,7 @@ struct script_request {
 	const struct gantry_spec *spec;
 	const struct instance *instance; /* NULL for a spawn */
 	struct gantry_strings unsafe;    /* see spec_unsafe */
+	struct fleet_usage usage;        /* of the project, without this instance */
 	int64_t now_ms;                  /* the clock that the script sees */
 	uint64_t seed;                   /* of the random numbers that the script sees */
 };
@@ -75,6 +75,7 @@ struct script_record {
 	const char *policy, *hook;
 	const char *outcome; /* "allow", "deny", "set", "score", "none", "error" */
 	const char *answer;  /* JSON text of what was answered, NULL for none */
+	const char *before;  /* JSON text of what was there before it was set, NULL: nothing */
 	const char *reason;  /* of the author's, or the error's text; NULL */
 	const char *subject; /* the field or the node it is about; NULL */
 	const char *file;    /* base name */
@@ -153,6 +154,16 @@ void script_restart(struct script_set *set, const struct script_request *request
 int script_place(struct script_set *set, const struct script_request *request,
 		 struct node *const *nodes, size_t count, struct node **ret_node,
 		 struct script_decision *decision, struct gantry_error *err);
+
+/*
+ * Asks as script_place does, and tells what each policy answered for each node: a list, see
+ * `MatrixRow` in api/openapi.yaml. *decision becomes what script_place would have made of it.
+ */
+struct json_object *script_matrix(struct script_set *set, const struct script_request *request,
+				  struct node *const *nodes, size_t count,
+				  struct script_decision *decision);
+/* A number over all that was answered (not when and how long): equal where the answers are. */
+uint64_t script_decision_hash(const struct script_decision *decision, size_t first);
 
 /*
  * Reads a settings file: Lua in the same sandbox that assigns globals; the result is an object of
