@@ -256,6 +256,10 @@ static void test_environment(void)
 	text = json_object_to_json_string(json);
 	ok(!strstr(text, "topsecret") && !strstr(text, "other") && !strstr(text, "hunter2"),
 	   "no secret is printed");
+	like(policy_record(&trial.decision, "p", "environment", "TOKEN")->before,
+	     "{\"value\":\"hmac:", "nor as what was there before: it is a hash");
+	is_str(policy_record(&trial.decision, "p", "environment", "A")->before, "\"1\"",
+	       "what was dropped is told");
 	json_object_put(json);
 	end(&trial);
 }
@@ -415,6 +419,9 @@ static void test_conflict(void)
 	is_int(trial.spec.memory_bytes, 128 << 20, "for resources too");
 	record = policy_record(&trial.decision, "20-b", "environment", "TZ");
 	ok(record->conflict, "a conflict is recorded");
+	is_str(record->before, "\"UTC\"", "with what was there before");
+	is_str(policy_record(&trial.decision, "20-b", "resources", "memory")->before, "67108864",
+	       "of a limit too");
 	ok(!policy_record(&trial.decision, "10-a", "environment", "TZ")->conflict,
 	   "not with the request");
 	ok(!policy_record(&trial.decision, "20-b", "environment", "L")->conflict,
@@ -422,7 +429,10 @@ static void test_conflict(void)
 	ok(policy_record(&trial.decision, "20-b", "resources", "memory")->conflict,
 	   "memory: conflict");
 	ok(!policy_record(&trial.decision, "20-b", "resources", "pids")->conflict, "pids: none");
+	is_str(policy_record(&trial.decision, "10-a", "resources", "pids")->before, NULL,
+	       "nothing was there before");
 	record = policy_record(&trial.decision, "30-c", "environment", "TZ");
+	is_str(record->before, "\"CET\"", "what a shadow would have changed");
 	ok(record && record->shadow && !record->conflict, "the shadow is recorded, without effect");
 	end(&trial);
 	policy_remove("10-a.lua");

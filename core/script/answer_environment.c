@@ -113,6 +113,22 @@ static struct gantry_env *find(const struct gantry_envs *environment, const char
 	return NULL;
 }
 
+/* A value as records have it: a secret as its keyed hash. */
+static void add_value(struct str *json, const char *value, bool secret)
+{
+	if (!secret) {
+		decision_add_text(json, value, false);
+		return;
+	}
+	str_add(json, "{");
+	if (value) { /* one that is not known any more is just a secret */
+		str_add(json, "\"value\":");
+		decision_add_text(json, value, true);
+		str_add_char(json, ',');
+	}
+	str_add(json, "\"secret\":true}");
+}
+
 static void record_change(const struct change *change, const struct gantry_env *before, bool secret,
 			  const struct policy *policy, int line, struct script_decision *decision)
 {
@@ -121,18 +137,18 @@ static void record_change(const struct change *change, const struct gantry_env *
 	struct script_record *record;
 	struct str json = STR_INIT;
 
-	if (!change->value) {
+	if (!change->value)
 		str_add(&json, "false");
-	} else if (secret) {
-		str_add(&json, "{\"value\":");
-		decision_add_text(&json, change->value, true);
-		str_add(&json, ",\"secret\":true}");
-	} else {
-		decision_add_text(&json, change->value, false);
-	}
+	else
+		add_value(&json, change->value, secret);
 	record = decision_add(decision, policy, HOOK_ENVIRONMENT, "set");
 	record->subject = arena_strdup(&decision->arena, change->name);
 	record->answer = decision_answer(decision, &json);
+	if (before) {
+		str_clear(&json);
+		add_value(&json, was, before->secret || !was);
+		record->before = decision_answer(decision, &json);
+	}
 	record->line = line;
 	record->conflict = !policy->shadow && owner && !str_equal(owner, policy->name) &&
 			   !str_equal(was, change->value);

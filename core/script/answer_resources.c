@@ -136,7 +136,8 @@ static int parse(struct json_object *answer, struct arena *arena, struct gantry_
 
 /* --- taking ---------------------------------------------------------------------------------------- */
 
-static void record(struct taking *taking, const char *subject, const char *answer, bool changes)
+static void record(struct taking *taking, const char *subject, const char *answer,
+		   const char *before, bool changes)
 {
 	const char *owner = decision_owner(taking->decision, HOOK_RESOURCES, subject);
 	struct script_record *record =
@@ -144,6 +145,7 @@ static void record(struct taking *taking, const char *subject, const char *answe
 
 	record->subject = arena_strdup(&taking->decision->arena, subject);
 	record->answer = arena_strdup(&taking->decision->arena, answer);
+	record->before = arena_strdup(&taking->decision->arena, before);
 	record->line = taking->line;
 	record->conflict = !taking->policy->shadow && owner &&
 			   !str_equal(owner, taking->policy->name) && changes;
@@ -170,10 +172,35 @@ static bool copy_place(struct taking *taking, size_t offset, bool is_text, bool 
 	return changes;
 }
 
+/* What the spec had there, as JSON; false where it had nothing. */
+static bool print_before(const struct taking *taking, size_t i, struct str *json)
+{
+	const char *place = (const char *)taking->spec + places[i].offset;
+	int64_t number;
+
+	if (places[i].is_text) {
+		const char *text = *(const char *const *)(const void *)place;
+
+		if (text)
+			decision_add_text(json, text, false);
+		return text != NULL;
+	}
+	number = *(const int64_t *)(const void *)place;
+	if (number == GANTRY_UNSET)
+		return false;
+	if (str_equal(places[i].key, "cpus"))
+		str_addf(json, "%.9g", (double)number / 1e9);
+	else
+		str_addf(json, "%lld", (long long)number);
+	return true;
+}
+
 static void take_place(struct taking *taking, size_t i, bool only_record, bool *ret_changes)
 {
 	struct json_object *value = json_get(taking->answer, places[i].key), *member = value;
+	struct str before = STR_INIT;
 	char subject[64];
+	bool had;
 
 	if (value && places[i].member && !is_false(value))
 		member = json_get(value, places[i].member);
@@ -186,8 +213,10 @@ static void take_place(struct taking *taking, size_t i, bool only_record, bool *
 	}
 	snprintf(subject, sizeof(subject), "%s%s%s", places[i].key, places[i].member ? "." : "",
 		 places[i].member ? places[i].member : "");
+	had = print_before(taking, i, &before);
 	record(taking, subject, json_object_to_json_string_ext(member, JSON_C_TO_STRING_PLAIN),
-	       *ret_changes);
+	       had ? str_text(&before) : NULL, *ret_changes);
+	str_fini(&before);
 }
 
 static struct gantry_ulimit *find_ulimit(const struct gantry_ulimits *ulimits, const char *name)
@@ -219,17 +248,25 @@ static void take_ulimits(struct taking *taking, bool *changes)
 	taking->after.ulimits = after;
 }
 
+static void print_ulimit(const struct gantry_ulimit *ulimit, char *text, size_t size)
+{
+	snprintf(text, size, "{\"soft\":%lld,\"hard\":%lld}", (long long)ulimit->soft,
+		 (long long)ulimit->hard);
+}
+
 static void record_ulimits(struct taking *taking, const bool *changes)
 {
-	char subject[64], answer[80];
+	char subject[64], answer[80], before[80];
 
 	for (size_t i = 0; i < taking->got->ulimits.count; i++) {
 		const struct gantry_ulimit *ulimit = &taking->got->ulimits.items[i];
+		const struct gantry_ulimit *had = find_ulimit(&taking->spec->ulimits, ulimit->name);
 
+		if (had)
+			print_ulimit(had, before, sizeof(before));
 		snprintf(subject, sizeof(subject), "ulimits.%s", ulimit->name);
-		snprintf(answer, sizeof(answer), "{\"soft\":%lld,\"hard\":%lld}",
-			 (long long)ulimit->soft, (long long)ulimit->hard);
-		record(taking, subject, answer, changes[i]);
+		print_ulimit(ulimit, answer, sizeof(answer));
+		record(taking, subject, answer, had ? before : NULL, changes[i]);
 	}
 }
 
@@ -276,7 +313,7 @@ int answer_resources(struct json_object *answer, const struct policy *policy, in
 		take_place(&taking, i, true, &changes[i]);
 	record_ulimits(&taking, ulimit_changes);
 	if (is_false(json_get(answer, "ulimits")))
-		record(&taking, "ulimits", "false", spec->ulimits.count > 0);
+		record(&taking, "ulimits", "false", NULL, spec->ulimits.count > 0);
 	if (!policy->shadow)
 		*spec = taking.after;
 	return 0;

@@ -200,11 +200,38 @@ int decision_deny(struct script_decision *decision, const struct script_record *
 	return decision_deny_text(decision, text, err);
 }
 
+/* --- comparing ------------------------------------------------------------------------------------- */
+
+static uint64_t hash_text(uint64_t hash, const char *text)
+{
+	for (const char *at = text ? text : "\1"; *at; at++)
+		hash = (hash ^ (unsigned char)*at) * 1099511628211u;
+	return (hash ^ 0xff) * 1099511628211u;
+}
+
+uint64_t script_decision_hash(const struct script_decision *decision, size_t first)
+{
+	uint64_t hash = hash_text(14695981039346656037u, decision->node);
+
+	for (size_t i = first; i < decision->count; i++) {
+		const struct script_record *record = &decision->records[i];
+
+		hash = hash_text(hash, record->policy);
+		hash = hash_text(hash, record->hook);
+		hash = hash_text(hash, record->outcome);
+		hash = hash_text(hash, record->subject);
+		hash = hash_text(hash, record->answer);
+		hash = hash_text(hash, record->reason);
+		hash = (hash ^ (unsigned)record->line) * 1099511628211u;
+	}
+	return hash;
+}
+
 /* --- printing -------------------------------------------------------------------------------------- */
 
 static struct json_object *print_record(const struct script_record *record)
 {
-	struct json_object *object = json_object_new_object(), *answer = NULL;
+	struct json_object *object = json_object_new_object(), *answer = NULL, *before = NULL;
 
 	json_add_string(object, "policy", record->policy);
 	json_add_string(object, "hook", record->hook);
@@ -213,6 +240,9 @@ static struct json_object *print_record(const struct script_record *record)
 	if (record->answer &&
 	    json_parse(record->answer, strlen(record->answer), &answer, NULL) == 0 && answer)
 		json_object_object_add(object, "answer", answer);
+	if (record->before &&
+	    json_parse(record->before, strlen(record->before), &before, NULL) == 0 && before)
+		json_object_object_add(object, "before", before);
 	json_add_string(object, "reason", record->reason);
 	json_add_string(object, "file", record->file);
 	if (record->line)
