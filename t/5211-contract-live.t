@@ -183,6 +183,13 @@ decisions = check("GET", INSTANCE + "/decisions", 200, f"/v1/instances/{instance
 ok(decisions["decisions"], "are kept")
 check("GET", "/v1/decisions/{id}", 200, f"/v1/decisions/{decisions['decisions'][0]['id']}")
 check("GET", "/v1/decisions/{id}", 404, "/v1/decisions/999999")
+MATRIX = "/v1/decisions/{id}/matrix"
+placed = next(decision for decision in decisions["decisions"] if decision["verb"] == "spawn")
+matrix = check("GET", MATRIX, 200, f"/v1/decisions/{placed['id']}/matrix")
+same((matrix.get("exact"), matrix.get("node")), (True, placed["node"]), "the matrix of a placement")
+same(check("GET", MATRIX, 200, f"/v1/decisions/{decisions['decisions'][0]['id']}/matrix")["exact"], False, "what placed nothing has none")
+check("GET", MATRIX, 404, "/v1/decisions/999999/matrix")
+check("GET", MATRIX, 400, "/v1/decisions/x/matrix")
 
 events = check("GET", "/v1/events", 200)
 same([e["sequence"] for e in events], list(range(1, len(events) + 1)), "events are in one sequence")

@@ -45,6 +45,7 @@ void handle_policy_show(struct call *call);
 void handle_policy_reload(struct call *call);
 void handle_policy_eval(struct call *call);
 void handle_decision_show(struct call *call);
+void handle_decision_matrix(struct call *call);
 void handle_instance_decisions(struct call *call);
 
 #endif

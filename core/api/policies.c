@@ -4,6 +4,7 @@
 #include "api/handlers.h"
 #include "base/clock.h"
 #include "base/str.h"
+#include "flows/placements.h"
 #include "flows/policy_reload.h"
 #include "model/spec.h"
 
@@ -141,6 +142,7 @@ void handle_policy_eval(struct call *call)
 		.spec = &spec,
 		.now_ms = clock_wall_ms(),
 		.seed = (uint64_t)clock_wall_ms(),
+		.usage = fleet_usage(&call->daemon->fleet, spec.project, NULL),
 	};
 	spec_unsafe(&spec, arena, &request.unsafe);
 	script_decision_init(&decision, call->daemon->policies, &request, 0);
@@ -195,19 +197,65 @@ static void on_decision(void *arg, const struct gantry_error *err, char *const *
 	http_request_unref(request);
 }
 
-void handle_decision_show(struct call *call)
+/* The number in the path, 0: answered. */
+static int64_t decision_id(struct call *call)
 {
 	char *end;
 	long long id = strtoll(call->parameter, &end, 10);
 	struct gantry_error err;
 
-	if (*end || id < 1) {
-		gantry_error_field(&err, -EINVAL, "id",
-				   "must be a decision's number, not \"%.40s\"", call->parameter);
-		call_fail(call, &err);
+	if (!*end && id >= 1)
+		return id;
+	gantry_error_field(&err, -EINVAL, "id", "must be a decision's number, not \"%.40s\"",
+			   call->parameter);
+	call_fail(call, &err);
+	return 0;
+}
+
+void handle_decision_show(struct call *call)
+{
+	int64_t id = decision_id(call);
+
+	if (id)
+		store_read_decision(call->daemon->store, id, on_decision, lookup_new(call));
+}
+
+/* There is such a decision, and no placement of it is in memory. */
+static void on_decision_without(void *arg, const struct gantry_error *err, char *const *rows,
+				size_t count)
+{
+	struct lookup *lookup = arg;
+	struct http_request *request = lookup->call->request;
+	struct json_object *decision = NULL;
+	bool placed = false;
+
+	if (err || count == 0 || lookup->gone) {
+		on_decision(arg, err, rows, count);
 		return;
 	}
-	store_read_decision(call->daemon->store, id, on_decision, lookup_new(call));
+	http_request_on_gone(request, NULL, NULL);
+	if (json_parse(rows[0], strlen(rows[0]), &decision, NULL) == 0)
+		placed = json_get_string(decision, "node", NULL) != NULL;
+	call_reply(lookup->call, 200,
+		   placements_no_matrix(
+			   json_get_int(decision, "id", 0),
+			   placed ? "it is not kept any more: only the last placements since "
+				    "gantryd started are"
+				  : "it chose no node, or is not kept any more: only the last "
+				    "placements since gantryd started are"));
+	json_object_put(decision);
+	http_request_unref(request);
+}
+
+void handle_decision_matrix(struct call *call)
+{
+	int64_t id = decision_id(call);
+	struct json_object *matrix = id ? placements_matrix(call->daemon, id) : NULL;
+
+	if (matrix)
+		call_reply(call, 200, matrix);
+	else if (id)
+		store_read_decision(call->daemon->store, id, on_decision_without, lookup_new(call));
 }
 
 static void on_decisions(void *arg, const struct gantry_error *err, char *const *rows, size_t count)

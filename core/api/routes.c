@@ -48,5 +48,7 @@ const struct route api_routes[] = {
 	{"POST", "/v1/policies/reload", "policyReload", handle_policy_reload, ROUTE_NO_BODY},
 	{"POST", "/v1/policies/eval", "policyEval", handle_policy_eval, ROUTE_BODY_REQUIRED},
 	{"GET", "/v1/decisions/{id}", "decisionShow", handle_decision_show, ROUTE_NO_BODY},
+	{"GET", "/v1/decisions/{id}/matrix", "decisionMatrix", handle_decision_matrix,
+	 ROUTE_NO_BODY},
 	{NULL, NULL, NULL, NULL, ROUTE_NO_BODY},
 };

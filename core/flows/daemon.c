@@ -2,6 +2,7 @@
 #include "flows/daemon.h"
 #include "flows/flow.h"
 #include "flows/flows.h"
+#include "flows/placements.h"
 #include "flows/policy_reload.h"
 #include "flows/restarts.h"
 #include "base/clock.h"
@@ -88,6 +89,7 @@ static int load_instance(void *arg, const char *id, const char *json)
 	node = fleet_node(&daemon->fleet, instance->node);
 	if (node) {
 		fleet_place(instance, node);
+		fleet_count(&daemon->fleet, instance);
 		node_promise(node, &instance->spec, 1);
 	}
 	return 0;
@@ -238,6 +240,7 @@ void daemon_fini(struct daemon *daemon)
 		node_link_free(daemon->links[i]);
 	free(daemon->links);
 	script_set_free(daemon->policies);
+	placements_free(daemon->placements);
 }
 
 /* --- small services ------------------------------------------------------------------------------ */

@@ -17,6 +17,7 @@
  */
 #include "flows/flows.h"
 #include "flows/engine_events.h"
+#include "flows/placements.h"
 #include "flows/steps.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -150,6 +151,7 @@ static void policy(struct flow *flow)
 		return;
 	}
 	spec_copy(&flow->spec, &flow->instance->arena, &flow->instance->spec);
+	fleet_count(&flow->daemon->fleet, flow->instance);
 	flow_next(flow);
 }
 
@@ -161,7 +163,7 @@ static void reserve(struct flow *flow)
 	struct script_request request;
 	struct gantry_error err;
 	struct node *chosen;
-	size_t count = 0;
+	size_t count = 0, first = flow->decision.count;
 	int64_t began_us = clock_monotonic_us();
 	int code;
 
@@ -179,6 +181,7 @@ static void reserve(struct flow *flow)
 	step_request(flow, &request);
 	code = script_place(daemon->policies, &request, nodes, count, &chosen, &flow->decision,
 			    &err);
+	placements_keep(daemon, &request, nodes, count, &flow->decision, first);
 	flow->operation->timings.policy_us += clock_monotonic_us() - began_us;
 	flow->decision_saved = false;
 	if (code < 0) {

@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "script/decision.h"
 #include "script/facts.h"
+#include "script/matrix.h"
 #include "script/verdict.h"
 
 #include <math.h>
@@ -44,9 +45,10 @@ struct placing {
 	struct script_decision *decision;
 	struct node *const *nodes;
 	size_t count;
-	bool *out;      /* by node */
-	double *scores; /* by node */
-	bool *dead;     /* by policy: over its budget in this placement */
+	bool *out;             /* by node */
+	double *scores;        /* by node */
+	bool *dead;            /* by policy: over its budget in this placement */
+	struct matrix *matrix; /* what is told of each node; NULL: it is not wanted */
 
 	/* of the stage */
 	struct policy *policy;
@@ -112,6 +114,10 @@ static void refuse(struct placing *placing, size_t node, const char *reason, siz
 	group->count++;
 	if (!group->line)
 		placing->lines_left = LINE_NODES;
+	if (placing->matrix)
+		matrix_answer(placing->matrix, node, error ? "error" : "deny",
+			      reason ? reason : "no reason given", reason ? length : 15,
+			      (size_t)(group - placing->groups));
 	if (!placing->policy->shadow)
 		placing->out[node] = true;
 }
@@ -138,9 +144,13 @@ static void take_verdict(lua_State *L, struct placing *placing)
 
 	switch (verdict_read(L, &reason, &length)) {
 	case VERDICT_NONE:
+		if (placing->matrix)
+			matrix_answer(placing->matrix, placing->at, "none", NULL, 0, 0);
 		return;
 	case VERDICT_ALLOW:
 		placing->answered++;
+		if (placing->matrix)
+			matrix_answer(placing->matrix, placing->at, "allow", NULL, 0, 0);
 		return;
 	case VERDICT_DENY:
 		refuse(placing, placing->at, reason, length, policy_line(placing->policy), false);
@@ -152,8 +162,11 @@ static void take_score(lua_State *L, struct placing *placing)
 {
 	double score;
 
-	if (lua_isnil(L, -2))
+	if (lua_isnil(L, -2)) {
+		if (placing->matrix)
+			matrix_answer(placing->matrix, placing->at, "none", NULL, 0, 0);
 		return;
+	}
 	if (lua_type(L, -2) != LUA_TNUMBER)
 		luaL_error(L, "the answer must be a number or nil, not a %s value",
 			   luaL_typename(L, -2));
@@ -162,6 +175,8 @@ static void take_score(lua_State *L, struct placing *placing)
 		luaL_error(L, "the score must be a finite number within plus or minus 1e12");
 	placing->given[placing->at] = score;
 	placing->answered++;
+	if (placing->matrix)
+		matrix_score(placing->matrix, placing->at, score);
 }
 
 static int ask_nodes(lua_State *L)
@@ -262,6 +277,8 @@ static void record_groups(struct placing *placing, int64_t took_us)
 				      group->error ? "error" : "deny");
 		record->reason = group->reason;
 		record->line = group->line;
+		if (placing->matrix)
+			matrix_line(placing->matrix, i, group->line);
 		if (group->count == 1)
 			record->subject = arena_strdup(&decision->arena, group->names[0]);
 		str_clear(&json);
@@ -395,8 +412,11 @@ static int score(struct placing *placing, struct gantry_error *err)
 	if (placing->groups_count > 0 && !placing->policy->shadow &&
 	    policy_denies(placing->policy, HOOK_SCORE))
 		return decision_deny(placing->decision, &placing->decision->records[first], err);
-	if (policy_killed(placing->policy)) /* some nodes would have its score and some not */
+	if (policy_killed(placing->policy)) { /* some nodes would have its score and some not */
+		if (placing->matrix)
+			matrix_void(placing->matrix, "does not count: it went over its budget");
 		return 0;
+	}
 	record_scores(placing, placing->groups_count ? 0 : began_us);
 	if (!placing->policy->shadow)
 		for (size_t i = 0; i < placing->count; i++)
@@ -421,6 +441,8 @@ static void start_stage(struct placing *placing, struct policy *policy, enum hoo
 	placing->hook = hook;
 	placing->answered = 0;
 	placing->groups_count = 0;
+	if (placing->matrix)
+		matrix_stage(placing->matrix, policy, hook);
 }
 
 static int refuse_all(struct placing *placing, struct gantry_error *err)
@@ -471,9 +493,10 @@ static int ask_all(struct placing *placing, struct script_set *set, struct gantr
 	return code;
 }
 
-int script_place(struct script_set *set, const struct script_request *request,
+static int place(struct script_set *set, const struct script_request *request,
 		 struct node *const *nodes, size_t count, struct node **ret_node,
-		 struct script_decision *decision, struct gantry_error *err)
+		 struct script_decision *decision, struct json_object **ret_matrix,
+		 struct gantry_error *err)
 {
 	struct group *groups = xcalloc(GROUPS_MAX, sizeof(*groups));
 	struct placing placing = {.request = request,
@@ -484,7 +507,8 @@ int script_place(struct script_set *set, const struct script_request *request,
 				  .scores = xcalloc(count + 1, sizeof(double)),
 				  .given = xcalloc(count + 1, sizeof(double)),
 				  .dead = xcalloc(set->count + 1, sizeof(bool)),
-				  .groups = groups};
+				  .groups = groups,
+				  .matrix = ret_matrix ? matrix_new(nodes, count) : NULL};
 	int code;
 
 	code = ask_all(&placing, set, err);
@@ -499,6 +523,10 @@ int script_place(struct script_set *set, const struct script_request *request,
 	}
 	if (code == 0)
 		*ret_node = choose(&placing);
+	if (ret_matrix) {
+		*ret_matrix = matrix_print(placing.matrix, placing.scores, placing.out);
+		matrix_free(placing.matrix);
+	}
 	str_fini(&placing.reasons);
 	free(placing.out);
 	free(placing.scores);
@@ -506,4 +534,22 @@ int script_place(struct script_set *set, const struct script_request *request,
 	free(placing.dead);
 	free(groups);
 	return code;
+}
+
+int script_place(struct script_set *set, const struct script_request *request,
+		 struct node *const *nodes, size_t count, struct node **ret_node,
+		 struct script_decision *decision, struct gantry_error *err)
+{
+	return place(set, request, nodes, count, ret_node, decision, NULL, err);
+}
+
+struct json_object *script_matrix(struct script_set *set, const struct script_request *request,
+				  struct node *const *nodes, size_t count,
+				  struct script_decision *decision)
+{
+	struct json_object *matrix;
+	struct node *chosen;
+
+	place(set, request, nodes, count, &chosen, decision, &matrix, NULL);
+	return matrix;
 }
