@@ -315,6 +315,49 @@ static void outputs(void)
 	is_int((int)rig.scope.count, 0, "and ends with the container");
 }
 
+/* An engine that ends a follower without what was written last: all is told, and once. */
+static void lost_tail(bool terminal)
+{
+	struct gantry_pair pairs[] = {{GANTRY_LABEL_OWNER, RIG_OWNER}, {"fake.tail", "lost"}};
+	const char *command[] = {"lines", "5"};
+	struct gantry_spec spec;
+	struct gantry_create create = {.name = "tail", .labels = {pairs, 2}, .spec = &spec};
+	char id[80], body[200];
+	bool never = false;
+
+	spec_init(&spec);
+	spec.image = "base";
+	spec.command = (struct gantry_strings){command, 2};
+	spec.tty = terminal;
+	rig.take = conf_take_id;
+	RUN(&rig, create, &create);
+	snprintf(id, sizeof(id), "%s", conf_text);
+	RUN(&rig, start, id);
+	rig_fault(&rig, "GET /containers/*/logs", "split", 0, -1);
+	rig.runtime->output(rig.node, id, true, conf_take_output, NULL, rig_op(&rig));
+	for (int i = 0; i < 500 && conf_output[1].length + conf_output[2].length < 35; i++)
+		rig_until(&rig, &never, 10);
+	ok(!rig.done, "a follower has what there is");
+	for (int stream = 1; stream <= 2; stream++) {
+		snprintf(body, sizeof(body),
+			 "{\"id\":\"%s\",\"stream\":%d,\"text\":\"last of %d\\n\"}", id, stream,
+			 stream);
+		rig_tell(&rig, "/fake/write", body);
+	}
+	snprintf(body, sizeof(body), "{\"id\":\"%s\",\"code\":0}", id);
+	rig_tell(&rig, "/fake/exit", body);
+	is_int(rig_wait(&rig), 0, "it ends with the container");
+	is_str(str_text(&conf_output[1]),
+	       terminal ? "line 1\nline 2\nline 3\nline 4\nline 5\nlast of 1\nlast of 2\n"
+			: "line 1\nline 3\nline 5\nlast of 1\n",
+	       "stdout has the last line, each once%s", terminal ? ", of a terminal" : "");
+	is_str(str_text(&conf_output[2]), terminal ? "" : "line 2\nline 4\nlast of 2\n",
+	       "stderr too");
+	conf_output_clear();
+	rig_no_faults(&rig);
+	RUN(&rig, remove, id);
+}
+
 int main(void)
 {
 	static const char *const run[] = {"sleep", "1000", NULL};
@@ -331,6 +374,8 @@ int main(void)
 	pull_tests();
 	shapes();
 	outputs();
+	lost_tail(false);
+	lost_tail(true);
 	rig_close(&rig);
 	done_testing();
 	return tap_end();

@@ -11,8 +11,9 @@
  *	exit N       ends at once with N             echo TEXT / warn TEXT   writes to stdout / stderr, ends
  *	lines N      writes N lines, runs on         notfound, noexec        cannot be started
  *	stubborn     runs, SIGKILL alone ends it     anything else           runs until it is killed
- * With the label fake.cgroup=2 stats have the shape of cgroup v2. An update with CpuShares 4242 is
- * accepted and not applied; one with CpuShares 4343 is applied but for the memory.
+ * With the label fake.cgroup=2 stats have the shape of cgroup v2. With fake.tail a follower of the output
+ * gets what is there when it comes and no more, as Docker 20.10 loses the end. An update with CpuShares
+ * 4242 is accepted and not applied; one with CpuShares 4343 is applied but for the memory.
  *
  * Control
  *	POST /fake/fault {match, mode, ms, count}   match: glob on "METHOD /path?query", open at the end;

@@ -422,10 +422,13 @@ static void rename_it(struct conn *c, struct container *k)
 
 static void logs(struct conn *c, struct container *k)
 {
+	char since[40];
+
 	stream_start(c, json_get_bool(k->config, "Tty", false)
 				? "application/vnd.docker.raw-stream"
 				: "application/vnd.docker.multiplexed-stream");
-	stream_send(c, str_text(&k->log), k->log.length);
+	c->number = query_flag(c, "timestamps");
+	log_send(c, k, 0, query_get(c, "since", since, sizeof(since)) ? since : "");
 	if (query_flag(c, "follow") && container_live(k))
 		conn_wait(c, &k->followers);
 	else

@@ -275,6 +275,41 @@ static bool container_live(struct container *k)
 	return strcmp(k->state, "running") == 0 || strcmp(k->state, "paused") == 0;
 }
 
+/*
+ * Sends what the log has from an offset on. With times (conn.number) each message is preceded by one, two
+ * by the same; those before since are left out.
+ */
+static void log_send(struct conn *c, struct container *k, size_t from, const char *since)
+{
+	size_t head = json_get_bool(k->config, "Tty", false) ? 0 : 8, length;
+	const char *log = str_text(&k->log);
+	int64_t number = 0;
+
+	if (!c->number) {
+		stream_send(c, log + from, k->log.length - from);
+		return;
+	}
+	for (size_t at = 0; at < k->log.length; at += head + length, number++) {
+		const char *end = memchr(log + at + head, '\n', k->log.length - at - head);
+		char time[40], seconds[40];
+		char frame[8];
+
+		length = end ? (size_t)(end + 1 - log) - at - head : k->log.length - at - head;
+		snprintf(time, sizeof(time), "2026-01-02T03:04:05.%09lldZ ", (long long)number / 2);
+		snprintf(seconds, sizeof(seconds), "1767323045.%09lld", (long long)number / 2);
+		if (at < from || strcmp(seconds, since) < 0)
+			continue;
+		if (head) {
+			memcpy(frame, log + at, head);
+			frame[6] = (char)((length + strlen(time)) >> 8); /* lines are short here */
+			frame[7] = (char)(length + strlen(time));
+			stream_send(c, frame, head);
+		}
+		stream_send(c, time, strlen(time));
+		stream_send(c, log + at + head, length);
+	}
+}
+
 static void container_write(struct container *k, int stream, const char *data, size_t length)
 {
 	unsigned char head[8] = {(unsigned char)stream,
@@ -290,10 +325,10 @@ static void container_write(struct container *k, int stream, const char *data, s
 	if (!json_get_bool(k->config, "Tty", false))
 		str_add_bytes(&k->log, head, sizeof(head));
 	str_add_bytes(&k->log, data, length);
-	LIST_FOREACH (node, &k->followers) {
-		stream_send(LIST_ENTRY(node, struct conn, wait_link), k->log.data + at,
-			    k->log.length - at);
-	}
+	if (json_get(k->labels, "fake.tail"))
+		return;
+	LIST_FOREACH (node, &k->followers)
+		log_send(LIST_ENTRY(node, struct conn, wait_link), k, at, "");
 }
 
 static void timer_closed(uv_handle_t *handle)
