@@ -62,22 +62,30 @@ static void rig_open(struct rig *rig)
 
 /* --- the loop --- */
 
-static void rig_overdue(struct loop_timer *timer)
+#define RIG_TICK_MS 5
+
+struct rig_tick {
+	struct loop_timer timer;
+	struct loop *loop; /* borrowed */
+};
+
+/* Always set, so that the loop never sleeps long: a flag may be set by a timer before it goes to sleep. */
+static void rig_on_tick(struct loop_timer *timer)
 {
-	(void)timer; /* its being set is what makes the loop turn */
+	loop_timer_start(LIST_ENTRY(timer, struct rig_tick, timer)->loop, timer, RIG_TICK_MS);
 }
 
 /* Turns the loop until *flag, at most so long. */
 __attribute__((unused)) static bool rig_until(struct rig *rig, const bool *flag, int64_t limit_ms)
 {
 	int64_t end_us = clock_monotonic_us() + limit_ms * 1000;
-	struct loop_timer timer;
+	struct rig_tick tick = {.loop = &rig->loop};
 
-	loop_timer_init(&timer, rig_overdue);
-	loop_timer_start(&rig->loop, &timer, limit_ms);
+	loop_timer_init(&tick.timer, rig_on_tick);
+	loop_timer_start(&rig->loop, &tick.timer, RIG_TICK_MS);
 	while (!*flag && clock_monotonic_us() < end_us)
 		uv_run(&rig->loop.uv, UV_RUN_ONCE);
-	loop_timer_stop(&rig->loop, &timer);
+	loop_timer_stop(&rig->loop, &tick.timer);
 	rig->over = !*flag;
 	return *flag;
 }
