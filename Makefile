@@ -2,6 +2,7 @@
 #
 #   make            build gantryd, gantry and the plugins into .build/
 #   make demo       install what is missing, start everything, show the main job; make demo-stop ends it
+#   make demo-sim   a thousand simulated nodes, and instances placed on them, as a picture
 #   make check      all tests (SAN=1 with ASan and UBSan, VG=1 under valgrind, T=t/2 one family)
 #   make bench      figures, side by side in one run
 #   make install    DESTDIR and PREFIX are honoured
@@ -49,7 +50,7 @@ endif
 # V=1 shows the commands
 say = $(if $(V),,@echo "  $(1)" $(patsubst $(B)/%,%,$@);)
 
-.PHONY: all deps tests check bench demo demo-stop install install-files clean format
+.PHONY: all deps tests check bench demo demo-stop demo-sim install install-files clean format
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -114,6 +115,10 @@ demo: deps
 
 demo-stop:
 	@contrib/demo/stop
+
+demo-sim: deps
+	@$(MAKE) --no-print-directory all
+	@BUILD=$(B) contrib/demo/sim
 
 # Everything relative to the program: gantryd in PREFIX/sbin finds its plugins in PREFIX/lib/gantry/plugins.
 I := $(DESTDIR)$(PREFIX)
