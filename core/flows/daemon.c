@@ -217,6 +217,16 @@ static void on_scope_empty(struct op_scope *scope)
 	stopped(daemon);
 }
 
+/* Those that wait for their node will hardly end within a grace. */
+static bool any_can_end(const struct daemon *daemon)
+{
+	LIST_FOREACH (node, &daemon->flows) {
+		if (!LIST_ENTRY(node, struct flow, link)->awaiting_node)
+			return true;
+	}
+	return false;
+}
+
 void daemon_stop(struct daemon *daemon, int64_t grace_ms, void (*stopped)(struct daemon *daemon))
 {
 	loop_timer_stop(daemon->loop, &daemon->prune_timer);
@@ -224,8 +234,7 @@ void daemon_stop(struct daemon *daemon, int64_t grace_ms, void (*stopped)(struct
 	restarts_close(daemon);
 	daemon->stopping = true;
 	daemon->stopped = stopped;
-	loop_timer_start(daemon->loop, &daemon->stop_timer,
-			 list_empty(&daemon->flows) ? 0 : grace_ms);
+	loop_timer_start(daemon->loop, &daemon->stop_timer, any_can_end(daemon) ? grace_ms : 0);
 }
 
 void daemon_fini(struct daemon *daemon)

@@ -236,6 +236,8 @@ struct json_object *operation_print_row(const char *row, uint64_t *ret_hash)
 	json_object_object_del(object, "request");
 	json_object_object_del(object, "request_hash");
 	json_object_object_del(object, "error_code");
+	if (!*json_get_string(object, "instance", ""))
+		json_object_object_del(object, "instance");
 	return object;
 }
 

@@ -71,7 +71,8 @@ void reply_problem(struct http_server *server, int status, const char *detail, b
 
 	add_problem(&body, status, detail);
 	add_first_lines(server, status, "application/problem+json");
-	str_addf(&server->scratch, "Content-Length: %zu\r\nConnection: close\r\n\r\n", body.length);
+	str_addf(&server->scratch, "%sContent-Length: %zu\r\nConnection: close\r\n\r\n",
+		 status == 503 ? "Retry-After: 2\r\n" : "", body.length);
 	if (!head_only)
 		str_add_bytes(&server->scratch, body.data, body.length);
 	str_fini(&body);

@@ -20,7 +20,10 @@ enum read_kind {
 	READ_CHECKPOINT,
 };
 
-#define OPERATION_COLUMNS "json, id, kind, state, step, instance, actor"
+/* The short form of a write leaves the step within the JSON as it was. */
+#define OPERATION_COLUMNS                                                                          \
+	"CASE WHEN json_valid(json) THEN json_replace(json, '$.step', step) ELSE json END,"        \
+	" id, kind, state, step, instance, actor"
 
 /* ?1 is the number, ?2 the text, ?3 the limit, ?4 the other text. */
 static const char *const reads[] = {
