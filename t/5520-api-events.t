@@ -127,7 +127,10 @@ with open(f"/proc/{world.daemon.pid}/status") as file:
 toggle("a", 400)
 with open(f"/proc/{world.daemon.pid}/status") as file:
     after_kb = int(re.search(r"VmRSS:\s+(\d+)", file.read()).group(1))
-ok(after_kb - before_kb < 4096 * SLOW, f"followers that do not read cost no memory ({after_kb - before_kb} kB more)")
+if os.environ.get("SAN") or os.environ.get("VG"):
+    skip(1, "a sanitizer keeps freed memory for a while: its figure says nothing")
+else:
+    ok(after_kb - before_kb < 4096, f"followers that do not read cost no memory ({after_kb - before_kb} kB more)")
 count = world.events()[-1]["sequence"]
 sequences = [slow.json()["sequence"] for _ in range(count)]
 in_order(sequences, 1, "and get everything once they read")
