@@ -40,7 +40,9 @@ static int take_globals(lua_State *L)
 int script_settings_read(const char *path, struct json_object **ret_values,
 			 struct script_lines **ret_lines, struct gantry_error *err)
 {
-	const struct script_budget budget = SCRIPT_BUDGET_DEFAULT;
+	/* read once and before anything runs: a loop over thousands of nodes is no fault, on a busy host either */
+	const struct script_budget budget = {
+		.instructions = 5000000, .time_ms = 5000, .memory_bytes = 64 << 20};
 	struct script_lines *lines = NULL;
 	struct sandbox *sandbox = NULL;
 	struct source source;
