@@ -86,6 +86,11 @@ static const struct ctl_option eval_options[] = {
 };
 static const struct ctl_option explain_options[] = {
 	{"all", 'a', "", "all decisions on the instance, not the last one only", false},
+	{"env", 0, "NAME", "who set this variable, and over what", false},
+	{"field", 0, "NAME", "who set this limit, as memory, pids or log.size, and over what",
+	 false},
+	{"matrix", 0, "", "what each policy answered for each node", false},
+	{"why-not", 0, "NODE", "why it was not placed on this node", false},
 	{NULL, 0, NULL, NULL, false},
 };
 static const struct ctl_option events_options[] = {

@@ -105,8 +105,8 @@ int policy_status_command(struct ctl *ctl); /* policy.c */
 int policy_reload_command(struct ctl *ctl);
 int policy_check_command(struct ctl *ctl);
 int policy_eval_command(struct ctl *ctl);
-int policy_explain_command(struct ctl *ctl);
-int events_command(struct ctl *ctl); /* events.c */
+int policy_explain_command(struct ctl *ctl); /* explain.c */
+int events_command(struct ctl *ctl);         /* events.c */
 int operations_command(struct ctl *ctl);
 int doctor_command(struct ctl *ctl); /* system.c */
 int version_command(struct ctl *ctl);

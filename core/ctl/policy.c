@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Policies: what is in force, a check of files, a dry run, and why something was decided. */
-#include <ctype.h>
+/* Policies: what is in force, a check of files, a dry run. */
 #include <libgen.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "ctl/explain.h"
 #include "ctl/operation.h"
 #include "ctl/output.h"
 #include "ctl/spec.h"
@@ -79,63 +79,6 @@ int policy_check_command(struct ctl *ctl)
 	return CTL_FAILED;
 }
 
-static void show_record(struct json_object *record)
-{
-	struct json_object *answer = json_get(record, "answer");
-	const char *subject = json_get_string(record, "subject", NULL);
-	const char *reason = json_get_string(record, "reason", NULL);
-	const char *file = json_get_string(record, "file", NULL);
-	struct str line = STR_INIT;
-
-	str_addf(&line, "  %-11s %-16s %-6s", json_get_string(record, "hook", "?"),
-		 json_get_string(record, "policy", "?"), json_get_string(record, "outcome", "?"));
-	if (subject)
-		str_addf(&line, " %s", subject);
-	if (answer)
-		str_addf(&line, " %s",
-			 json_object_to_json_string_ext(
-				 answer, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
-	if (reason)
-		str_addf(&line, ": %s", reason);
-	if (file && json_get_int(record, "line", 0))
-		str_addf(&line, " (%s:%lld)", file, (long long)json_get_int(record, "line", 0));
-	else if (file)
-		str_addf(&line, " (%s)", file);
-	if (json_get_bool(record, "shadow", false))
-		str_add(&line, " [shadow: without effect]");
-	if (json_get_bool(record, "conflict", false))
-		str_add(&line, " [conflict: changes what another policy set]");
-	output_line("%s", str_text(&line));
-	str_fini(&line);
-}
-
-static void show_decision(struct json_object *decision)
-{
-	struct json_object *records = json_get(decision, "records");
-	int64_t id = json_get_int(decision, "id", 0);
-	const char *instance = json_get_string(decision, "instance", NULL);
-	const char *reason = json_get_string(decision, "reason", NULL);
-	struct str line = STR_INIT;
-
-	if (id)
-		str_addf(&line, "decision %lld: ", (long long)id);
-	str_addf(&line, "%s%s%s by %s in project %s ", json_get_string(decision, "verb", "?"),
-		 instance ? " of " : "", instance ? instance : "",
-		 json_get_string(decision, "actor", "?"),
-		 json_get_string(decision, "project", "?"));
-	str_add(&line, json_get_bool(decision, "allowed", false) ? "allowed" : "refused");
-	if (json_get_string(decision, "node", NULL))
-		str_addf(&line, ", node %s", json_get_string(decision, "node", ""));
-	output_line("%s", str_text(&line));
-	str_fini(&line);
-	output_line("at %s under revision %s", json_get_string(decision, "at", "?"),
-		    json_get_string(decision, "revision", "?"));
-	if (reason)
-		output_line("because %s", reason);
-	for (size_t i = 0; records && i < json_object_array_length(records); i++)
-		show_record(json_object_array_get_idx(records, i));
-}
-
 int policy_eval_command(struct ctl *ctl)
 {
 	struct json_object *body, *spec, *decision;
@@ -161,53 +104,8 @@ int policy_eval_command(struct ctl *ctl)
 	if (ctl->json)
 		output_raw(&reply);
 	else
-		show_decision(decision);
+		explain_decision(decision);
 	status = json_get_bool(decision, "allowed", false) ? CTL_OK : CTL_REFUSED;
-	client_reply_fini(&reply);
-	return status;
-}
-
-static bool is_number(const char *text)
-{
-	for (const char *p = text; *p; p++)
-		if (!isdigit((unsigned char)*p))
-			return false;
-	return *text != '\0';
-}
-
-int policy_explain_command(struct ctl *ctl)
-{
-	const char *word = ctl->args->words[0];
-	struct client_reply reply;
-	struct json_object *list;
-	size_t count;
-	char *path;
-	int status;
-
-	if (is_number(word))
-		path = xasprintf("/v1/decisions/%s", word);
-	else
-		path = instance_path(ctl, word, "/decisions");
-	status = call(ctl, word, "GET", path, NULL, 0, &reply, NULL);
-	free(path);
-	if (status != CTL_OK)
-		return status;
-	list = json_get(reply.json, "decisions");
-	count = json_object_is_type(list, json_type_array) ? json_object_array_length(list) : 0;
-	if (ctl->json) {
-		output_raw(&reply);
-	} else if (!list) {
-		show_decision(reply.json);
-	} else if (count == 0) {
-		output_error("%s: no decision is kept", word);
-		status = CTL_NOT_FOUND;
-	} else {
-		for (size_t i = 0; i < count && (i == 0 || args_has(ctl->args, "all")); i++) {
-			if (i)
-				output_line("%s", "");
-			show_decision(json_object_array_get_idx(list, i));
-		}
-	}
 	client_reply_fini(&reply);
 	return status;
 }
