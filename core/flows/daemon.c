@@ -5,6 +5,7 @@
 #include "flows/placements.h"
 #include "flows/policy_reload.h"
 #include "flows/restarts.h"
+#include "flows/takeover.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"
@@ -187,6 +188,8 @@ static void let_go(struct daemon *daemon)
 			operation->instance_name ? operation->instance_name : "an image",
 			operation->step, operation->id);
 	}
+	if (!list_empty(&daemon->anchors))
+		takeover_commit(daemon, store_batch_new(daemon->store));
 	op_scope_walk(&daemon->scope, name_pending, NULL);
 	LIST_FOREACH (node, &daemon->flows) {
 		flow_abandon(LIST_ENTRY(node, struct flow, link));

@@ -2,6 +2,7 @@
 #include "flows/exits.h"
 #include "flows/flow.h"
 #include "flows/restarts.h"
+#include "flows/takeover.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"
@@ -14,6 +15,7 @@
 /* One look at a container whose process ended. The instance may be gone when it comes back. */
 struct look {
 	struct daemon *daemon;
+	struct node_link *link; /* borrowed; its untold counts this look */
 	char instance[INSTANCE_ID_SIZE];
 	int exit_code;
 	bool inferred;
@@ -78,6 +80,7 @@ static void record(struct look *look, struct instance *instance,
 	json_object_object_add(detail, "exit", instance_exit_print(end));
 	event_add(&daemon->events, batch, "instance.exited", instance, NULL, detail);
 	daemon_save_instance(batch, instance);
+	takeover_put_anchors(daemon, batch);
 	look->mark = event_log_mark(&daemon->events);
 	store_batch_commit(batch, on_recorded, look);
 }
@@ -88,6 +91,7 @@ static void on_inspected(void *arg, const struct gantry_error *err, const void *
 	const struct gantry_container *container = result;
 	struct instance *instance = fleet_find(&look->daemon->fleet, look->instance);
 
+	look->link->untold--;
 	if (!instance) {
 		free(look);
 		return;
@@ -128,6 +132,8 @@ void exits_died(struct daemon *daemon, struct instance *instance, int exit_code,
 	instance->looking = true;
 	look = xcalloc(1, sizeof(*look));
 	look->daemon = daemon;
+	look->link = link;
+	link->untold++;
 	look->exit_code = exit_code;
 	look->inferred = inferred;
 	snprintf(look->instance, sizeof(look->instance), "%s", instance->id);

@@ -325,7 +325,7 @@ static void conclude(struct flow *flow)
 	operation->err = flow->err;
 	operation->timings.total_us = clock_monotonic_us() - flow->began_us;
 	if (flow->instance && !flow->err.code)
-		operation->result = instance_print(flow->instance);
+		operation->result = json_pack(instance_print(flow->instance));
 	if (flow->err.code == -EACCES)
 		flow->daemon->flows_denied++;
 	else if (flow->err.code)

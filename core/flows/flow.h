@@ -88,7 +88,7 @@ struct flow {
 	struct exit_waiter exit_waiter;
 	struct loop_timer ask_timer; /* a wait for the exit that broke off is asked again */
 	int asked;                   /* how often */
-	struct store_batch *batch; /* of the announcement, owned; NULL until wanted */
+	struct store_batch *batch;   /* of the announcement, owned; NULL until wanted */
 	struct loop_timer timer;
 	struct loop_later later;
 	int64_t began_us, step_began_us, wait_began_us;

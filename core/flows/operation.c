@@ -110,6 +110,9 @@ static void drop_old(struct operations *operations)
 
 void operation_end(struct operations *operations, struct operation *operation)
 {
+	json_object_put(operation->request); /* for one that goes on after a restart */
+	operation->request = NULL;
+	operation->result = json_pack(operation->result);
 	list_remove(&operation->link);
 	list_append(&operations->ended, &operation->link);
 	operations->ended_count++;

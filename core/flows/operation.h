@@ -37,13 +37,14 @@ struct operation {
 	char *instance_name, *project; /* owned */
 	enum operation_state state;
 	char step[32];
-	char *actor;                 /* owned */
-	char *user;                  /* owned: on whose behalf; NULL */
-	char *idempotency_key;       /* owned; NULL: none */
-	uint64_t request_hash;       /* of what came with the key */
-	struct json_object *request; /* owned: what was asked for, without secrets; NULL */
-	struct json_object *result;  /* owned: the instance at the end; NULL */
-	struct gantry_error err;     /* code 0: none */
+	char *actor;           /* owned */
+	char *user;            /* owned: on whose behalf; NULL */
+	char *idempotency_key; /* owned; NULL: none */
+	uint64_t request_hash; /* of what came with the key */
+	struct json_object
+		*request; /* owned: what was asked for, without secrets; NULL, and at the end */
+	struct json_object *result; /* owned: the instance at the end, packed; NULL */
+	struct gantry_error err;    /* code 0: none */
 	int64_t decision;
 	int64_t created_ms, ended_ms;
 	char progress_stage[48];

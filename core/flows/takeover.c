@@ -33,20 +33,27 @@ static void on_committed(void *arg, const struct gantry_error *err)
 	free(commit);
 }
 
-void takeover_commit(struct daemon *daemon, struct store_batch *batch)
+void takeover_put_anchors(struct daemon *daemon, struct store_batch *batch)
 {
-	struct commit *commit = xcalloc(1, sizeof(*commit));
-
 	LIST_FOREACH (moved, &daemon->anchors) {
 		const struct node_link *link = LIST_ENTRY(moved, struct node_link, anchor_moved);
 		char fact[100], value[200];
 
+		if (link->untold > 0)
+			continue;
 		list_remove(moved);
 		snprintf(fact, sizeof(fact), "anchor.%s", link->node.name);
 		snprintf(value, sizeof(value), "%lld %s", (long long)link->anchor.time_ns,
 			 link->anchor.key);
 		store_put_fact(batch, fact, value);
 	}
+}
+
+void takeover_commit(struct daemon *daemon, struct store_batch *batch)
+{
+	struct commit *commit = xcalloc(1, sizeof(*commit));
+
+	takeover_put_anchors(daemon, batch);
 	commit->daemon = daemon;
 	commit->mark = event_log_mark(&daemon->events);
 	store_batch_commit(batch, on_committed, commit);
