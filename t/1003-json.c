@@ -54,6 +54,21 @@ static void texts(void)
 	json_object_put(value);
 }
 
+static void packed(void)
+{
+	static const char text[] = "{\"s\":\"\u00e4\\n\",\"list\":[1,2.5,null,{}]}";
+	struct json_object *value = NULL, *outer = json_object_new_object();
+	struct gantry_error err;
+
+	ok(!json_pack(NULL), "null stays null");
+	is_int(json_parse(text, strlen(text), &value, &err), 0, "parse");
+	json_object_object_add(outer, "value", json_pack(json_pack(value)));
+	is_str(json_object_to_json_string_ext(outer, JSON_C_TO_STRING_PLAIN),
+	       "{\"value\":{\"s\":\"\u00e4\\n\",\"list\":[1,2.5,null,{}]}}",
+	       "a packed value prints as the tree did, packed twice too");
+	json_object_put(outer);
+}
+
 static void members(void)
 {
 	static const char text[] =
@@ -197,6 +212,7 @@ static void options(void)
 int main(void)
 {
 	texts();
+	packed();
 	members();
 	options();
 	done_testing();

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/json.h"
+#include "base/str.h"
 #include "base/clock.h"
 
 #include <ctype.h>
@@ -131,6 +132,21 @@ void json_add_time(struct json_object *object, const char *key, int64_t wall_ms)
 		return;
 	clock_format(wall_ms, stamp, sizeof(stamp));
 	json_add_string(object, key, stamp);
+}
+
+struct json_object *json_pack(struct json_object *value)
+{
+	struct json_object *packed;
+	char *text;
+
+	if (!value)
+		return NULL;
+	text = xstrdup(json_object_to_json_string_ext(value, JSON_C_TO_STRING_PLAIN));
+	json_object_put(value);
+	packed = json_object_new_boolean(false); /* the smallest; only printing it is of use */
+	json_object_set_serializer(packed, json_object_userdata_to_json_string, text,
+				   json_object_free_userdata);
+	return packed;
 }
 
 const char *json_type_text(struct json_object *value)

@@ -38,6 +38,13 @@ void json_add_bool(struct json_object *object, const char *key, bool value);
 /* Adds an RFC 3339 time; 0 adds nothing. */
 void json_add_time(struct json_object *object, const char *key, int64_t wall_ms);
 
+/*
+ * The value as one block of text, for one that is kept to be printed: a tree of json-c takes some ten
+ * times as much. It prints as the value did and cannot be looked into. Takes value over (NULL gives
+ * NULL); the caller owns the answer.
+ */
+struct json_object *json_pack(struct json_object *value);
+
 /* What a person calls the type of value: "a string", "an object", "null", … */
 const char *json_type_text(struct json_object *value);
 

@@ -21,7 +21,7 @@
 #define CHECK_BYTES_MAX (64LL << 20) /* a larger file is not looked through at the start */
 
 #define WRITER_SETTINGS                                                                            \
-	"PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -1024;"       \
+	"PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -256;"        \
 	"PRAGMA journal_size_limit = 16777216; PRAGMA temp_store = MEMORY"
 #define READER_SETTINGS                                                                            \
 	"PRAGMA query_only = 1; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -256;"            \
