@@ -67,8 +67,8 @@ SCENARIOS = {
     "resize": (on_running("resize", {"memory": "64MiB"}), "running"),
     "remove": (on_running("remove", method="DELETE"), None),
 }
-CALLS = ("POST /v1.41/containers/", "DELETE /v1.41/containers/", "GET /v1.41/containers/json",
-         "POST /v1.41/images/create", "GET /v1.41/images/")
+CALLS = ("POST /containers/", "DELETE /containers/", "GET /containers/json",
+         "POST /images/create", "GET /images/")
 
 
 def agree(what):
