@@ -451,7 +451,7 @@ static int fail_with_curl(struct gantry_http *http, CURLcode code, struct gantry
 {
 	const char *words = http->curl_words[0] ? http->curl_words : curl_easy_strerror(code);
 	bool tls = str_starts_with(http->peer->base_url, "https:");
-	long os_error = 0, connect_ms = 0;
+	long os_error = 0, connect_ms = 0, connects = 0;
 	curl_off_t connected_us = 0;
 
 	curl_easy_getinfo(http->easy, CURLINFO_OS_ERRNO, &os_error);
@@ -486,10 +486,19 @@ static int fail_with_curl(struct gantry_http *http, CURLcode code, struct gantry
 		if (tls && strstr(words, "alert"))
 			return gantry_error_set(err, -EACCES, "%s: TLS: %s", http->peer->base_url,
 						words);
+		if (http->status)
+			return gantry_error_set(err, -ECONNRESET,
+						"the connection broke amid the answer");
+		/* … and the words may be lost with the connection */
+		curl_easy_getinfo(http->easy, CURLINFO_NUM_CONNECTS, &connects);
+		if (!tls || connects == 0)
+			words = "";
+		else if (http->peer->certificate_file)
+			words = "; our certificate may be refused";
+		else
+			words = "; a certificate of ours may be wanted";
 		return gantry_error_set(err, -ECONNRESET,
-					http->status
-						? "the connection broke amid the answer"
-						: "the connection broke before the answer came");
+					"the connection broke before the answer came%s", words);
 	case CURLE_OUT_OF_MEMORY:
 		return gantry_error_set(err, -ENOMEM, "out of memory");
 	case CURLE_URL_MALFORMAT:

@@ -65,6 +65,10 @@ int docker_node_open(void *plugin, const char *name, const void *settings, const
 		.key_file = node->settings->tls_key,
 		.insecure = !node->settings->tls_verify,
 	};
+	if (node->peer.insecure)
+		node->host->log(node->host->core, GANTRY_LOG_WARN,
+				"node %s: tls_verify is false: anybody in between can read and act",
+				name);
 	*ret_node = node;
 	return 0;
 fail:
