@@ -78,6 +78,8 @@ static void record(struct look *look, struct instance *instance,
 	instance->changed = true;
 	instance_move(instance, INSTANCE_STOPPED);
 	json_object_object_add(detail, "exit", instance_exit_print(end));
+	if (end->inferred)
+		json_add_bool(detail, "inferred", true);
 	event_add(&daemon->events, batch, "instance.exited", instance, NULL, detail);
 	daemon_save_instance(batch, instance);
 	takeover_put_anchors(daemon, batch);

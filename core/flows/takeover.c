@@ -125,12 +125,20 @@ static enum instance_state state_of(const struct gantry_container *container)
 	}
 }
 
-/* The limits may have been changed since: the engine's word counts. */
+/*
+ * The limits may have been changed since: the engine's word counts. But a sum of memory and swap that
+ * nobody asked for, as much swap as there was memory at first, is no limit of the spec: it would hold
+ * the memory down in a later resize.
+ */
 static void take_limits(struct gantry_spec *spec, const struct gantry_limits *limits,
 			struct arena *arena)
 {
+	bool derived = spec->memory_swap_bytes == GANTRY_UNSET &&
+		       spec->memory_bytes != GANTRY_UNSET &&
+		       limits->memory_swap_bytes == limits->memory_bytes + spec->memory_bytes;
+
 	spec->memory_bytes = limits->memory_bytes;
-	spec->memory_swap_bytes = limits->memory_swap_bytes;
+	spec->memory_swap_bytes = derived ? GANTRY_UNSET : limits->memory_swap_bytes;
 	spec->nano_cpus = limits->nano_cpus;
 	spec->cpu_shares = limits->cpu_shares;
 	spec->pids = limits->pids;
