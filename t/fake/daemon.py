@@ -225,14 +225,15 @@ class World:
     """
     all = []
 
-    def __init__(self, policies=None, engine=True, settings="", endpoint=None, nodes=None, node="", contract=True):
+    def __init__(self, policies=None, engine=True, settings="", endpoint=None, nodes=None, node="", contract=True,
+                 owner="test"):
         """node: further options of the node, as Lua."""
         World.all.append(self)
         self.contract = Contract() if contract else None
         self.contract_findings = []
         self.folder = tempfile.mkdtemp(prefix="gantry-t.")
         atexit.register(self.end)
-        self.owner = "test"
+        self.owner = owner
         self.engine = Engine(self.folder) if engine else None
         self.socket = os.path.join(self.folder, "gantry.sock")
         self.store = os.path.join(self.folder, "gantry.db")

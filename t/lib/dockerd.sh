@@ -9,7 +9,8 @@
 #	… $DOCKER is its socket's path, $DOCKER_IMAGE an image with busybox …
 #
 # Where GANTRY_TEST_DOCKER names a socket, that engine is used and left alone.
-# As a command: dockerd.sh start FOLDER | stop FOLDER | kill FOLDER (as a crash) | again FOLDER (after kill)
+# As a command: dockerd.sh start FOLDER | stop FOLDER | kill FOLDER (as a crash) | down FOLDER (in order) |
+# again FOLDER (after kill or down; with what $FOLDER/arguments has, one a line)
 # start and again print the socket's path.
 
 DOCKER_IMAGE=gantry-test/busybox:1
@@ -48,6 +49,9 @@ engine_run() {
 		--bridge "$(cat "$folder/bridge")" --iptables=false --ip6tables=false --ip-masq=false --ip-forward=false \
 		--cgroup-parent "/$(cat "$folder/bridge")" --containerd-namespace "$(cat "$folder/bridge")" \
 		--containerd-plugins-namespace "$(cat "$folder/bridge")p" --config-file "$folder/config.json"
+	if [ -s "$folder/arguments" ]; then # more of them, one a line
+		while read -r word; do set -- "$@" "$word"; done <"$folder/arguments"
+	fi
 	dockerd "$@" >>"$folder/log" 2>&1 &
 	echo $! >"$folder/dockerd"
 	DOCKER=$folder/docker.sock
@@ -134,6 +138,14 @@ engine_stop_in() {
 	rm -rf "$folder"
 }
 
+# As a crash: its containerd dies with it, the containers and their shims run on. Until somebody has waited
+# for the two their numbers are there, and a new dockerd would take them for alive.
+engine_crash() {
+	engine_end_pid "$(cat "$1/dockerd")" KILL
+	[ ! -s "$1/exec/containerd/containerd.pid" ] || engine_end_pid "$(cat "$1/exec/containerd/containerd.pid")" KILL
+	rm -f "$1/pid" "$1/exec/containerd/containerd.pid"
+}
+
 engine_start() {
 	engine_folder=
 	if [ -n "${GANTRY_TEST_DOCKER:-}" ]; then
@@ -157,7 +169,8 @@ dockerd.sh)
 	case ${1:-} in
 	start) engine_start_in "$2" || { echo "$engine_why" >&2; engine_stop_in "$2"; exit 1; }; echo "$DOCKER" ;;
 	again) engine_run "$2" || { echo "$engine_why" >&2; exit 1; }; echo "$DOCKER" ;;
-	kill) engine_end_pid "$(cat "$2/dockerd")" KILL ;;
+	kill) engine_crash "$2" ;;
+	down) engine_end_pid "$(cat "$2/dockerd")" TERM ;;
 	stop) engine_stop_in "$2" ;;
 	*) echo "usage: dockerd.sh start|stop|kill|again FOLDER" >&2; exit 2 ;;
 	esac
