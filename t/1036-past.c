@@ -105,6 +105,12 @@ static void test_usage(void)
 	expect(&fleet, "blue", a, 1, 0, 500000000, "without one that is being changed");
 	fleet_count(&fleet, a);
 	expect(&fleet, "blue", NULL, 2, 300, 1000000000, "after a change");
+	is_int(fleet_usage_placed(&fleet, "blue", NULL).instances, 0, "none is placed");
+	a->node = "n0";
+	fleet_count(&fleet, a);
+	is_int(fleet_usage_placed(&fleet, "blue", NULL).memory_bytes, 300, "one is");
+	is_int(fleet_usage_placed(&fleet, "blue", a).instances, 0, "without itself");
+	is_int(fleet_usage_placed(&fleet, "blue", b).instances, 1, "another one was not in it");
 	fleet_remove(&fleet, a);
 	fleet_remove(&fleet, b);
 	expect(&fleet, "blue", NULL, 0, 0, 0, "all are gone");

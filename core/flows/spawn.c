@@ -179,6 +179,7 @@ static void reserve(struct flow *flow)
 		return;
 	}
 	step_request(flow, &request);
+	request.usage = fleet_usage_placed(&daemon->fleet, request.project, flow->instance);
 	code = script_place(daemon->policies, &request, nodes, count, &chosen, &flow->decision,
 			    &err);
 	placements_keep(daemon, &request, nodes, count, &flow->decision, first);
@@ -189,6 +190,7 @@ static void reserve(struct flow *flow)
 		return;
 	}
 	fleet_place(flow->instance, chosen);
+	fleet_count(&daemon->fleet, flow->instance);
 	flow->instance->changed = true;
 	flow->node = node_link_find(daemon, chosen->name);
 	node_promise(chosen, &flow->instance->spec, 1);

@@ -148,6 +148,13 @@ static struct fleet_project *add_project(struct fleet *fleet, const char *name)
 	return project;
 }
 
+static void add_usage(struct fleet_usage *usage, const struct instance *instance, int sign)
+{
+	usage->instances += sign;
+	usage->memory_bytes += sign * instance->counted_memory_bytes;
+	usage->nano_cpus += sign * instance->counted_nano_cpus;
+}
+
 static void count_out(struct fleet *fleet, struct instance *instance)
 {
 	struct fleet_project *project = instance->counted;
@@ -156,9 +163,9 @@ static void count_out(struct fleet *fleet, struct instance *instance)
 	if (!project)
 		return;
 	instance->counted = NULL;
-	project->usage.instances--;
-	project->usage.memory_bytes -= instance->counted_memory_bytes;
-	project->usage.nano_cpus -= instance->counted_nano_cpus;
+	add_usage(&project->usage, instance, -1);
+	if (instance->counted_placed)
+		add_usage(&project->placed, instance, -1);
 	if (project->usage.instances > 0)
 		return;
 	at = place_of_project(fleet, project->name);
@@ -186,9 +193,10 @@ void fleet_count(struct fleet *fleet, struct instance *instance)
 	instance->counted = project;
 	instance->counted_memory_bytes = amount(spec->memory_bytes);
 	instance->counted_nano_cpus = amount(spec->nano_cpus);
-	project->usage.instances++;
-	project->usage.memory_bytes += instance->counted_memory_bytes;
-	project->usage.nano_cpus += instance->counted_nano_cpus;
+	instance->counted_placed = instance->node != NULL;
+	add_usage(&project->usage, instance, 1);
+	if (instance->counted_placed)
+		add_usage(&project->placed, instance, 1);
 }
 
 struct fleet_usage fleet_usage(const struct fleet *fleet, const char *project,
@@ -197,11 +205,19 @@ struct fleet_usage fleet_usage(const struct fleet *fleet, const char *project,
 	const struct fleet_project *found = find_project(fleet, project);
 	struct fleet_usage usage = found ? found->usage : (struct fleet_usage){0};
 
-	if (but && but->counted && but->counted == found) {
-		usage.instances--;
-		usage.memory_bytes -= but->counted_memory_bytes;
-		usage.nano_cpus -= but->counted_nano_cpus;
-	}
+	if (but && but->counted && but->counted == found)
+		add_usage(&usage, but, -1);
+	return usage;
+}
+
+struct fleet_usage fleet_usage_placed(const struct fleet *fleet, const char *project,
+				      const struct instance *but)
+{
+	const struct fleet_project *found = find_project(fleet, project);
+	struct fleet_usage usage = found ? found->placed : (struct fleet_usage){0};
+
+	if (but && but->counted && but->counted == found && but->counted_placed)
+		add_usage(&usage, but, -1);
 	return usage;
 }
 

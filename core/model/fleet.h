@@ -13,8 +13,9 @@ struct fleet_usage {
 };
 
 struct fleet_project {
-	char *name; /* owned */
-	struct fleet_usage usage;
+	char *name;                /* owned */
+	struct fleet_usage usage;  /* of all that were admitted */
+	struct fleet_usage placed; /* of those that are on a node */
 };
 
 struct fleet {
@@ -50,13 +51,19 @@ int fleet_resolve(const struct fleet *fleet, const char *word, const char *proje
 		  struct instance **ret_instance, struct gantry_error *err);
 
 /*
- * Counts the instance in its project, with what its spec says now; again after that has changed. One
- * that was not yet admitted is not counted. Removing it counts it out.
+ * Counts the instance in its project, with what its spec says now; again after that has changed, and
+ * after it was placed. One that was not yet admitted is not counted. Removing it counts it out.
  */
 void fleet_count(struct fleet *fleet, struct instance *instance);
-/* What the project has, without one of its instances (NULL: with all). */
+/*
+ * What the project has, without one of its instances (NULL: with all). Admission looks at all that were
+ * admitted, placement at those that were placed: of several that are on their way between the two and
+ * do not all fit, the first one does.
+ */
 struct fleet_usage fleet_usage(const struct fleet *fleet, const char *project,
 			       const struct instance *but);
+struct fleet_usage fleet_usage_placed(const struct fleet *fleet, const char *project,
+				      const struct instance *but);
 
 /* NULL where there is none, as where name is NULL. */
 struct node *fleet_node(const struct fleet *fleet, const char *name);

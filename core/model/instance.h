@@ -72,6 +72,7 @@ struct instance {
 	/* what the daemon keeps beside, never stored */
 	struct fleet_project *counted;                   /* by fleet_count; NULL: not yet */
 	int64_t counted_memory_bytes, counted_nano_cpus; /* as they were counted */
+	bool counted_placed;
 	void *restart;       /* the restart that is planned, borrowed; NULL: none */
 	void *busy;          /* the flow at work on it, borrowed; NULL: none. One at a time */
 	int besides;         /* flows that run beside it: signals */
