@@ -27,6 +27,9 @@ static int show_set(struct ctl *ctl, const char *method, const char *route)
 		return CTL_OK;
 	}
 	output_line("revision %s", json_get_string(reply.json, "revision", "?"));
+	if (json_get_string(reply.json, "refused", NULL))
+		output_line("the folder's policies are not in force: %s",
+			    json_get_string(reply.json, "refused", ""));
 	list = json_get(reply.json, "policies");
 	table_init(&table, 5, titles);
 	for (size_t i = 0; list && i < json_object_array_length(list); i++) {
