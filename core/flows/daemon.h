@@ -43,6 +43,7 @@ struct daemon {
 	bool store_was_new;   /* the store was made at this start: history and intent are lost */
 	int64_t rebuilt;      /* instances that were found on engines and not in the store */
 	const char *crash_at; /* see crash_point.h; NULL outside of tests */
+	bool unsaved;         /* a commit failed: rows of instances may be behind, see takeover.h */
 	bool stopping;
 	void (*stopped)(struct daemon *daemon); /* see daemon_stop */
 	struct loop_timer stop_timer, prune_timer;

@@ -32,8 +32,10 @@ static void on_recorded(void *arg, const struct gantry_error *err)
 	struct look *look = arg;
 	struct instance *instance = fleet_find(&look->daemon->fleet, look->instance);
 
-	if (err)
+	if (err) {
 		log_error("an exit could not be recorded: %s", err->text);
+		look->daemon->unsaved = true;
+	}
 	event_log_publish(&look->daemon->events, look->mark);
 	if (instance && exits_is_over(instance)) {
 		exits_tell(instance, false);
@@ -148,8 +150,10 @@ static void on_gone_recorded(void *arg, const struct gantry_error *err)
 {
 	struct look *look = arg;
 
-	if (err)
+	if (err) {
 		log_error("a lost container could not be recorded: %s", err->text);
+		look->daemon->unsaved = true;
+	}
 	event_log_publish(&look->daemon->events, look->mark);
 	free(look);
 }

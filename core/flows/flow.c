@@ -185,6 +185,8 @@ static void on_committed(void *arg, const struct gantry_error *err)
 	void (*then)(struct flow *, const struct gantry_error *) = commit->then;
 
 	flow->operation->timings.store_us += clock_monotonic_us() - flow->wait_began_us;
+	if (err)
+		flow->daemon->unsaved = true;
 	flow->pending_commits--;
 	event_log_publish(&flow->daemon->events, commit->mark);
 	free(commit);

@@ -27,14 +27,32 @@ static void on_committed(void *arg, const struct gantry_error *err)
 {
 	struct commit *commit = arg;
 
-	if (err)
+	if (err) {
 		log_error("what happened could not be recorded: %s", err->text);
+		commit->daemon->unsaved = true;
+	}
 	event_log_publish(&commit->daemon->events, commit->mark);
 	free(commit);
 }
 
+/* What a failed commit has left out. Instances with a flow are the flow's to save. */
+static void save_again(struct daemon *daemon, struct store_batch *batch)
+{
+	if (!daemon->unsaved)
+		return;
+	daemon->unsaved = false;
+	LIST_FOREACH (node, &daemon->fleet.instances) {
+		struct instance *instance = LIST_ENTRY(node, struct instance, link);
+
+		instance->changed = true;
+		if (!instance->busy)
+			daemon_save_instance(batch, instance);
+	}
+}
+
 void takeover_put_anchors(struct daemon *daemon, struct store_batch *batch)
 {
+	save_again(daemon, batch);
 	LIST_FOREACH (moved, &daemon->anchors) {
 		const struct node_link *link = LIST_ENTRY(moved, struct node_link, anchor_moved);
 		char fact[100], value[200];

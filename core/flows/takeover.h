@@ -23,7 +23,8 @@ void takeover_begin(struct node_link *link, const struct gantry_containers *cont
 void takeover_node_tried(struct daemon *daemon);
 
 /* Puts in the anchors that moved, but not of a node with an exit that is not recorded yet: a daemon
- * that is killed then hears of it again. */
+ * that is killed then hears of it again. For the same reason rows that a failed commit has left out
+ * go in with them. */
 void takeover_put_anchors(struct daemon *daemon, struct store_batch *batch);
 /* Commits a batch with its events; a failure is logged. Also keeps the anchors that moved. */
 void takeover_commit(struct daemon *daemon, struct store_batch *batch);
