@@ -115,6 +115,11 @@ engine_leftovers() {
 	done
 }
 
+# Processes of containers that run on where dockerd was killed, by the cgroup that all of them are in.
+engine_processes() {
+	find /sys/fs/cgroup -path "*/$1/*" -name cgroup.procs -exec cat {} + 2>/dev/null | sort -u
+}
+
 engine_stop_in() {
 	folder=$1
 	[ -d "$folder" ] || return 0
@@ -132,6 +137,10 @@ engine_stop_in() {
 	done
 	if [ -s "$folder/bridge" ]; then
 		bridge=$(cat "$folder/bridge")
+		for pid in $(engine_processes "$bridge"); do kill -KILL "$pid" 2>/dev/null; done
+		find /sys/fs/cgroup -path "*/$bridge/*" -name freezer.state -exec sh -c 'echo THAWED >"$1"' - {} \; 2>/dev/null
+		find /sys/fs/cgroup -path "*/$bridge/*" -name cgroup.freeze -exec sh -c 'echo 0 >"$1"' - {} \; 2>/dev/null
+		for pid in $(engine_processes "$bridge"); do engine_end_pid "$pid" KILL; done
 		ip link del "$bridge" 2>/dev/null
 		find /sys/fs/cgroup -depth -type d -path "*/$bridge*" -exec rmdir {} + 2>/dev/null
 	fi
