@@ -88,9 +88,10 @@ static int load_instance(void *arg, const char *id, const char *json)
 		return 0;
 	}
 	node = fleet_node(&daemon->fleet, instance->node);
+	if (instance->node) /* its project has it, also where the node is not in the settings */
+		fleet_count(&daemon->fleet, instance);
 	if (node) {
 		fleet_place(instance, node);
-		fleet_count(&daemon->fleet, instance);
 		node_promise(node, &instance->spec, 1);
 	}
 	return 0;
@@ -165,6 +166,7 @@ int daemon_load(struct daemon *daemon, struct gantry_error *err)
 	restarts_load(daemon);
 	for (size_t i = 0; i < daemon->fleet.node_count; i++)
 		node_link_open(daemon->links[i]);
+	takeover_node_tried(daemon); /* there may be no node at all */
 	return 0;
 }
 

@@ -519,11 +519,36 @@ static void on_timer(struct loop_timer *timer)
 	}
 }
 
+/* A node that was taken out of the settings is never up again. A spawn that has made nothing yet may
+ * begin anew elsewhere. */
+static bool is_node_gone(const struct flow *flow)
+{
+	const struct instance *instance = flow->instance;
+
+	if (flow->node)
+		return false;
+	return !instance || (instance->node &&
+			     (instance->container_id[0] || instance->state != INSTANCE_PENDING));
+}
+
+static void give_up_node(struct flow *flow)
+{
+	const char *name = flow->instance ? flow->instance->node
+					  : json_get_string(flow->operation->request, "node", "");
+
+	if (!flow->err.code)
+		gantry_error_set(&flow->err, -EHOSTUNREACH, "node %s is not in the settings", name);
+	flow->phase = FLOW_BACK;
+	flow->undo_failed = true; /* what is on the node stays there */
+}
+
 void flow_node_is_up(struct flow *flow)
 {
 	if (!flow->awaiting_node)
 		return;
 	flow->awaiting_node = false;
+	if (is_node_gone(flow))
+		give_up_node(flow);
 	if (flow->phase == FLOW_FORTH)
 		flow_go_on(flow);
 	else

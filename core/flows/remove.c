@@ -4,7 +4,7 @@
  * then it is killed first, so that its exit is known.
  *
  * A remove that fails leaves the instance failed, with its container in sight; removing it again
- * goes on from there. Killed in between: the step is done once more, and a container that is gone
+ * goes on from there. One whose node was taken out of the settings is forgotten, with force. Killed in between: the step is done once more, and a container that is gone
  * already is a success.
  */
 #include "flows/flows.h"
@@ -80,6 +80,11 @@ int flows_remove(struct daemon *daemon, const struct flows_ask *ask, struct inst
 	int code;
 
 	code = step_check_verb(daemon, instance, VERB_REMOVE, err);
+	if (code == 0 && !force && instance->state == INSTANCE_UNKNOWN)
+		return gantry_error_set(err, -EBUSY,
+					"%s is unknown: node %s is not in the settings; removed "
+					"with force it is forgotten, and its container left",
+					instance->spec.name, instance->node);
 	if (code == 0 && !force && instance->container_id[0] && !instance->busy &&
 	    instance->state != INSTANCE_STOPPED && instance->state != INSTANCE_FAILED)
 		code = gantry_error_set(err, -EBUSY,

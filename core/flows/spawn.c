@@ -368,7 +368,8 @@ static void failed(struct flow *flow)
 	if (flow->undo_failed) { /* something may be left on the node: keep it in sight */
 		instance_move(instance, INSTANCE_FAILED);
 		instance->changed = true;
-		node_promise(&flow->node->node, &instance->spec, 1);
+		if (flow->node)
+			node_promise(&flow->node->node, &instance->spec, 1);
 		return;
 	}
 	store_delete_instance(flow_batch(flow), instance->id);
