@@ -57,6 +57,12 @@ static inline struct bench_conn *bench_open(const char *path)
 	return conn;
 }
 
+static inline void bench_close(struct bench_conn *conn)
+{
+	close(conn->fd);
+	free(conn);
+}
+
 static inline void bench_send(struct bench_conn *conn, const char *method, const char *target,
 			      const char *body)
 {

@@ -52,5 +52,8 @@ int main(int argc, char **argv)
 		await_line(stream, "\"instance.started\"");
 	}
 	bench_remove_instance(gantryd, instance);
+	bench_close(gantryd);
+	bench_close(engine);
+	bench_close(stream);
 	return 0;
 }

@@ -18,6 +18,7 @@ int main(int argc, char **argv)
 	if (argc == 3) {
 		while (scanf("%63s", id) == 1)
 			bench_remove_instance(gantryd, id);
+		bench_close(gantryd);
 		return 0;
 	}
 	for (long left = atol(argv[3]); left > 0; left--) {
@@ -25,5 +26,6 @@ int main(int argc, char **argv)
 		bench_text(gantryd, "instance", id, sizeof(id));
 		puts(id);
 	}
+	bench_close(gantryd);
 	return 0;
 }

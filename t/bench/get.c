@@ -60,5 +60,7 @@ int main(int argc, char **argv)
 		printf("%ld %lld\n", i % targets, (long long)took_ns[i]);
 	printf("total %lld\n", (long long)started_ns);
 	free(took_ns);
+	for (long i = 0; i < connections; i++)
+		bench_close(conns[i]);
 	return 0;
 }

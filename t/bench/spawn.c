@@ -102,5 +102,7 @@ int main(int argc, char **argv)
 			       (long long)raw_ns, bench.policy_us, bench.store_us, bench.engine_us,
 			       bench.other_us);
 	}
+	bench_close(bench.gantryd);
+	bench_close(bench.engine);
 	return 0;
 }
