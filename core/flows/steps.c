@@ -13,8 +13,14 @@ int step_check_verb(struct daemon *daemon, const struct instance *instance, enum
 {
 	const struct node_link *link = node_link_find(daemon, instance->node);
 	struct gantry_error check;
-	int code = instance_verb_check(instance, verb, &check);
+	int code;
 
+	if (instance->node && !link && verb == VERB_REMOVE)
+		return 0; /* only to be forgotten: see flows_remove */
+	if (instance->node && !link)
+		return gantry_error_set(err, -EHOSTUNREACH, "%s: node %s is not in the settings",
+					instance->spec.name, instance->node);
+	code = instance_verb_check(instance, verb, &check);
 	if (code == -EHOSTUNREACH && link && link->node.last_error[0])
 		return gantry_error_set(err, code, "%s: %s", check.text, link->node.last_error);
 	if (code < 0)
@@ -331,7 +337,7 @@ void step_back_to_before(struct flow *flow)
 		break;
 	}
 	instance->changed = true;
-	if (flow->node && flow->node->node.state != NODE_UP && instance->container_id[0] &&
+	if ((!flow->node || flow->node->node.state != NODE_UP) && instance->container_id[0] &&
 	    instance->state != INSTANCE_UNKNOWN) {
 		instance->known_state = instance->state;
 		instance_move(instance, INSTANCE_UNKNOWN);
