@@ -44,6 +44,13 @@ static size_t resume(struct flow *flow, size_t step)
 	return step;
 }
 
+/* Beside a stop, the state is the stop's. */
+static void failed(struct flow *flow)
+{
+	if (flow->instance->busy == flow)
+		step_back_to_before(flow);
+}
+
 static const struct flow_step steps[] = {
 	{.name = "policy", .run = step_policy},
 	{.name = "signal", .run = send_signal, .limit_ms = STEP_SIGNAL_MS},
@@ -55,7 +62,7 @@ static const struct flow_step steps[] = {
 const struct flow_kind flow_kill = {
 	.name = "kill",
 	.steps = steps,
-	.failed = step_back_to_before,
+	.failed = failed,
 	.beside = beside,
 	.resume = resume,
 };

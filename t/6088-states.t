@@ -1,0 +1,32 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""What failed leaves no trace in the state: a refused signal beside a stop."""
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "fake"))
+from daemon import *
+
+world = World(policies={"10-no-kill.lua": """return {
+	name = "no-kill",
+	admit = function(req)
+		if req.verb == "kill" then
+			return false, "no signals"
+		end
+		return true
+	end,
+}
+"""}).start()
+post = world.post
+
+# --- a signal that a policy refuses, while the instance is being stopped ---
+equal(world.spawn(name="slow", command=["stubborn"]).status, 201, "one that ignores its stop signal runs")
+stopping = post("/v1/instances/slow/stop", {"grace": "3600s"})
+equal(stopping.status, 202, "it is being stopped")
+until(lambda: world.state("slow") == "stopping", "the stop to be under way")
+equal(post("/v1/instances/slow/kill?wait=10", {"signal": "USR1"}).status, 403, "a signal is refused")
+equal(world.state("slow"), "stopping", "it is being stopped as before")
+
+equal([line for line in open(world.log) if "is not legal" in line], [], "no illegal moves")
+equal(world.sanitizer_findings(), [], "no findings of a sanitizer")
+done()
