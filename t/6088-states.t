@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""What failed leaves no trace in the state: a refused signal beside a stop."""
+"""What failed leaves no trace in the state: a refused signal beside a stop, a pause that the engine refuses."""
 import os
 import sys
 
@@ -27,6 +27,17 @@ until(lambda: world.state("slow") == "stopping", "the stop to be under way")
 equal(post("/v1/instances/slow/kill?wait=10", {"signal": "USR1"}).status, 403, "a signal is refused")
 equal(world.state("slow"), "stopping", "it is being stopped as before")
 
+# --- a pause that failed swallows no later event ---
+equal(world.spawn(name="still", command=["sleep", "1000"]).status, 201, "another runs")
+id = world.instance("still")["container_id"]
+for verb, before, after in (("pause", "running", "paused"), ("unpause", "paused", "running")):
+    world.engine.fault(f"POST /containers/*/{verb}", "500", count=1)
+    answer = post(f"/v1/instances/still/{verb}?wait=10")
+    world.engine.clear()
+    equal((answer.status, world.state("still")), (502, before), f"{verb}: refused by the engine")
+    world.engine.ask("POST", f"/containers/{id}/{verb}")
+    until(lambda: world.state("still") == after, f"{verb} by somebody else to be seen")
+    equal(world.state("still"), after, f"{verb}: by somebody else is seen")
 equal([line for line in open(world.log) if "is not legal" in line], [], "no illegal moves")
 equal(world.sanitizer_findings(), [], "no findings of a sanitizer")
 done()

@@ -12,6 +12,12 @@ void engine_event_expect(struct instance *instance, enum gantry_event_kind kind)
 	instance->echoes[kind]++;
 }
 
+void engine_event_unexpect(struct instance *instance, enum gantry_event_kind kind)
+{
+	if (instance->echoes[kind] > 0)
+		instance->echoes[kind]--;
+}
+
 static bool is_echo(struct instance *instance, const struct gantry_event *event)
 {
 	if (event->inferred || instance->echoes[event->kind] == 0)

@@ -11,5 +11,7 @@
 void engine_event(struct node_link *link, const struct gantry_event *event);
 /* Our call is about to cause an event of this kind. */
 void engine_event_expect(struct instance *instance, enum gantry_event_kind kind);
+/* The call failed, or found nothing to do: a later event of this kind is somebody else's. */
+void engine_event_unexpect(struct instance *instance, enum gantry_event_kind kind);
 
 #endif

@@ -250,8 +250,8 @@ void step_kill(struct flow *flow)
 
 static void on_started(struct flow *flow, const struct gantry_error *err, const void *result)
 {
-	if (err && flow->instance->echoes[GANTRY_EVENT_START] > 0)
-		flow->instance->echoes[GANTRY_EVENT_START]--;
+	if (err)
+		engine_event_unexpect(flow->instance, GANTRY_EVENT_START);
 	if (err && err->code == -ENOEXEC) {
 		flow->instance->last_exit = (struct instance_exit){
 			.known = true,
