@@ -46,6 +46,7 @@ struct operation_wait {
 	struct operation_watcher watcher;
 	struct loop_timer timer;
 	int success_status;
+	bool accepting; /* only until it is recorded: what was accepted survives a kill */
 };
 
 static void reply_accepted(struct call *call, const struct operation *operation)
@@ -83,11 +84,15 @@ static void on_gone(void *arg)
 static void on_changed(struct operation_watcher *watcher, struct operation *operation)
 {
 	struct operation_wait *wait = LIST_ENTRY(watcher, struct operation_wait, watcher);
+	bool running = operation->state == OPERATION_RUNNING;
 
-	if (operation->state == OPERATION_RUNNING)
+	if (running && !(wait->accepting && operation->recorded))
 		return;
 	let_go(wait);
-	reply_ended(wait->call, operation, wait->success_status);
+	if (wait->accepting && operation->state != OPERATION_FAILED)
+		reply_accepted(wait->call, operation);
+	else
+		reply_ended(wait->call, operation, wait->success_status);
 }
 
 static void on_time_up(struct loop_timer *timer)
@@ -109,7 +114,7 @@ void call_answer_operation(struct call *call, struct operation *operation, int s
 		reply_ended(call, operation, success_status);
 		return;
 	}
-	if (wait_ms < 0) {
+	if (wait_ms < 0 && (operation->recorded || operation->state != OPERATION_RUNNING)) {
 		reply_accepted(call, operation);
 		return;
 	}
@@ -119,7 +124,9 @@ void call_answer_operation(struct call *call, struct operation *operation, int s
 	wait->success_status = success_status;
 	wait->watcher.changed = on_changed;
 	loop_timer_init(&wait->timer, on_time_up);
-	loop_timer_start(call->daemon->loop, &wait->timer, wait_ms);
+	wait->accepting = wait_ms < 0;
+	if (!wait->accepting)
+		loop_timer_start(call->daemon->loop, &wait->timer, wait_ms);
 	operation_watch(operation, &wait->watcher);
 	http_request_on_gone(call->request, on_gone, wait);
 }

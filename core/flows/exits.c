@@ -112,7 +112,8 @@ static void on_inspected(void *arg, const struct gantry_error *err, const void *
 		free(look); /* somebody started it again at once */
 	} else if (instance->last_exit.known && instance->state == INSTANCE_STOPPED &&
 		   instance->last_exit.at_ms == container->finished_ms) {
-		free(look); /* told already */
+		exits_tell(instance, false); /* told already, but not to those who came since */
+		free(look);
 	} else {
 		record(look, instance, container);
 	}
@@ -131,6 +132,7 @@ void exits_died(struct daemon *daemon, struct instance *instance, int exit_code,
 		instance->pending_inferred = inferred;
 		return;
 	}
+	instance->exit_pending = false;
 	if (instance->looking || !link || exits_is_over(instance))
 		return;
 	instance->looking = true;

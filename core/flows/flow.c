@@ -271,6 +271,8 @@ static void run_step(struct flow *flow, const struct gantry_error *err)
 {
 	struct gantry_error failure;
 
+	if (!err)
+		flow->operation->recorded = true;
 	if (err) {
 		failure = *err;
 		if (failure.code != -ENOSPC) /* nothing of the caller's, nor of the engine's */

@@ -264,6 +264,7 @@ struct operation *operation_load(struct operations *operations, const struct sto
 		operation_new(operations, row->id, kind, NULL, row->actor, row->idempotency_key);
 	int64_t ended_ns;
 
+	operation->recorded = true;
 	json_parse(row->json, strlen(row->json), &object, NULL);
 	snprintf(operation->instance, sizeof(operation->instance), "%s", row->instance);
 	snprintf(operation->step, sizeof(operation->step), "%s", row->step);

@@ -37,6 +37,7 @@ struct operation {
 	char *instance_name, *project; /* owned */
 	enum operation_state state;
 	char step[32];
+	bool recorded;         /* its row was committed: a kill does not lose it any more */
 	char *actor;           /* owned */
 	char *user;            /* owned: on whose behalf; NULL */
 	char *idempotency_key; /* owned; NULL: none */
