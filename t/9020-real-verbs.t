@@ -225,7 +225,8 @@ for name, verb in (("forced", None), ("frozen", "pause")):
 # wait: many waiters, one exit
 many = begin("many", "trap 'exit 42' TERM;", RUNS)
 waiters = [gantry.start("wait", many) for _ in range(12)]
-until(lambda: world.get("/v1/metrics").status == 200, "the waiters")
+until(lambda: float(re.search(r"^gantry_http_connections (\S+)", world.get("/v1/metrics").body.decode(), re.M)[1]) > 12,
+      "the waiters and us to be connected")
 docker("kill", "--signal", "TERM", many)
 ended = [(process.communicate(timeout=LIMIT)[0], process.returncode) for process in waiters]
 equal(ended, [(b"42\n", 0)] * 12, "wait: each of 12 waiters has the code")

@@ -268,19 +268,18 @@ equal(docker.inspect("over-tls")["State"]["Running"], True, "TLS: and it runs")
 right.settled("TLS")
 equal(right.delete("/v1/instances/over-tls?force=true&wait=30").status, 200, "TLS: removed")
 equal(right.stop(), 0, "TLS: gantryd ends in order")
-for what, options, words in (
-        ("the wrong authority", {"ca": stranger[0], "certificate": mine[0], "key": mine[1]}, ("certificate",)),
-        ("no certificate of ours", {"ca": authority[0]}, ("certificate",)),
-        ("a certificate by somebody else", {"ca": authority[0], "certificate": theirs[0], "key": theirs[1]}, ("certificate",)),
+for what, options, word in (
+        ("the wrong authority", {"ca": stranger[0], "certificate": mine[0], "key": mine[1]}, "certificate"),
+        ("no certificate of ours", {"ca": authority[0]}, "certificate"),
+        ("a certificate by somebody else", {"ca": authority[0], "certificate": theirs[0], "key": theirs[1]}, "certificate"),
         ("another name than the certificate's", {"ca": authority[0], "certificate": mine[0], "key": mine[1], "host": "localhost"},
-         ("localhost",))):
+         "localhost")):
     wrong = tls_world(**options)
     error = until(lambda: wrong.get("/v1/nodes/local").json.get("last_error"), f"TLS, {what}: an error")
-    equal(wrong.get("/v1/nodes/local").json["state"], "down", f"TLS, {what}: the node is down")
-    for word in words:
-        has(error, word, f"TLS, {what}: node show says why")
-    shown = Command("unix://" + wrong.socket)("node", "show", "local")
-    has(shown.out, error, f"TLS, {what}: and so does the command")
+    until(lambda: wrong.get("/v1/nodes/local").json["state"] == "down", f"TLS, {what}: the node to be down")
+    has(error, word, f"TLS, {what}: the node says why")
+    # the words of an engine that refuses may be lost with the connection: they differ from try to try
+    has(Command("unix://" + wrong.socket)("node", "show", "local").out, word, f"TLS, {what}: and so does the command")
     equal(wrong.spawn(name="never", image=IMAGE, wait=5).status, 503, f"TLS, {what}: nothing is spawned there")
     equal(wrong.stop(), 0, f"TLS, {what}: gantryd ends in order")
 loose = tls_world(ca=stranger[0], certificate=mine[0], key=mine[1], verify=False)
