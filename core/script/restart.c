@@ -2,6 +2,7 @@
 /* restart: after an exit, each policy that has the hook is asked until one has an opinion. */
 #include "base/clock.h"
 #include "script/decision.h"
+#include "script/exposed.h"
 #include "script/facts.h"
 #include "script/policy.h"
 
@@ -52,7 +53,7 @@ static void read_answer(lua_State *L, struct asking *asking)
 		break;
 	}
 	luaL_error(L, "the answer must be seconds, false, \"fail\" or nil, not %s",
-		   luaL_tolstring(L, -2, NULL));
+		   exposed_text(L, -2, NULL)); /* no address: a replay is exact */
 }
 
 static int ask(lua_State *L)
