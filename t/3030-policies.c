@@ -317,6 +317,12 @@ static void test_wrong_answers(void)
 	expect_wrong("environment", "{ A = { [1] = 1, x = 2 } }", "mixes a list");
 	expect_wrong("environment", "{ A = { [3] = 1 } }", "without holes");
 	expect_wrong("environment", "{ [true] = 1 }", "key that is a boolean");
+	/* of several the first by name, whatever Lua's order: a replay gives the same */
+	expect_wrong("environment", "{ [{}] = 1, [1.5] = 1, [true] = 1 }", "key that is a boolean");
+	expect_wrong(
+		"environment",
+		"(function() local t = {} for i = 10, 99 do t['K' .. i] = print end return t end)()",
+		"K10: must be plain data");
 
 	expect_wrong("resources", "{ memry = 1 }",
 		     "memry: is no resource; did you mean \"memory\"?");

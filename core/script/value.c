@@ -53,8 +53,8 @@ static struct json_object *convert_entry(struct walk *walk, const char *key, lua
 }
 
 struct member {
-	const char *key;           /* borrowed from Lua */
-	struct json_object *value; /* owned */
+	const char *key; /* borrowed from Lua */
+	int index;       /* of the key on the stack */
 };
 
 static int compare_members(const void *left, const void *right)
@@ -79,42 +79,58 @@ static struct json_object *convert_list(struct walk *walk, int index, lua_Intege
 	return list;
 }
 
-/* Members are taken as they come and put in the order of their keys: Lua's own is by luck. */
+/* In the order of the keys, also to find what is wrong: Lua's own order is by luck. */
 static struct json_object *convert_members(struct walk *walk, int index, size_t size)
 {
-	struct member *members = xcalloc(size, sizeof(*members));
-	struct json_object *object = NULL;
+	struct json_object *object = NULL, *value;
 	lua_State *L = walk->L;
+	struct member *members;
 	size_t count = 0, length;
 
+	if (!lua_checkstack(L, (int)size + 8))
+		return refuse(walk, "has more values than memory is left for");
+	members = xcalloc(size, sizeof(*members));
 	for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
 		members[count].key = lua_tolstring(L, -2, &length);
 		if (strlen(members[count].key) != length) {
 			refuse(walk, "has a key with a NUL byte");
 			goto out;
 		}
-		members[count].value = convert_entry(walk, members[count].key, 0);
-		if (!members[count].value)
-			goto out;
-		count++;
+		lua_pushvalue(L, -2);
+		lua_insert(L, -3); /* below what lua_next works on */
+		members[count++].index = lua_gettop(L) - 2;
 	}
 	qsort(members, count, sizeof(*members), compare_members);
 	object = json_object_new_object();
 	for (size_t i = 0; i < count; i++) {
-		json_object_object_add(object, members[i].key, members[i].value);
-		members[i].value = NULL;
+		lua_pushvalue(L, members[i].index);
+		lua_rawget(L, index);
+		value = convert_entry(walk, members[i].key, 0);
+		lua_pop(L, 1);
+		if (!value) {
+			json_object_put(object);
+			object = NULL;
+			goto out;
+		}
+		json_object_object_add(object, members[i].key, value);
 	}
-out:
-	for (size_t i = 0; i < count; i++)
-		json_object_put(members[i].value);
+	lua_pop(L, (int)count);
+out: /* where it is refused, the stack is cleared in value_to_json */
 	free(members);
 	return object;
+}
+
+static bool is_in_list(lua_State *L, int index, lua_Integer size)
+{
+	return lua_isinteger(L, index) && lua_tointeger(L, index) >= 1 &&
+	       lua_tointeger(L, index) <= size;
 }
 
 static struct json_object *convert_table(struct walk *walk, int index)
 {
 	lua_State *L = walk->L;
 	lua_Integer size = (lua_Integer)lua_rawlen(L, index), numbers = 0;
+	int wrong = LUA_TNONE; /* the least type of a key that is none */
 	size_t count = 0;
 
 	if (lua_getmetatable(L, index)) {
@@ -122,25 +138,23 @@ static struct json_object *convert_table(struct walk *walk, int index)
 		return refuse(walk, "must be a plain table, not one with a metatable");
 	}
 	for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
+		int type = lua_type(L, -2);
+
 		if (++walk->count > VALUES_MAX) {
 			lua_pop(L, 2);
 			return refuse(walk, "has over %d values", VALUES_MAX);
 		}
-		if (lua_isinteger(L, -2) && lua_tointeger(L, -2) >= 1 &&
-		    lua_tointeger(L, -2) <= size) {
+		if (is_in_list(L, -2, size))
 			numbers++;
-		} else if (lua_type(L, -2) == LUA_TSTRING) {
+		else if (type == LUA_TSTRING)
 			count++;
-		} else {
-			const char *type = luaL_typename(L, -2);
-
-			lua_pop(L, 2);
-			return refuse(walk, "has a key that is a %s value%s", type,
-				      str_equal(type, "number") ? ": a list must go from 1 on "
-								  "without holes"
-								: "");
-		}
+		else if (wrong == LUA_TNONE || type < wrong)
+			wrong = type;
 	}
+	if (wrong != LUA_TNONE)
+		return refuse(walk, "has a key that is a %s value%s", lua_typename(L, wrong),
+			      wrong == LUA_TNUMBER ? ": a list must go from 1 on without holes"
+						   : "");
 	if (count == 0)
 		return numbers == size ? convert_list(walk, index, size)
 				       : refuse(walk, "is a list with holes");
