@@ -90,12 +90,16 @@ static void members(void)
 	is_str(json_type_text(NULL), "null", "null too");
 	json_add_string(made, "s", "x");
 	json_add_string(made, "no", NULL);
+	json_add_string(made, "u", "caf\xc3\xa9");
+	json_add_string(made, "cut", "caf\xc3");
+	json_add_string(made, "wrong", "\xff|\xed\xa0\x80|\xe2\x82");
 	json_add_int(made, "i", 1LL << 60);
 	json_add_bool(made, "b", false);
 	json_add_time(made, "t", 1000);
 	json_add_time(made, "never", 0);
 	is_str(json_object_to_json_string_ext(made, JSON_C_TO_STRING_PLAIN),
-	       "{\"s\":\"x\",\"i\":1152921504606846976,\"b\":false,\"t\":\"1970-01-01T00:00:01.000Z\"}",
+	       "{\"s\":\"x\",\"u\":\"caf\xc3\xa9\",\"cut\":\"caf\xef\xbf\xbd\",\"wrong\":\"\xef\xbf\xbd|"
+	       "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd|\xef\xbf\xbd\xef\xbf\xbd\",\"i\":1152921504606846976,\"b\":false,\"t\":\"1970-01-01T00:00:01.000Z\"}",
 	       "members are added, nothing is not");
 	json_object_put(made);
 	json_object_put(object);

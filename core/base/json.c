@@ -108,10 +108,36 @@ bool json_get_bool(struct json_object *object, const char *key, bool fallback)
 							     : fallback;
 }
 
+/* A copy with U+FFFD for each byte that is no UTF-8. */
+static struct json_object *new_clean_string(const char *text, size_t length)
+{
+	struct str clean = STR_INIT;
+	struct json_object *value;
+
+	for (size_t at = 0, n; at < length; at += n ? n : 1) {
+		n = str_utf8_length(text + at, length - at);
+		if (n)
+			str_add_bytes(&clean, text + at, n);
+		else
+			str_add(&clean, "\xef\xbf\xbd");
+	}
+	value = json_object_new_string_len(str_text(&clean), (int)clean.length);
+	str_fini(&clean);
+	return value;
+}
+
 void json_add_string(struct json_object *object, const char *key, const char *text)
 {
-	if (text)
-		json_object_object_add(object, key, json_object_new_string(text));
+	size_t length, at = 0, n;
+
+	if (!text)
+		return;
+	length = strlen(text);
+	while (at < length && (n = str_utf8_length(text + at, length - at)))
+		at += n;
+	json_object_object_add(object, key,
+			       at == length ? json_object_new_string_len(text, (int)length)
+					    : new_clean_string(text, length));
 }
 
 void json_add_int(struct json_object *object, const char *key, int64_t value)

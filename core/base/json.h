@@ -31,7 +31,8 @@ const char *json_get_string(struct json_object *object, const char *key, const c
 int64_t json_get_int(struct json_object *object, const char *key, int64_t fallback);
 bool json_get_bool(struct json_object *object, const char *key, bool fallback);
 
-/* Adds a string member; NULL text adds nothing. */
+/* Adds a string member; NULL text adds nothing. What is no UTF-8, as a text that was cut inside of a
+ * character, becomes U+FFFD: JSON has nothing else. */
 void json_add_string(struct json_object *object, const char *key, const char *text);
 void json_add_int(struct json_object *object, const char *key, int64_t value);
 void json_add_bool(struct json_object *object, const char *key, bool value);

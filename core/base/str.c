@@ -109,9 +109,9 @@ void str_addf(struct str *s, const char *format, ...)
 	va_end(args);
 }
 
-/* The length of the valid UTF-8 sequence at p, 0 where there is none. */
-static size_t utf8_length(const unsigned char *p, size_t left)
+size_t str_utf8_length(const char *text, size_t left)
 {
+	const unsigned char *p = (const unsigned char *)text;
 	size_t n = p[0] < 0x80                   ? 1
 		   : p[0] >= 0xc2 && p[0] < 0xe0 ? 2
 		   : (p[0] & 0xf0) == 0xe0       ? 3
@@ -134,7 +134,7 @@ void str_add_json(struct str *s, const char *text, size_t length)
 	const unsigned char *p = (const unsigned char *)text, *end = p + length;
 
 	while (p < end) {
-		size_t n = utf8_length(p, (size_t)(end - p));
+		size_t n = str_utf8_length((const char *)p, (size_t)(end - p));
 
 		if (n == 0) {
 			str_add(s, "\\ufffd");

@@ -29,6 +29,8 @@ void str_addf(struct str *s, const char *format, ...) __attribute__((format(prin
 void str_addv(struct str *s, const char *format, va_list args);
 /* Appends text as the inside of a JSON string (no quotes around). Invalid UTF-8 becomes U+FFFD. */
 void str_add_json(struct str *s, const char *text, size_t length);
+/* The length of the valid UTF-8 sequence at text, 0 where there is none; left > 0 bytes are there. */
+size_t str_utf8_length(const char *text, size_t left);
 /* Appends text percent-encoded for a URL's path segment or query value. */
 void str_add_url(struct str *s, const char *text);
 /* Removes the first count bytes. */

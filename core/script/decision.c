@@ -82,30 +82,13 @@ void decision_set_error(struct script_decision *decision, struct script_record *
 	record->line = policy_error_line(policy);
 }
 
-/* The length of the UTF-8 sequence at text, 0 where there is none. */
-static size_t sequence_length(const unsigned char *text, size_t length)
-{
-	size_t want = text[0] < 0x80                      ? 1
-		      : text[0] >= 0xc2 && text[0] < 0xe0 ? 2
-		      : text[0] >= 0xe0 && text[0] < 0xf0 ? 3
-		      : text[0] >= 0xf0 && text[0] < 0xf5 ? 4
-							  : 0;
-
-	if (want > length)
-		return 0;
-	for (size_t i = 1; i < want; i++)
-		if ((text[i] & 0xc0) != 0x80)
-			return 0;
-	return want;
-}
-
 const char *decision_text(struct script_decision *decision, const char *text, size_t length)
 {
 	char clean[REASON_BYTES_MAX + 8];
 	size_t used = 0;
 
 	for (size_t at = 0; at < length;) {
-		size_t part = sequence_length((const unsigned char *)text + at, length - at);
+		size_t part = str_utf8_length(text + at, length - at);
 
 		if (used + 4 > REASON_BYTES_MAX) {
 			used += (size_t)sprintf(clean + used, "…");
