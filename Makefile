@@ -5,6 +5,7 @@
 #   make demo-sim   a thousand simulated nodes, and instances placed on them, as a picture
 #   make check      all tests (SAN=1 with ASan and UBSan, VG=1 under valgrind, T=t/2 one family)
 #   make bench      figures, side by side in one run
+#   make fuzz       policies, patterns, specs, HTTP at random, FUZZ_SECONDS (60) each, with ASan and UBSan
 #   make install    DESTDIR and PREFIX are honoured
 #
 # Sources are found by folder: core/LAYER/*.c, plugins/NAME/*.c, t/*.c. A new file needs no edit here.
@@ -35,12 +36,12 @@ PLUGINS := $(notdir $(patsubst %/,%,$(dir $(wildcard plugins/*/plugin.c))))
 PLUGIN_SO := $(PLUGINS:%=$(B)/plugins/%.so)
 TEST_SRC := $(wildcard t/[0-9]*.c plugins/*/t/[0-9]*.c)
 TEST_BIN := $(TEST_SRC:%.c=$(B)/%.t)
-HELPER_SRC := $(wildcard t/fake/*.c t/bench/*.c)
+HELPER_SRC := $(wildcard t/fake/*.c t/bench/*.c t/fuzz/*.c)
 HELPER_BIN := $(HELPER_SRC:%.c=$(B)/%)
 
 # A make that makes calls on all processors where the caller said nothing.
 JOBS = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
-BUILDS := $(filter all install tests,$(or $(MAKECMDGOALS),all))
+BUILDS := $(filter all install tests fuzz-programs,$(or $(MAKECMDGOALS),all))
 ifneq ($(BUILDS),)
 ifneq ($(shell pkg-config --exists $(PKGS) 2>/dev/null && echo found),found)
 $(error packages that building needs are missing; `make deps` as root installs them)
@@ -50,7 +51,7 @@ endif
 # V=1 shows the commands
 say = $(if $(V),,@echo "  $(1)" $(patsubst $(B)/%,%,$@);)
 
-.PHONY: all deps tests check bench demo demo-stop demo-sim install install-files clean format
+.PHONY: all deps tests check bench fuzz fuzz-programs demo demo-stop demo-sim install install-files clean format
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -96,6 +97,9 @@ $(B)/t/fake/%: $(B)/t/fake/%.o $(B)/libcore.a
 $(B)/t/bench/%: $(B)/t/bench/%.o $(B)/libcore.a
 	$(call say,LINK)$(CC) $(LDFLAGS_ALL) $^ -o $@ $(LIBS_DAEMON)
 
+$(B)/t/fuzz/%: $(B)/t/fuzz/%.o $(B)/libcore.a
+	$(call say,LINK)$(CC) $(LDFLAGS_ALL) $^ -o $@ $(LIBS_DAEMON)
+
 tests: all $(TEST_BIN) $(HELPER_BIN)
 
 deps:
@@ -108,6 +112,12 @@ check: deps
 bench: deps
 	@$(MAKE) --no-print-directory $(JOBS) tests
 	@BUILD=$(B) t/bench/run
+
+fuzz: deps
+	@$(MAKE) --no-print-directory $(JOBS) fuzz-programs SAN=1
+	@BUILD=.build/san SAN=1 t/fuzz/run
+
+fuzz-programs: $(filter $(B)/t/fuzz/% $(B)/t/fake/http_server,$(HELPER_BIN))
 
 demo: deps
 	@$(MAKE) --no-print-directory $(JOBS) all

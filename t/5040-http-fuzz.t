@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Bytes at random (of a fixed seed), and good requests with bytes changed: the server stays up and well."""
+"""Bytes at random (of a fixed seed), and good requests with bytes changed: the server stays up and well.
+FUZZ_SECONDS is for how long; FUZZ_SEED is another seed; FUZZ_ROUNDS ends after that many."""
 import os
 import random
 import sys
@@ -9,8 +10,9 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "fake"))
 from http_client import *
 
-SEED = 20240611
-ROUNDS = 300 if VG else 3000
+SEED = int(os.environ.get("FUZZ_SEED") or 20240611)
+SECONDS = float(os.environ.get("FUZZ_SECONDS") or 20)
+ROUNDS = int(os.environ.get("FUZZ_ROUNDS") or (10**9 if os.environ.get("FUZZ_SECONDS") else 300 if VG else 3000))
 PARTS = [b"GET ", b"POST ", b"/echo", b"/upload", b"/halfway", b"/download?bytes=99999", b"/download?bytes=9&cut", b"/async?ms=1",
          b"/events", b" HTTP/1.1", b" HTTP/1.0", b"\r\n", b"\r\n\r\n", b"\n", b"\r", b"Host: x", b"Content-Length: 5",
          b"Transfer-Encoding: chunked", b"Connection: close", b"Expect: 100-continue", b"Upgrade: h2c", b"5\r\nabcde\r\n", b"0\r\n\r\n",
@@ -46,7 +48,7 @@ with Server("--header-ms", "1000", "--progress-ms", "1000", "--linger-ms", "100"
     start = time.monotonic()
     rounds = 0
     alive = True
-    while rounds < ROUNDS and time.monotonic() - start < 20 and alive:
+    while rounds < ROUNDS and time.monotonic() - start < SECONDS and alive:
         rounds += 1
         data = make(rng)
         with server.connect(unix=rng.random() < 0.5) as client:
