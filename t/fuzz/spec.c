@@ -197,6 +197,7 @@ static void change_object(struct json_object *object, int depth)
 	free(name);
 }
 
+/* Never to an empty text, which is among texts: json-c 0.16 leaks a long one that is set to it. */
 static void change_text(struct json_object *value)
 {
 	int length = json_object_get_string_len(value);
@@ -208,13 +209,14 @@ static void change_text(struct json_object *value)
 		const char *other = PICK(texts);
 		char *joined = xasprintf("%.*s%s%s", (int)at, text, other, text + at);
 
-		json_object_set_string(value, joined);
+		if (joined[0])
+			json_object_set_string(value, joined);
 		free(joined);
 	} else if (choose(2)) {
 		text[at] = ":=/.-0a,\xc3 9"[choose(11)];
 		json_object_set_string_len(value, text, length);
 	} else {
-		json_object_set_string_len(value, text, (int)at);
+		json_object_set_string_len(value, text, (int)at + 1);
 	}
 	free(text);
 }
