@@ -39,14 +39,15 @@ void call_fail(struct call *call, const struct gantry_error *err)
 
 /* --- operations ---------------------------------------------------------------------------------- */
 
-/* Somebody waits for the end of an operation; in the request's arena. */
+/* Somebody waits for an operation; in the request's arena. */
 struct operation_wait {
 	struct call *call;
 	struct operation *operation; /* borrowed: one that is watched is kept */
 	struct operation_watcher watcher;
 	struct loop_timer timer;
 	int success_status;
-	bool accepting; /* only until it is recorded: what was accepted survives a kill */
+	bool until_recorded; /* not until it has ended: what was accepted survives a kill */
+	void (*answer)(struct operation_wait *wait);
 };
 
 static void reply_accepted(struct call *call, const struct operation *operation)
@@ -66,11 +67,25 @@ static void reply_ended(struct call *call, const struct operation *operation, in
 		call_reply(call, success_status, operation_print(operation));
 }
 
-static void let_go(struct operation_wait *wait)
+static void answer_accepted(struct operation_wait *wait)
 {
-	operation_unwatch(&wait->watcher);
-	loop_timer_stop(wait->call->daemon->loop, &wait->timer);
-	http_request_on_gone(wait->call->request, NULL, NULL);
+	if (wait->operation->state == OPERATION_FAILED)
+		reply_ended(wait->call, wait->operation, 0);
+	else
+		reply_accepted(wait->call, wait->operation);
+}
+
+static void answer_waited(struct operation_wait *wait)
+{
+	if (wait->operation->state == OPERATION_RUNNING) /* the time is up */
+		reply_accepted(wait->call, wait->operation);
+	else
+		reply_ended(wait->call, wait->operation, wait->success_status);
+}
+
+static void answer_shown(struct operation_wait *wait)
+{
+	call_reply(wait->call, 200, operation_print(wait->operation));
 }
 
 static void on_gone(void *arg)
@@ -81,54 +96,76 @@ static void on_gone(void *arg)
 	loop_timer_stop(wait->call->daemon->loop, &wait->timer);
 }
 
+static void finish(struct operation_wait *wait)
+{
+	on_gone(wait);
+	http_request_on_gone(wait->call->request, NULL, NULL);
+	wait->answer(wait);
+}
+
 static void on_changed(struct operation_watcher *watcher, struct operation *operation)
 {
 	struct operation_wait *wait = LIST_ENTRY(watcher, struct operation_wait, watcher);
-	bool running = operation->state == OPERATION_RUNNING;
 
-	if (running && !(wait->accepting && operation->recorded))
-		return;
-	let_go(wait);
-	if (wait->accepting && operation->state != OPERATION_FAILED)
-		reply_accepted(wait->call, operation);
-	else
-		reply_ended(wait->call, operation, wait->success_status);
+	if (operation->state != OPERATION_RUNNING || (wait->until_recorded && operation->recorded))
+		finish(wait);
 }
 
 static void on_time_up(struct loop_timer *timer)
 {
-	struct operation_wait *wait = LIST_ENTRY(timer, struct operation_wait, timer);
+	finish(LIST_ENTRY(timer, struct operation_wait, timer));
+}
 
-	let_go(wait);
-	reply_accepted(wait->call, wait->operation);
+/* Waits with a copy of what is given, in the request's arena. time_ms under 0: as long as it takes. */
+static void begin_wait(const struct operation_wait *given, int64_t time_ms)
+{
+	struct call *call = given->call;
+	struct operation_wait *wait =
+		ARENA_NEW(http_request_arena(call->request), struct operation_wait);
+
+	*wait = *given;
+	wait->watcher.changed = on_changed;
+	loop_timer_init(&wait->timer, on_time_up);
+	if (time_ms >= 0)
+		loop_timer_start(call->daemon->loop, &wait->timer, time_ms);
+	operation_watch(wait->operation, &wait->watcher);
+	http_request_on_gone(call->request, on_gone, wait);
 }
 
 void call_answer_operation(struct call *call, struct operation *operation, int success_status)
 {
-	struct operation_wait *wait;
+	struct operation_wait wait = {
+		.call = call,
+		.operation = operation,
+		.success_status = success_status,
+	};
+	bool running = operation->state == OPERATION_RUNNING;
 	int64_t wait_ms;
 
 	if (call_seconds(call, "wait", &wait_ms) < 0)
 		return;
-	if (wait_ms >= 0 && operation->state != OPERATION_RUNNING) {
-		reply_ended(call, operation, success_status);
-		return;
-	}
-	if (wait_ms < 0 && (operation->recorded || operation->state != OPERATION_RUNNING)) {
+	wait.until_recorded = wait_ms < 0;
+	wait.answer = wait_ms < 0 ? answer_accepted : answer_waited;
+	if (running && !(wait.until_recorded && operation->recorded))
+		begin_wait(&wait, wait_ms);
+	else if (wait_ms < 0)
 		reply_accepted(call, operation);
-		return;
-	}
-	wait = ARENA_NEW(http_request_arena(call->request), struct operation_wait);
-	wait->call = call;
-	wait->operation = operation;
-	wait->success_status = success_status;
-	wait->watcher.changed = on_changed;
-	loop_timer_init(&wait->timer, on_time_up);
-	wait->accepting = wait_ms < 0;
-	if (!wait->accepting)
-		loop_timer_start(call->daemon->loop, &wait->timer, wait_ms);
-	operation_watch(operation, &wait->watcher);
-	http_request_on_gone(call->request, on_gone, wait);
+	else
+		reply_ended(call, operation, success_status);
+}
+
+void call_show_operation(struct call *call, struct operation *operation, int64_t wait_ms)
+{
+	struct operation_wait wait = {
+		.call = call,
+		.operation = operation,
+		.answer = answer_shown,
+	};
+
+	if (wait_ms > 0 && operation->state == OPERATION_RUNNING)
+		begin_wait(&wait, wait_ms);
+	else
+		answer_shown(&wait);
 }
 
 /* --- parameters ---------------------------------------------------------------------------------- */
@@ -144,6 +181,20 @@ struct instance *call_instance(struct call *call)
 		return NULL;
 	}
 	return instance;
+}
+
+const char *call_instance_id(struct call *call, const char *word)
+{
+	struct instance *instance;
+	struct gantry_error err;
+	int code = fleet_resolve(&call->daemon->fleet, word, call->project, &instance, &err);
+
+	if (code == 0)
+		return instance->id;
+	if (code == -ENOENT && strlen(word) == INSTANCE_ID_SIZE - 1)
+		return word;
+	call_fail(call, &err);
+	return NULL;
 }
 
 static int bad_parameter(struct call *call, const char *name, const char *text, const char *wanted)

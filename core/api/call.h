@@ -57,9 +57,28 @@ void call_answer_operation(struct call *call, struct operation *operation, int s
  */
 void call_run_or_repeat(struct call *call);
 
+/*
+ * Answers 200 with the operation as it is when it has ended or the time is up, whichever is first; a
+ * failed one is an answer like another.
+ */
+void call_show_operation(struct call *call, struct operation *operation, int64_t wait_ms);
+
+/* --- what the store is asked for --- */
+typedef void (*call_rows_fn)(struct call *call, const struct gantry_error *err, char *const *rows,
+			     size_t count);
+struct call_lookup;
+/*
+ * To be passed to a store_read_… together with call_rows: answer is called with what was read, unless
+ * the client has left. The call and its body live until then.
+ */
+struct call_lookup *call_lookup(struct call *call, call_rows_fn answer);
+void call_rows(void *lookup, const struct gantry_error *err, char *const *rows, size_t count);
+
 /* --- parameters --- */
 /* The instance that {id} means, or NULL: answered. */
 struct instance *call_instance(struct call *call);
+/* The id that word means, itself where it is an id of an instance that is gone; NULL: answered. */
+const char *call_instance_id(struct call *call, const char *word);
 /* ?name=SECONDS in milliseconds; -1 where it is not there. */
 int call_seconds(struct call *call, const char *name, int64_t *ret_ms);
 int call_bool(struct call *call, const char *name, bool *ret_value);

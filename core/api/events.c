@@ -202,17 +202,12 @@ static int read_start(struct call *call, struct reader *reader)
 static int read_instance(struct call *call, struct reader *reader)
 {
 	const char *word = http_request_query(call->request, "instance");
-	struct instance *instance;
-	struct gantry_error err;
 
 	if (!word)
 		return 0;
-	if (fleet_resolve(&call->daemon->fleet, word, call->project, &instance, &err) == 0)
-		word = instance->id;
-	else if (strlen(word) != INSTANCE_ID_SIZE - 1) {
-		call_fail(call, &err);
-		return err.code;
-	}
+	word = call_instance_id(call, word);
+	if (!word)
+		return -ENOENT;
 	snprintf(reader->instance, sizeof(reader->instance), "%s", word);
 	return 0;
 }

@@ -156,45 +156,19 @@ void handle_policy_eval(struct call *call)
 
 /* --- decisions ----------------------------------------------------------------------------------- */
 
-struct lookup {
-	struct call *call;
-	bool gone;
-};
-
-static void on_gone(void *arg)
+static void answer_decision(struct call *call, const struct gantry_error *err, char *const *rows,
+			    size_t count)
 {
-	((struct lookup *)arg)->gone = true;
-}
-
-static struct lookup *lookup_new(struct call *call)
-{
-	struct lookup *lookup = ARENA_NEW(http_request_arena(call->request), struct lookup);
-
-	lookup->call = call;
-	http_request_ref(call->request);
-	http_request_on_gone(call->request, on_gone, lookup);
-	return lookup;
-}
-
-static void on_decision(void *arg, const struct gantry_error *err, char *const *rows, size_t count)
-{
-	struct lookup *lookup = arg;
-	struct http_request *request = lookup->call->request;
 	struct gantry_error missing;
 
-	if (!lookup->gone) {
-		http_request_on_gone(request, NULL, NULL);
-		if (!err && count == 0) {
-			gantry_error_set(&missing, -ENOENT, "there is no decision %.40s",
-					 lookup->call->parameter);
-			err = &missing;
-		}
-		if (err)
-			call_fail(lookup->call, err);
-		else
-			http_reply(request, 200, "application/json", rows[0], strlen(rows[0]));
+	if (!err && count == 0) {
+		gantry_error_set(&missing, -ENOENT, "there is no decision %.40s", call->parameter);
+		err = &missing;
 	}
-	http_request_unref(request);
+	if (err)
+		call_fail(call, err);
+	else
+		http_reply(call->request, 200, "application/json", rows[0], strlen(rows[0]));
 }
 
 /* The number in the path, 0: answered. */
@@ -217,26 +191,24 @@ void handle_decision_show(struct call *call)
 	int64_t id = decision_id(call);
 
 	if (id)
-		store_read_decision(call->daemon->store, id, on_decision, lookup_new(call));
+		store_read_decision(call->daemon->store, id, call_rows,
+				    call_lookup(call, answer_decision));
 }
 
 /* There is such a decision, and no placement of it is in memory. */
-static void on_decision_without(void *arg, const struct gantry_error *err, char *const *rows,
-				size_t count)
+static void answer_without_matrix(struct call *call, const struct gantry_error *err,
+				  char *const *rows, size_t count)
 {
-	struct lookup *lookup = arg;
-	struct http_request *request = lookup->call->request;
 	struct json_object *decision = NULL;
 	bool placed = false;
 
-	if (err || count == 0 || lookup->gone) {
-		on_decision(arg, err, rows, count);
+	if (err || count == 0) {
+		answer_decision(call, err, rows, count);
 		return;
 	}
-	http_request_on_gone(request, NULL, NULL);
 	if (json_parse(rows[0], strlen(rows[0]), &decision, NULL) == 0)
 		placed = json_get_string(decision, "node", NULL) != NULL;
-	call_reply(lookup->call, 200,
+	call_reply(call, 200,
 		   placements_no_matrix(
 			   json_get_int(decision, "id", 0),
 			   placed ? "it is not kept any more: only the last placements since "
@@ -244,7 +216,6 @@ static void on_decision_without(void *arg, const struct gantry_error *err, char 
 				  : "it chose no node, or is not kept any more: only the last "
 				    "placements since gantryd started are"));
 	json_object_put(decision);
-	http_request_unref(request);
 }
 
 void handle_decision_matrix(struct call *call)
@@ -255,45 +226,36 @@ void handle_decision_matrix(struct call *call)
 	if (matrix)
 		call_reply(call, 200, matrix);
 	else if (id)
-		store_read_decision(call->daemon->store, id, on_decision_without, lookup_new(call));
+		store_read_decision(call->daemon->store, id, call_rows,
+				    call_lookup(call, answer_without_matrix));
 }
 
-static void on_decisions(void *arg, const struct gantry_error *err, char *const *rows, size_t count)
+static void answer_decisions(struct call *call, const struct gantry_error *err, char *const *rows,
+			     size_t count)
 {
-	struct lookup *lookup = arg;
-	struct http_request *request = lookup->call->request;
 	struct str text = STR_INIT;
 
-	if (!lookup->gone) {
-		http_request_on_gone(request, NULL, NULL);
-		str_add(&text, "{\"decisions\":[");
-		for (size_t i = 0; !err && i < count; i++)
-			str_addf(&text, "%s%s", i ? "," : "", rows[i]);
-		str_add(&text, "]}");
-		if (err)
-			call_fail(lookup->call, err);
-		else
-			http_reply(request, 200, "application/json", text.data, text.length);
-		str_fini(&text);
+	if (err) {
+		call_fail(call, err);
+		return;
 	}
-	http_request_unref(request);
+	str_add(&text, "{\"decisions\":[");
+	for (size_t i = 0; i < count; i++)
+		str_addf(&text, "%s%s", i ? "," : "", rows[i]);
+	str_add(&text, "]}");
+	http_reply(call->request, 200, "application/json", text.data, text.length);
+	str_fini(&text);
 }
 
 void handle_instance_decisions(struct call *call)
 {
-	const char *id = call->parameter;
-	struct instance *instance;
-	struct gantry_error err;
+	const char *id;
 	int64_t limit;
 
 	if (call_integer(call, "limit", 1, 1000, 100, &limit) < 0)
 		return;
-	if (fleet_resolve(&call->daemon->fleet, id, call->project, &instance, &err) == 0) {
-		id = instance->id;
-	} else if (err.code != -ENOENT || strlen(id) != INSTANCE_ID_SIZE - 1) {
-		call_fail(call, &err);
-		return;
-	}
-	store_read_decisions(call->daemon->store, id, (size_t)limit, on_decisions,
-			     lookup_new(call));
+	id = call_instance_id(call, call->parameter);
+	if (id)
+		store_read_decisions(call->daemon->store, id, (size_t)limit, call_rows,
+				     call_lookup(call, answer_decisions));
 }

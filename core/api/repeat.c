@@ -12,18 +12,7 @@
 #include "api/call.h"
 #include "base/str.h"
 
-struct repeat {
-	struct call *call;
-	struct json_object *body; /* owned while the store is read; NULL */
-	bool gone;
-};
-
-static void on_gone(void *arg)
-{
-	((struct repeat *)arg)->gone = true;
-}
-
-static void answer(struct call *call, struct json_object *operation, uint64_t hash)
+static void repeat(struct call *call, struct json_object *operation, uint64_t hash)
 {
 	const char *id = json_get_string(operation, "id", "");
 	struct json_object *problem = json_get(operation, "error");
@@ -50,46 +39,30 @@ static void answer(struct call *call, struct json_object *operation, uint64_t ha
 	}
 }
 
-static void on_row(void *arg, const struct gantry_error *err, char *const *rows, size_t count)
+static void answer(struct call *call, const struct gantry_error *err, char *const *rows,
+		   size_t count)
 {
-	struct repeat *repeat = arg;
-	struct call *call = repeat->call;
-	struct http_request *request = call->request;
 	struct json_object *operation = NULL;
 	uint64_t hash = 0;
 
-	if (!repeat->gone) {
-		http_request_on_gone(request, NULL, NULL);
-		if (!err && count)
-			operation = operation_print_row(rows[0], &hash);
-		if (err) {
-			call_fail(call, err);
-		} else if (operation) {
-			answer(call, operation, hash);
-		} else {
-			call->body = repeat->body;
-			call->route->handle(call);
-			call->body = NULL;
-		}
-	}
+	if (!err && count)
+		operation = operation_print_row(rows[0], &hash);
+	if (err)
+		call_fail(call, err);
+	else if (operation)
+		repeat(call, operation, hash);
+	else
+		call->route->handle(call);
 	json_object_put(operation);
-	json_object_put(repeat->body);
-	http_request_unref(request);
 }
 
 void call_run_or_repeat(struct call *call)
 {
 	const char *key = http_request_header(call->request, "Idempotency-Key");
-	struct repeat *repeat;
 
-	if (!key || !*key || operation_find_key(&call->daemon->operations, call->actor, key)) {
+	if (!key || !*key || operation_find_key(&call->daemon->operations, call->actor, key))
 		call->route->handle(call);
-		return;
-	}
-	repeat = ARENA_NEW(http_request_arena(call->request), struct repeat);
-	repeat->call = call;
-	repeat->body = json_object_get(call->body);
-	http_request_ref(call->request);
-	http_request_on_gone(call->request, on_gone, repeat);
-	store_read_operation_of_key(call->daemon->store, call->actor, key, on_row, repeat);
+	else
+		store_read_operation_of_key(call->daemon->store, call->actor, key, call_rows,
+					    call_lookup(call, answer));
 }
