@@ -192,13 +192,8 @@ int operations_command(struct ctl *ctl)
 		path_query(&path, "limit", limit);
 	status = call(ctl, instance, "GET", str_text(&path), NULL, 0, &reply, NULL);
 	str_fini(&path);
-	if (status != CTL_OK)
+	if (status != CTL_OK || output_if_json(ctl, &reply))
 		return status;
-	if (ctl->json) {
-		output_raw(&reply);
-		client_reply_fini(&reply);
-		return CTL_OK;
-	}
 	list = json_get(reply.json, "operations");
 	table_init(&table, 8, titles);
 	for (size_t i = 0; list && i < json_object_array_length(list); i++) {

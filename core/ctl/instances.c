@@ -62,14 +62,9 @@ int list_command(struct ctl *ctl)
 		path_query(&path, "state", states);
 	status = call(ctl, NULL, "GET", str_text(&path), NULL, 0, &reply, NULL);
 	str_fini(&path);
-	if (status != CTL_OK)
+	if (status != CTL_OK || output_if_json(ctl, &reply))
 		return status;
 	list = json_get(reply.json, "instances");
-	if (ctl->json) {
-		output_raw(&reply);
-		client_reply_fini(&reply);
-		return CTL_OK;
-	}
 	table_init(&table, 6, titles);
 	for (size_t i = 0; list && i < json_object_array_length(list); i++) {
 		struct json_object *instance = json_object_array_get_idx(list, i);

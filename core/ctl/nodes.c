@@ -24,14 +24,9 @@ int node_list_command(struct ctl *ctl)
 	struct table table;
 	int status = call(ctl, NULL, "GET", "/v1/nodes", NULL, 0, &reply, NULL);
 
-	if (status != CTL_OK)
+	if (status != CTL_OK || output_if_json(ctl, &reply))
 		return status;
 	list = json_get(reply.json, "nodes");
-	if (ctl->json) {
-		output_raw(&reply);
-		client_reply_fini(&reply);
-		return CTL_OK;
-	}
 	table_init(&table, 8, titles);
 	for (size_t i = 0; list && i < json_object_array_length(list); i++) {
 		struct json_object *node = json_object_array_get_idx(list, i);
@@ -132,13 +127,8 @@ int images_command(struct ctl *ctl)
 	}
 	status = call(ctl, node, "GET", str_text(&path), NULL, 0, &reply, NULL);
 	str_fini(&path);
-	if (status != CTL_OK)
+	if (status != CTL_OK || output_if_json(ctl, &reply))
 		return status;
-	if (ctl->json) {
-		output_raw(&reply);
-		client_reply_fini(&reply);
-		return CTL_OK;
-	}
 	list = json_get(reply.json, "images");
 	table_init(&table, 5, titles);
 	for (size_t i = 0; list && i < json_object_array_length(list); i++) {

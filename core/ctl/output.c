@@ -180,6 +180,15 @@ void output_raw(const struct client_reply *reply)
 	putchar('\n');
 }
 
+bool output_if_json(const struct ctl *ctl, struct client_reply *reply)
+{
+	if (!ctl->json)
+		return false;
+	output_raw(reply);
+	client_reply_fini(reply);
+	return true;
+}
+
 void output_json(struct json_object *value)
 {
 	puts(json_object_to_json_string_ext(value, JSON_C_TO_STRING_PLAIN |

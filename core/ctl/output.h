@@ -25,6 +25,8 @@ int output_usage(const char *command, const char *format, ...)
 
 /* The raw answer on one line, for --json. */
 void output_raw(const struct client_reply *reply);
+/* With --json: prints the answer and lets go of it. False: it is to be shown to a person. */
+bool output_if_json(const struct ctl *ctl, struct client_reply *reply);
 void output_json(struct json_object *value);
 
 /* A table: its first row holds the titles. Cells are added in order; NULL and "" are shown as "-". */

@@ -19,13 +19,8 @@ static int show_set(struct ctl *ctl, const char *method, const char *route)
 	struct table table;
 	int status = call(ctl, NULL, method, route, NULL, 0, &reply, NULL);
 
-	if (status != CTL_OK)
+	if (status != CTL_OK || output_if_json(ctl, &reply))
 		return status;
-	if (ctl->json) {
-		output_raw(&reply);
-		client_reply_fini(&reply);
-		return CTL_OK;
-	}
 	output_line("revision %s", json_get_string(reply.json, "revision", "?"));
 	if (json_get_string(reply.json, "refused", NULL))
 		output_line("the folder's policies are not in force: %s",

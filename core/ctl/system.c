@@ -43,13 +43,8 @@ int version_command(struct ctl *ctl)
 		fflush(stdout);
 	}
 	status = call(ctl, NULL, "GET", "/v1/version", NULL, 0, &reply, NULL);
-	if (status != CTL_OK)
+	if (status != CTL_OK || output_if_json(ctl, &reply))
 		return status;
-	if (ctl->json) {
-		output_raw(&reply);
-		client_reply_fini(&reply);
-		return CTL_OK;
-	}
 	output_line("gantryd  %s at %s, API %s", json_get_string(reply.json, "version", "?"),
 		    client_host(ctl->client), json_get_string(reply.json, "api", "?"));
 	plugins = json_get(reply.json, "plugins");
