@@ -7,6 +7,9 @@ import re
 import sys
 import tempfile
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "fake"))
+from tap import finish, ok
+
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TOP = {"Makefile", "README.md", "contrib", "core", "include", "plugins", "scripts", "t"}
 # what tests and builds leave, and what goes with a checkout
@@ -86,17 +89,6 @@ def check(root):
     return found
 
 
-results = []
-
-
-def ok(passed, name, *lines):
-    results.append(bool(passed))
-    print(f"{'' if passed else 'not '}ok {len(results)} - {name}")
-    if not passed:
-        for line in lines:
-            print(f"# {line}", file=sys.stderr)
-
-
 def write(root, path, text):
     os.makedirs(os.path.dirname(os.path.join(root, path)) or root, exist_ok=True)
     with open(os.path.join(root, path), "w") as out:
@@ -143,5 +135,4 @@ with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as file:
     lines = file.read().splitlines()
 ok(len(lines) <= 90, f"README.md is one page ({len(lines)} lines)")
 
-print(f"1..{len(results)}")
-sys.exit(0 if all(results) else 1)
+finish()

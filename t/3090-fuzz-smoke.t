@@ -7,20 +7,13 @@ import shutil
 import subprocess
 import sys
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "fake"))
+from tap import finish, ok
+
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 os.chdir(ROOT)
 BUILD = os.environ.get("BUILD") or ".build/plain"
 PROGRAMS = ("policy", "pattern", "spec")
-
-results = []
-
-
-def ok(passed, name, text=""):
-    results.append(bool(passed))
-    print(f"{'' if passed else 'not '}ok {len(results)} - {name}", flush=True)
-    if not passed:
-        for line in text.splitlines()[-60:]:
-            print(f"# {line}", file=sys.stderr)
 
 
 def run(*command, **settings):
@@ -54,5 +47,4 @@ for what, says in (("finding", "planted"), ("crash", "signal 6|status"), ("hang"
     if left:
         shutil.rmtree(left.group(1))
 
-print(f"1..{len(results)}")
-sys.exit(0 if all(results) else 1)
+finish()

@@ -17,7 +17,7 @@ def refused(server, data, status, name, close=True):
         problem = {}
         if reply.whole and reply.headers.get("content-type") == "application/problem+json":
             problem = json.loads(reply.body)
-        same((reply.status, problem.get("status"), problem.get("type"), bool(problem.get("detail"))),
+        equal((reply.status, problem.get("status"), problem.get("type"), bool(problem.get("detail"))),
              (status, status, "about:blank", True), name)
         if reply.status != status:
             say(repr(reply))
@@ -30,30 +30,30 @@ def about(server, data):
 
 with Server() as server:
     reply = server.ask(request())
-    same((reply.status, reply.body, reply.headers["content-length"]), (200, b"hello\n", "6"), "a plain GET")
+    equal((reply.status, reply.body, reply.headers["content-length"]), (200, b"hello\n", "6"), "a plain GET")
     ok("date" in reply.headers and "connection" not in reply.headers, "with a date, and kept alive")
 
     # what a handler sees
     seen = about(server, request("/a%20b?after=7&x=%C3%A4+b&bad=%zz&nul=%00&flag&=v&after=8", headers=["X-Test:  two words \t"]))
-    same(seen["path"], "/a%20b", "the path comes as it is")
-    same(seen["raw"], "after=7&x=%C3%A4+b&bad=%zz&nul=%00&flag&=v&after=8", "so does the query")
-    same(seen["query"]["x"], "ä b", "a parameter is decoded")
-    same((seen["query"]["bad"], seen["query"]["nul"], seen["query"]["flag"], seen["query"][""]),
+    equal(seen["path"], "/a%20b", "the path comes as it is")
+    equal(seen["raw"], "after=7&x=%C3%A4+b&bad=%zz&nul=%00&flag&=v&after=8", "so does the query")
+    equal(seen["query"]["x"], "ä b", "a parameter is decoded")
+    equal((seen["query"]["bad"], seen["query"]["nul"], seen["query"]["flag"], seen["query"][""]),
          ("(ill-formed)", "(ill-formed)", "", "v"), "ill-formed and empty ones are told apart")
-    same(seen["after"], "7", "the first of two counts")
-    same(seen["x-test"], "two words", "a header is trimmed")
-    same((seen["listener"], seen["address"], seen["local"]), ("tcp", "127.0.0.1", False), "the peer over TCP")
+    equal(seen["after"], "7", "the first of two counts")
+    equal(seen["x-test"], "two words", "a header is trimmed")
+    equal((seen["listener"], seen["address"], seen["local"]), ("tcp", "127.0.0.1", False), "the peer over TCP")
     seen = json.loads(server.ask(request("/about"), unix=True).body)
-    same((seen["listener"], seen["local"], seen["uid"], seen["pid"]), ("unix", True, os.getuid(), os.getpid()),
+    equal((seen["listener"], seen["local"], seen["uid"], seen["pid"]), ("unix", True, os.getuid(), os.getpid()),
          "the peer over the unix socket is the kernel's word")
 
     # targets
     seen = about(server, request("http://other:80/about?x=1"))
-    same((seen["path"], seen["raw"]), ("/about", "x=1"), "an absolute URL is taken apart")
-    same(about(server, request("HTTPS://other"))["path"], "/", "without a path")
-    same((about(server, request("http://other?q=1"))["path"], about(server, request("http://other?q=1"))["raw"]), ("/", "q=1"),
+    equal((seen["path"], seen["raw"]), ("/about", "x=1"), "an absolute URL is taken apart")
+    equal(about(server, request("HTTPS://other"))["path"], "/", "without a path")
+    equal((about(server, request("http://other?q=1"))["path"], about(server, request("http://other?q=1"))["raw"]), ("/", "q=1"),
          "with a query alone")
-    same(about(server, request("*", method="OPTIONS"))["path"], "*", "OPTIONS *")
+    equal(about(server, request("*", method="OPTIONS"))["path"], "*", "OPTIONS *")
     refused(server, request("*"), 400, "GET *")
     refused(server, request("http:///about"), 400, "an absolute URL without a host")
     refused(server, request("ftp://x/"), 400, "another scheme")
@@ -74,7 +74,7 @@ with Server() as server:
     refused(server, request(headers=["Host: x"]), 400, "the same Host twice")
     refused(server, request(host=False, headers=["Host: a b"]), 400, "a Host with a space")
     refused(server, request(host=False, headers=["Host: user@x"]), 400, "a Host with a user")
-    same(server.ask(request(host=False, headers=["Host:"])).status, 200, "an empty Host is one")
+    equal(server.ask(request(host=False, headers=["Host:"])).status, 200, "an empty Host is one")
     refused(server, request(headers=["X-A : 1"]), 400, "a space before the colon")
     refused(server, request(headers=["X-A: 1\r\n folded"]), 400, "a folded header")
     refused(server, request(headers=["X-A:\r\n\tfolded"]), 400, "a folded header with an empty first line")
@@ -88,7 +88,7 @@ with Server() as server:
     refused(server, request(headers=["nothing"]), 400, "a header without a colon")
     refused(server, request(headers=[": 1"]), 400, "a header without a name")
     refused(server, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400, "TLS on a plain port")
-    same(server.ask(b"\r\n" + request()).status, 200, "an empty line in front is forgiven")
+    equal(server.ask(b"\r\n" + request()).status, 200, "an empty line in front is forgiven")
 
     # framing of the body
     post = "POST /echo HTTP/1.1\r\nHost: x\r\n"
@@ -121,20 +121,20 @@ with Server() as server:
                        (b"fffffffffffffffff\r\n", "a chunk size over 64 bits"), (b"0x3\r\nabc\r\n", "a prefixed chunk size")):
         refused(server, chunked + body, 400, name)
     reply = server.ask(chunked + b"3;a=\"b c\";d=e\r\nabc\r\n2\r\nde\r\n0\r\nX-Trailer: 1\r\n\r\n")
-    same(reply.body, b"abcde", "chunks, extensions and trailers are read")
+    equal(reply.body, b"abcde", "chunks, extensions and trailers are read")
     refused(server, chunked + b"3;" + b"a" * 20000 + b"\r\nabc\r\n", 431, "endless chunk extensions")
     refused(server, chunked + b"0\r\n" + b"X-A: aaaaaaaaaaaaa\r\n" * 1000 + b"\r\n", 431, "endless trailers")
 
     # limits, at their edge
     target = "/" + "a" * (8 * 1024 - 1)
-    same(server.ask(request(target)).status, 200, "a target of 8 KiB")
+    equal(server.ask(request(target)).status, 200, "a target of 8 KiB")
     refused(server, request(target + "a"), 414, "one byte more")
     refused(server, request("/" + "a" * 300000), 414, "a target of 300 KB")
     many = [f"X-{i}: 1" for i in range(63)]
-    same(server.ask(request(headers=many)).status, 200, "64 headers")
+    equal(server.ask(request(headers=many)).status, 200, "64 headers")
     refused(server, request(headers=many + ["X-One-More: 1"]), 431, "65 headers")
     room = 16 * 1024 - len(request(headers=["X-A: "]))
-    same(server.ask(request(headers=["X-A: " + "a" * room])).status, 200, "a head of 16 KiB")
+    equal(server.ask(request(headers=["X-A: " + "a" * room])).status, 200, "a head of 16 KiB")
     refused(server, request(headers=["X-A: " + "a" * (room + 1)]), 431, "one byte more")
     refused(server, request(headers=["X-A: " + "a" * 1000000]), 431, "a head of 1 MB")
     refused(server, b"\r\n" * 20000 + request(), 431, "a megabyte of empty lines")
@@ -144,37 +144,37 @@ with Server() as server:
         for byte in request("/about?after=1", headers=["X-Test: slow"]):
             client.send(bytes([byte]))
         seen = json.loads(client.reply().body)
-        same((seen["path"], seen["after"], seen["x-test"]), ("/about", "1", "slow"), "a request in single bytes")
+        equal((seen["path"], seen["after"], seen["x-test"]), ("/about", "1", "slow"), "a request in single bytes")
     with server.connect() as client:
         for byte in chunked + b"3\r\nabc\r\n0\r\nX: 1\r\n\r\n":
             client.send(bytes([byte]))
-        same(client.reply().body, b"abc", "chunks in single bytes")
+        equal(client.reply().body, b"abc", "chunks in single bytes")
     with server.connect() as client:
         for byte in request(headers=["X-A: 1\r\n folded"]):
             if not client.send(bytes([byte])):
                 break
-        same(client.reply().status, 400, "a fold in single bytes")
+        equal(client.reply().status, 400, "a fold in single bytes")
 
     # upgrades are not wanted, and answered as if not asked for
     for kind in ("h2c", "websocket", "raw"):
         with server.connect() as client:
             client.send(request(headers=[f"Upgrade: {kind}", "Connection: Upgrade, HTTP2-Settings"]) + request("/about"))
             replies = client.reply(), client.reply()
-            same([r.status for r in replies], [200, 200], f"Upgrade: {kind} is ignored, the connection goes on")
+            equal([r.status for r in replies], [200, 200], f"Upgrade: {kind} is ignored, the connection goes on")
     with server.connect() as client:
         client.send(request("/echo", "POST", headers=["Upgrade: x", "Connection: Upgrade"], body=b"body") + request())
-        same((client.reply().body, client.reply().body), (b"body", b"hello\n"), "also with a body")
+        equal((client.reply().body, client.reply().body), (b"body", b"hello\n"), "also with a body")
 
     # answers
     reply = server.ask(request("/headers"))
-    same((reply.headers["x-one"], reply.headers["x-split"]), ("1", "a  X-Forged: b"), "a header cannot be split")
+    equal((reply.headers["x-one"], reply.headers["x-split"]), ("1", "a  X-Forged: b"), "a header cannot be split")
     with server.connect() as client:
         client.send(request("/none") + request())
         reply = client.reply()
-        same((reply.status, reply.headers.get("content-length")), (204, None), "204 has no length")
-        same(client.reply().body, b"hello\n", "nor a body")
+        equal((reply.status, reply.headers.get("content-length")), (204, None), "204 has no length")
+        equal(client.reply().body, b"hello\n", "nor a body")
     with server.connect() as client:
         client.send(request("/twice") + request())
-        same((client.reply().body, client.reply().body), (b"first\n", b"hello\n"), "a second answer does nothing")
+        equal((client.reply().body, client.reply().body), (b"first\n", b"hello\n"), "a second answer does nothing")
 
-done()
+finish()

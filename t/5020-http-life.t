@@ -31,8 +31,8 @@ with Server() as server:
             with server.connect(unix) as client:
                 client.send(request("/events"))
                 client.head()
-                same(client.chunk(), b"first\n", "a stream has begun")
-                same(server.stats()["gone"], gone, "and its client is there")
+                equal(client.chunk(), b"first\n", "a stream has begun")
+                equal(server.stats()["gone"], gone, "and its client is there")
                 if leave == "reset":
                     reset(client)
                 elif leave == "shutdown":
@@ -69,7 +69,7 @@ with Server() as server:
     client = server.connect()
     client.send(request("/large?bytes=3000000"))
     client.sock.shutdown(socket.SHUT_WR)
-    same(len(client.reply().body), 3000000, "an answer that is complete still reaches a client that has ended its side")
+    equal(len(client.reply().body), 3000000, "an answer that is complete still reaches a client that has ended its side")
     client.sock.close()
     ok(until(lambda: server.stats()["open"] == 1), "no connection is left")
 
@@ -87,7 +87,7 @@ with Server("--header-ms", "400", "--idle-ms", "600", "--progress-ms", "500", "-
         client.sock.settimeout(LIMIT)
         reply = client.reply()
         took = time.monotonic() - start
-        same((reply.status, json.loads(reply.body or b"{}").get("status")), (408, 408), "trickling headers are answered with 408")
+        equal((reply.status, json.loads(reply.body or b"{}").get("status")), (408, 408), "trickling headers are answered with 408")
         ok(took >= 0.35, f"not before their time ({took:.2f} s)")
     with server.connect() as client:
         ok(client.ended(), "a connection without a byte is just closed")
@@ -101,28 +101,28 @@ with Server("--header-ms", "400", "--idle-ms", "600", "--progress-ms", "500", "-
         with server.connect() as client:
             client.send(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf".encode())
             status = client.reply().status
-            same(status, 200 if path == "/hello" else 408, f"{path}: a body that stalls")
+            equal(status, 200 if path == "/hello" else 408, f"{path}: a body that stalls")
             ok(client.ended(), "ends the connection")
     with server.connect() as client:
         client.send(b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n")
         for _ in range(10):
             time.sleep(0.1)  # slower than the limit in all, never in one step: the pace is the test
             client.send(b"x")
-        same(client.reply().body, b"x" * 10, "a slow body that moves is waited for")
+        equal(client.reply().body, b"x" * 10, "a slow body that moves is waited for")
     for path in ("/download?bytes=50000000", "/large?bytes=50000000"):
         with server.connect() as client:
             client.send(request(path))
             ok(until(lambda: server.stats()["open"] == 2), "a download is under way")
             ok(until(lambda: server.stats()["open"] == 1), "and cut when nobody takes it")
-            same(client.reply().whole, False, "which can be told")
+            equal(client.reply().whole, False, "which can be told")
     with server.connect() as client:
         client.send(request("/events"))
         client.head(), client.chunk()
         client.sock.settimeout(1.5)
-        same(client.more(), None, "an idle stream has no deadline")
+        equal(client.more(), None, "an idle stream has no deadline")
     with server.connect() as client:
         client.send(request("/async?ms=1000"))
-        same(client.reply().body, b"late\n", "nor has a request that waits for its answer")
+        equal(client.reply().body, b"late\n", "nor has a request that waits for its answer")
     with server.connect() as client:
         client.send(request(version="3.7"))
         client.reply()
@@ -135,20 +135,20 @@ with Server("--connections", "5", "--linger-ms", "200", name="the small server")
     clients = [server.connect() for _ in range(5)]
     for client in clients:
         client.send(request())
-    same([client.reply().status for client in clients], [200] * 5, "five connections are served")
+    equal([client.reply().status for client in clients], [200] * 5, "five connections are served")
     with server.connect() as client:
         client.send(request())
         reply = client.reply()
-        same((reply.status, reply.headers.get("content-type")), (503, "application/problem+json"), "the sixth is told so")
+        equal((reply.status, reply.headers.get("content-type")), (503, "application/problem+json"), "the sixth is told so")
         ok(client.ended(), "and closed")
-    same(server.stats()["refused"], 1, "another listener has its own count, and tells")
+    equal(server.stats()["refused"], 1, "another listener has its own count, and tells")
     crowd = [server.connect() for _ in range(150)]
     ok(until(lambda: server.stats()["refused"] == 151), "a crowd is refused")
     ok(until(lambda: server.stats()["open"] == 6), "and does not stay")
     for client in crowd:
         client.sock.close()
     clients[0].send(request())
-    same(clients[0].reply().status, 200, "the five are still served")
+    equal(clients[0].reply().status, 200, "the five are still served")
     clients.pop().sock.close()
     ok(until(lambda: server.ask(request()).status == 200), "one leaves, another comes")
     for client in clients:
@@ -156,11 +156,11 @@ with Server("--connections", "5", "--linger-ms", "200", name="the small server")
 
 # --- the unix socket --------------------------------------------------------------------------------
 with Server("--mode", "0640", name="the server on a stale socket") as server:
-    same(stat.S_IMODE(os.stat(server.path).st_mode), 0o640, "the socket has its mode")
+    equal(stat.S_IMODE(os.stat(server.path).st_mode), 0o640, "the socket has its mode")
     second = subprocess.run([f"{BUILD}/t/fake/http_server", "--unix", server.path], capture_output=True, text=True)
-    same(second.returncode, 1, "a second server on a live socket is refused")
+    equal(second.returncode, 1, "a second server on a live socket is refused")
     has(second.stderr, "another process listens", "and told why")
-    same(server.ask(request(), unix=True).status, 200, "the first goes on")
+    equal(server.ask(request(), unix=True).status, 200, "the first goes on")
     plain = os.path.join(server.folder, "plain")
     open(plain, "w").close()
     second = subprocess.run([f"{BUILD}/t/fake/http_server", "--unix", plain], capture_output=True, text=True)
@@ -175,7 +175,7 @@ with Server("--mode", "0640", name="the server on a stale socket") as server:
     left.bind(stale)
     left.close()
     third = subprocess.Popen([f"{BUILD}/t/fake/http_server", "--unix", stale], stdout=subprocess.PIPE, text=True)
-    same(third.stdout.readline(), "ready\n", "a stale socket is replaced")
+    equal(third.stdout.readline(), "ready\n", "a stale socket is replaced")
     third.send_signal(signal.SIGTERM)
     third.communicate(timeout=LIMIT)
     ok(not os.path.exists(stale), "and removed at the end")
@@ -202,12 +202,12 @@ with Server("--connections", "2000", name=f"the server with {STREAMS} streams") 
     ok(idle.ended(), "an idle connection is closed at once")
     upload.send(b"more")
     reply = upload.reply()
-    same((reply.body, reply.headers.get("connection")), (b"halfmore", "close"), "an upload under way is finished")
+    equal((reply.body, reply.headers.get("connection")), (b"halfmore", "close"), "an upload under way is finished")
     reply = running.reply()
-    same((reply.body, reply.headers.get("connection")), (b"late\n", "close"), "so is a request that waits")
+    equal((reply.body, reply.headers.get("connection")), (b"late\n", "close"), "so is a request that waits")
     ends = [(client.chunk(), client.chunk()) for client in clients]
-    same(ends.count((b"bye\n", b"")), STREAMS // 2, "streams that asked to be told say goodbye")
-    same(ends.count((None, None)), STREAMS // 2, "the others are cut")
+    equal(ends.count((b"bye\n", b"")), STREAMS // 2, "streams that asked to be told say goodbye")
+    equal(ends.count((None, None)), STREAMS // 2, "the others are cut")
     try:
         server.connect()
         ok(False, "nobody is let in any more")
@@ -226,9 +226,9 @@ with Server("--grace", "300", name="the server that is stuck") as server:
     ok(until(lambda: server.stats()["requests"] >= 4), "requests that will not end in time")
     server.terminate()
     reply = slow.reply()
-    same((reply.status, reply.headers.get("content-type")), (503, "application/problem+json"), "are answered with 503 at the deadline")
-    same(cut.reply().status, 503, "also where a body is still to come")
-    same(stalled.reply().whole, False, "and an answer that nobody took is cut")
+    equal((reply.status, reply.headers.get("content-type")), (503, "application/problem+json"), "are answered with 503 at the deadline")
+    equal(cut.reply().status, 503, "also where a body is still to come")
+    equal(stalled.reply().whole, False, "and an answer that nobody took is cut")
     has(server.stop(), "closed gone=2", "their handlers are told")
 
-done()
+finish()

@@ -91,7 +91,7 @@ with tempfile.TemporaryDirectory(prefix="gantry-tls-") as folder:
             name = version.name
             tls = Tls(server, ours[0], nova, version)
             seen = json.loads(tls.ask(request("/about")).body)
-            same((seen.get("subject"), seen.get("common_name"), seen["listener"], seen["local"]),
+            equal((seen.get("subject"), seen.get("common_name"), seen["listener"], seen["local"]),
                  ("CN=növa,OU=compute,O=site\\, one", "növa", "tls", False), f"{name}: the right client is let in, its subject read")
             has(Tls(server, ours[0], stranger, version).refused().lower(), "unknown ca", f"{name}: one of another authority is not")
             has(Tls(server, ours[0], None, version).refused().lower(), "certificate required" if name == "TLSv1_3" else "handshake failure",
@@ -101,22 +101,22 @@ with tempfile.TemporaryDirectory(prefix="gantry-tls-") as folder:
 
             with tls.connect() as client:
                 client.send(request() * 3 + request("/echo", "POST", body=b"p" * 100000))
-                same([client.reply().body for _ in range(4)], [b"hello\n"] * 3 + [b"p" * 100000], f"{name}: a pipeline")
+                equal([client.reply().body for _ in range(4)], [b"hello\n"] * 3 + [b"p" * 100000], f"{name}: a pipeline")
             for size in (0, 1, 5 * MIB):
                 reply = tls.ask(request(f"/download?bytes={size}"))
-                same((len(reply.body), reply.whole), (size, True), f"{name}: a stream of {size} bytes ends well")
+                equal((len(reply.body), reply.whole), (size, True), f"{name}: a stream of {size} bytes ends well")
                 reply = tls.ask(request(f"/download?bytes={size}&cut"))
-                same((len(reply.body), reply.whole), (size, False), f"{name}: a cut one can be told")
+                equal((len(reply.body), reply.whole), (size, False), f"{name}: a cut one can be told")
             reply = tls.ask(request("/download?bytes=300000", version="1.0"))
-            same((len(reply.body), reply.whole), (300000, True), f"{name}: a stream for HTTP/1.0 ends with a goodbye")
-            same(tls.ask(request("/download?bytes=300000&cut", version="1.0")).whole, False, f"{name}: a cut one without")
+            equal((len(reply.body), reply.whole), (300000, True), f"{name}: a stream for HTTP/1.0 ends with a goodbye")
+            equal(tls.ask(request("/download?bytes=300000&cut", version="1.0")).whole, False, f"{name}: a cut one without")
             with tls.connect() as client:
                 client.send(request(headers=["Connection: close"]))
-                same((client.reply().body, client.ended()), (b"hello\n", True), f"{name}: a connection ends with a goodbye")
+                equal((client.reply().body, client.ended()), (b"hello\n", True), f"{name}: a connection ends with a goodbye")
             with tls.connect() as client:
                 client.send(request(version="3.0"))
-                same((client.reply().status, client.ended()), (505, True), f"{name}: so does a refused request")
-            same(tls.ask(request("/echo", "POST", body=b"b" * (MIB + 1))).status, 413, f"{name}: 413 is readable")
+                equal((client.reply().status, client.ended()), (505, True), f"{name}: so does a refused request")
+            equal(tls.ask(request("/echo", "POST", body=b"b" * (MIB + 1))).status, 413, f"{name}: 413 is readable")
 
             gone = server.stats()["gone"]
             client = tls.connect()
@@ -144,11 +144,11 @@ with tempfile.TemporaryDirectory(prefix="gantry-tls-") as folder:
                     if i == 4:
                         before = server.rss_kib()
                     peak = max(peak, server.rss_kib() if i > 4 else 0)
-                same(json.loads(client.reply().body or b"{}"), {"bytes": UPLOAD, "sha256": digest.hexdigest()},
+                equal(json.loads(client.reply().body or b"{}"), {"bytes": UPLOAD, "sha256": digest.hexdigest()},
                      f"{name}: an upload of {UPLOAD // MIB} MiB into a slow reader")
                 ok(before and peak - before < FLAT_KIB, f"{name}: with memory flat ({peak - before} KiB)")
 
-        same(server.stats()["handshakes_failed"], 8, "handshakes that failed are counted")
+        equal(server.stats()["handshakes_failed"], 8, "handshakes that failed are counted")
         has(Tls(server, ours[0], nova, ssl.TLSVersion.TLSv1_1).refused().lower(), "version", "TLS 1.1 is refused")
         with Client(socket.create_connection(("127.0.0.1", server.tls_port), timeout=LIMIT)) as client:
             client.send(request())
@@ -173,7 +173,7 @@ with tempfile.TemporaryDirectory(prefix="gantry-tls-") as folder:
             if not VG:
                 while (piece := client.chunk()):
                     size += len(piece)
-                same((piece, size), (b"", DOWNLOAD), "and goes on to its end")
+                equal((piece, size), (b"", DOWNLOAD), "and goes on to its end")
                 grown = server.rss_kib() - before
                 ok(grown < FLAT_KIB, f"with memory flat ({grown} KiB)")
         clients = [tls.connect() for _ in range(20 if VG else 100)]
@@ -185,7 +185,7 @@ with tempfile.TemporaryDirectory(prefix="gantry-tls-") as folder:
         idle.reply()
         server.terminate()
         ok(idle.ended(), "at shutdown an idle connection ends with a goodbye")
-        same([(client.chunk(), client.chunk(), client.ended()) for client in clients], [(b"bye\n", b"", True)] * len(clients),
+        equal([(client.chunk(), client.chunk(), client.ended()) for client in clients], [(b"bye\n", b"", True)] * len(clients),
              "and streams say theirs")
         for client in clients + [idle]:
             client.sock.close()
@@ -195,7 +195,7 @@ with tempfile.TemporaryDirectory(prefix="gantry-tls-") as folder:
                               ((host[0], host[0], ours[0]), "key ", "a key that is none"),
                               ((host[0], host[1], host[1]), "authority of clients", "an authority that is none")):
         failed = subprocess.run([f"{BUILD}/t/fake/http_server", "--tls", *files], capture_output=True, text=True)
-        same(failed.returncode, 1, f"{name} is an error")
+        equal(failed.returncode, 1, f"{name} is an error")
         has(failed.stderr, part, "that tells which file and why")
 
-done()
+finish()

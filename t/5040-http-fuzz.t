@@ -68,6 +68,6 @@ with Server("--header-ms", "1000", "--progress-ms", "1000", "--linger-ms", "100"
     say(f"answers seen: {answers}")
     ok(answers.get(200, 0) > 10 and answers.get(400, 0) > 10, "good and bad requests were among them")
     ok(until(lambda: server.stats()["open"] == 1), "no connection is left")
-    same(server.ask(request()).body, b"hello\n", "it serves as before")
+    equal(server.ask(request()).body, b"hello\n", "it serves as before")
 
-done()
+finish()

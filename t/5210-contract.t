@@ -48,7 +48,7 @@ def find_stray(value, where):
 
 
 find_stray(contract, "")
-same(stray, [], "no key is without a value")
+equal(stray, [], "no key is without a value")
 dangling, used = [], set()
 
 
@@ -70,9 +70,9 @@ def walk(value):
 
 
 walk(contract)
-same(dangling, [], "every $ref leads somewhere")
+equal(dangling, [], "every $ref leads somewhere")
 parts = {f"#/components/{kind}/{name}" for kind, names in contract["components"].items() for name in names}
-same(sorted(parts - used), [], "no component is unused")
+equal(sorted(parts - used), [], "no component is unused")
 
 operations = {}
 for path, item in contract["paths"].items():
@@ -80,7 +80,7 @@ for path, item in contract["paths"].items():
         if method in METHODS:
             operations[f"{method.upper()} {path}"] = (item, operation)
 ids = [operation["operationId"] for _, operation in operations.values()]
-same(sorted(ids), sorted(set(ids)), "operation ids are unique")
+equal(sorted(ids), sorted(set(ids)), "operation ids are unique")
 
 
 def resolve(value):
@@ -102,21 +102,21 @@ for name, (item, operation) in operations.items():
         wrong.append(name)
     if not [status for status in operation["responses"] if status.startswith("2")]:
         wrong.append(name)
-same(wrong, [], "path parameters are declared, answers and summaries are there")
+equal(wrong, [], "path parameters are declared, answers and summaries are there")
 
 # the table of fields
 rows = spec_rows()
 ok(len(rows) > 30, f"the header's table has {len(rows)} fields")
 spec = contract["components"]["schemas"]["Spec"]
-same(list(spec["properties"]), [row[1] for row in rows], "Spec has the fields of GANTRY_SPEC_FIELDS, in their order")
-same({key: value.get("description") for key, value in spec["properties"].items()}, {row[1]: row[6] for row in rows}, "with their help")
-same([key for key, value in spec["properties"].items() if value.get("x-gantry-unsafe")],
+equal(list(spec["properties"]), [row[1] for row in rows], "Spec has the fields of GANTRY_SPEC_FIELDS, in their order")
+equal({key: value.get("description") for key, value in spec["properties"].items()}, {row[1]: row[6] for row in rows}, "with their help")
+equal([key for key, value in spec["properties"].items() if value.get("x-gantry-unsafe")],
      [row[1] for row in rows if "GANTRY_FIELD_UNSAFE" in row[3]], "those that are unsafe are marked")
-same([key for key, value in spec["properties"].items() if value.get("x-gantry-resize")],
+equal([key for key, value in spec["properties"].items() if value.get("x-gantry-resize")],
      [row[1] for row in rows if "GANTRY_FIELD_RESIZE" in row[3]], "those that may change are marked")
-same(spec["required"], [row[1] for row in rows if "GANTRY_FIELD_REQUIRED" in row[3]], "those that are required are")
-same(spec["additionalProperties"], False, "and no others are allowed")
-same(list(contract["components"]["schemas"]["Resize"]["properties"]),
+equal(spec["required"], [row[1] for row in rows if "GANTRY_FIELD_REQUIRED" in row[3]], "those that are required are")
+equal(spec["additionalProperties"], False, "and no others are allowed")
+equal(list(contract["components"]["schemas"]["Resize"]["properties"]),
      [row[1] for row in rows if "GANTRY_FIELD_RESIZE" in row[3]], "Resize has those that may change")
 
 kinds = {"STRING": {"type": "string"}, "BOOL": {"type": "boolean"}, "INT": {"type": "integer"}, "CPUS": {"type": "number"}}
@@ -137,18 +137,18 @@ for _, key, kind, *_ in rows:
         fits = kind == "PAIRS" and value["type"] == "object" and value["additionalProperties"] == {"type": "string"}
     if not fits:
         wrong.append(f"{key} {kind}")
-same(wrong, [], "each has the type of its kind")
+equal(wrong, [], "each has the type of its kind")
 
 # the server's table of routes, in both directions
 gantryd = os.path.join(BUILD, "gantryd")
 if os.path.exists(gantryd):
     printed = subprocess.run([gantryd, "--routes"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=LIMIT)
-    same(printed.returncode, 0, "gantryd --routes")
+    equal(printed.returncode, 0, "gantryd --routes")
     routes = printed.stdout.decode().splitlines()
     wanted = [f"{name} {operation['operationId']}" for name, (_, operation) in operations.items()]
-    same(sorted(set(wanted) - set(routes)), [], "every route of the contract is served")
-    same(sorted(set(routes) - set(wanted)), [], "every route of the server is in the contract")
-    same(len(routes), len(set(routes)), "none is there twice")
+    equal(sorted(set(wanted) - set(routes)), [], "every route of the contract is served")
+    equal(sorted(set(routes) - set(wanted)), [], "every route of the server is in the contract")
+    equal(len(routes), len(set(routes)), "none is there twice")
 else:
     ok(False, "gantryd is built: its routes are half of this test")
-done()
+finish()

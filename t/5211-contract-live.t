@@ -11,11 +11,10 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "fak
 from daemon import *
 
 contract = Contract()
-same = equal
 
 # the validator itself can fail
 SPEC = "#/components/schemas/Spec"
-same(contract.check(SPEC, {"image": "x", "memory": "1m", "ports": ["80", {"container_port": 80}], "cpus": 1.5}, "$"), [], "the validator passes what is right")
+equal(contract.check(SPEC, {"image": "x", "memory": "1m", "ports": ["80", {"container_port": 80}], "cpus": 1.5}, "$"), [], "the validator passes what is right")
 for wrong in ({}, {"image": 1}, {"image": "x", "colour": 1}, {"image": "x", "ports": [{"container_port": 0}]}, {"image": "x", "cpus": 0},
               {"image": "x", "memory": True}, {"image": "x", "name": "a_b"}, {"image": "x", "labels": {"a": 1}}, {"image": "x", "dns": "1"}):
     ok(contract.check(SPEC, wrong, "$"), f"and finds what is wrong in {wrong}")
@@ -48,13 +47,13 @@ def check(method, template, status, target=None, body=None, headers=None, name=N
     name = name or f"{method} {target}"
     if body is not None and status < 400:
         schema = operation["requestBody"]["content"]["application/json"]["schema"]
-        same(contract.check(schema, body, "$", closed=False), [], f"{name}: the test's body is as the contract has it")
+        equal(contract.check(schema, body, "$", closed=False), [], f"{name}: the test's body is as the contract has it")
     answer = ask(world.socket, method, target, body, {**({"Content-Type": "application/json"} if body is not None else {}), **(headers or {})})
     if not ok(answer.status == status, f"{name}: {status}"):
         diag(answer)
         return {}
     seen.setdefault(operation["operationId"], set()).add(status)
-    same(contract.answer(method, target, status, answer.headers, first_line(answer))[:8], [],
+    equal(contract.answer(method, target, status, answer.headers, first_line(answer))[:8], [],
          f"{name}: as the contract has it")
     kind = answer.headers["Content-Type"].partition(";")[0]
     if not kind.endswith("json"):
@@ -72,9 +71,9 @@ def check(method, template, status, target=None, body=None, headers=None, name=N
             wrong += contract.check(schema, value, f"line {at}")
             if not TIME.fullmatch(value.get("at") or value.get("created_at") or ""):
                 wrong.append(f"line {at}: no time in {value}")
-    same(wrong[:8], [], f"{name}: each member once, each line as the contract has it")
+    equal(wrong[:8], [], f"{name}: each member once, each line as the contract has it")
     if status == 202:
-        same(answer.headers["Location"], f"/v1/operations/{parsed[0]['id']}", f"{name}: its Location")
+        equal(answer.headers["Location"], f"/v1/operations/{parsed[0]['id']}", f"{name}: its Location")
     return parsed if kind == "application/x-ndjson" else parsed[0]
 
 
@@ -106,21 +105,21 @@ full = {"name": "web", "labels": {"a": "1"}, "image": "busybox", "command": ["sl
         "memory": "64MiB", "memory_swap": 134217728, "cpus": 1.5, "cpu_shares": 100, "cpuset": "0", "pids": 40,
         "block_io": {"weight": 100, "devices": [{"device": "/dev/vda", "read_bps": "1MiB", "write_iops": 5}]},
         "log": {"driver": "local", "size": "1MiB", "files": 2}}
-same(sorted(set(contract.document["components"]["schemas"]["Spec"]["properties"]) - set(full)), ["project"], "the test's spec has every field")
+equal(sorted(set(contract.document["components"]["schemas"]["Spec"]["properties"]) - set(full)), ["project"], "the test's spec has every field")
 if not full["entrypoint"]:
     del full["entrypoint"]
 web = check("POST", "/v1/instances", 201, "/v1/instances?wait=30", full, {"Idempotency-Key": "k1"}, name="spawn with every field")
 instance = web["result"]
-same(instance["spec"]["pids"], 50, "the policy's value is in the result")
+equal(instance["spec"]["pids"], 50, "the policy's value is in the result")
 ok("hidden" not in json.dumps(web), "a secret is not")
 again = check("POST", "/v1/instances", 201, "/v1/instances?wait=30", full, {"Idempotency-Key": "k1"}, name="the same key again")
-same(again["id"], web["id"], "is the same operation")
+equal(again["id"], web["id"], "is the same operation")
 check("POST", "/v1/instances", 409, "/v1/instances?wait=30", {**full, "name": "other"}, {"Idempotency-Key": "k1"}, name="the same key with another body")
 check("POST", "/v1/instances", 409, "/v1/instances?wait=30", full, name="a name that is taken")
 for field, body in (("memory", {"image": "x", "memory": "12 parsecs"}), ("colour", {"image": "x", "colour": 1}), ("image", {}),
                     ("mounts[0].target", {"image": "x", "mounts": [{"type": "tmpfs", "target": "t"}]})):
     document = check("POST", "/v1/instances", 400, None, body, name=f"a wrong {field}")
-    same(document.get("field"), field, "the field is named")
+    equal(document.get("field"), field, "the field is named")
 check("POST", "/v1/instances", 400, None, "{", name="no JSON")
 check("POST", "/v1/instances", 415, None, "{}", {"Content-Type": "text/plain"}, name="another type")
 check("POST", "/v1/instances", 413, None, json.dumps({"image": "x" * (1 << 20)}), name="over 1 MiB")
@@ -132,7 +131,7 @@ check("POST", "/v1/instances", 404, "/v1/instances?wait=30", {"image": "missing:
 check("POST", "/v1/instances", 422, "/v1/instances?wait=30", {"image": "busybox", "command": ["notfound"]}, name="no such command")
 started = check("POST", "/v1/instances", 202, None, {"name": "job", "image": "pullable:2", "command": ["echo", "hello"]})
 watched = check("GET", "/v1/operations/{id}/watch", 200, f"/v1/operations/{started['id']}/watch")
-same(watched[-1]["state"], "done", "the watch ends with the operation")
+equal(watched[-1]["state"], "done", "the watch ends with the operation")
 check("GET", "/v1/operations/{id}", 200, f"/v1/operations/{started['id']}?wait=30")
 check("GET", "/v1/operations/{id}", 404, "/v1/operations/nothing")
 check("GET", "/v1/operations", 200)
@@ -140,20 +139,20 @@ check("GET", "/v1/operations", 200, "/v1/operations?instance=web&limit=2")
 check("GET", "/v1/operations", 400, "/v1/operations?limit=0")
 
 check("GET", "/v1/instances", 200)
-same([i["name"] for i in check("GET", "/v1/instances", 200, "/v1/instances?state=running,paused&label=a%3D1&node=local&project=default")["instances"]],
+equal([i["name"] for i in check("GET", "/v1/instances", 200, "/v1/instances?state=running,paused&label=a%3D1&node=local&project=default")["instances"]],
      ["web"], "selected")
-same(check("GET", "/v1/instances", 200, "/v1/instances?label=b")["instances"], [], "none")
+equal(check("GET", "/v1/instances", 200, "/v1/instances?label=b")["instances"], [], "none")
 check("GET", "/v1/instances", 400, "/v1/instances?state=asleep")
 for word in ("web", instance["id"], instance["id"][:8], "web?project=default"):
-    same(check("GET", INSTANCE, 200, f"/v1/instances/{word}")["id"], instance["id"], "found")
+    equal(check("GET", INSTANCE, 200, f"/v1/instances/{word}")["id"], instance["id"], "found")
 check("GET", INSTANCE, 404, "/v1/instances/nothing")
 check("GET", INSTANCE, 404, "/v1/instances/web?project=other")
 
 job = check("GET", INSTANCE + "/wait", 200, "/v1/instances/job/wait?timeout=30")
-same((job["timed_out"], job["last_exit"]["code"]), (False, 0), "job has ended")
-same(check("GET", INSTANCE + "/wait", 200, "/v1/instances/web/wait?timeout=0.01")["timed_out"], True, "web has not")
+equal((job["timed_out"], job["last_exit"]["code"]), (False, 0), "job has ended")
+equal(check("GET", INSTANCE + "/wait", 200, "/v1/instances/web/wait?timeout=0.01")["timed_out"], True, "web has not")
 body = check("GET", INSTANCE + "/output", 200, "/v1/instances/job/output?follow=true")
-same(body, bytes([1, 0, 0, 0]) + struct.pack(">I", 6) + b"hello\n", "output in frames")
+equal(body, bytes([1, 0, 0, 0]) + struct.pack(">I", 6) + b"hello\n", "output in frames")
 check("GET", INSTANCE + "/top", 200, "/v1/instances/web/top")
 check("GET", INSTANCE + "/stats", 200, "/v1/instances/web/stats")
 for verb in ("top", "stats"):
@@ -186,17 +185,17 @@ check("GET", "/v1/decisions/{id}", 404, "/v1/decisions/999999")
 MATRIX = "/v1/decisions/{id}/matrix"
 placed = next(decision for decision in decisions["decisions"] if decision["verb"] == "spawn")
 matrix = check("GET", MATRIX, 200, f"/v1/decisions/{placed['id']}/matrix")
-same((matrix.get("exact"), matrix.get("node")), (True, placed["node"]), "the matrix of a placement")
-same(check("GET", MATRIX, 200, f"/v1/decisions/{decisions['decisions'][0]['id']}/matrix")["exact"], False, "what placed nothing has none")
+equal((matrix.get("exact"), matrix.get("node")), (True, placed["node"]), "the matrix of a placement")
+equal(check("GET", MATRIX, 200, f"/v1/decisions/{decisions['decisions'][0]['id']}/matrix")["exact"], False, "what placed nothing has none")
 check("GET", MATRIX, 404, "/v1/decisions/999999/matrix")
 check("GET", MATRIX, 400, "/v1/decisions/x/matrix")
 
 events = check("GET", "/v1/events", 200)
-same([e["sequence"] for e in events], list(range(1, len(events) + 1)), "events are in one sequence")
-same(check("GET", "/v1/events", 200, f"/v1/events?after={len(events) - 1}")[0]["sequence"], len(events), "after one")
-same({e["instance"] for e in check("GET", "/v1/events", 200, f"/v1/events?instance={instance['id']}")}, {instance["id"]}, "of one instance")
+equal([e["sequence"] for e in events], list(range(1, len(events) + 1)), "events are in one sequence")
+equal(check("GET", "/v1/events", 200, f"/v1/events?after={len(events) - 1}")[0]["sequence"], len(events), "after one")
+equal({e["instance"] for e in check("GET", "/v1/events", 200, f"/v1/events?instance={instance['id']}")}, {instance["id"]}, "of one instance")
 text = check("GET", "/v1/events", 200, "/v1/events", headers={"Accept": "text/event-stream"}, name="events as server-sent events").decode()
-same(re.findall(r"^id: (\d+)$", text, re.M), [str(e["sequence"]) for e in events], "have their sequence as id")
+equal(re.findall(r"^id: (\d+)$", text, re.M), [str(e["sequence"]) for e in events], "have their sequence as id")
 check("GET", "/v1/events", 400, "/v1/events?after=x")
 
 check("GET", "/v1/nodes", 200)
@@ -212,21 +211,21 @@ check("GET", "/v1/images", 200)
 check("GET", "/v1/policies", 200)
 check("POST", "/v1/policies/reload", 200)
 allowed = check("POST", "/v1/policies/eval", 200, None, {"spec": {"image": "x"}})
-same((allowed["decision"]["allowed"], "id" in allowed["decision"]), (True, False), "eval allows, and stores nothing")
+equal((allowed["decision"]["allowed"], "id" in allowed["decision"]), (True, False), "eval allows, and stores nothing")
 refused = check("POST", "/v1/policies/eval", 200, None, {"spec": {"image": "refused"}, "verb": "spawn", "actor": "uid:7", "project": "p"}, name="eval of what is refused")
-same((refused["decision"]["allowed"], refused["decision"]["actor"]), (False, "uid:7"), "eval refuses")
+equal((refused["decision"]["allowed"], refused["decision"]["actor"]), (False, "uid:7"), "eval refuses")
 check("POST", "/v1/policies/eval", 400, None, {"spec": {"image": "x", "memory": "lots"}})
 
 for method, target, status in (("PUT", "/v1/health", 405), ("POST", "/v1/health", 405), ("GET", "/v1/nothing", 404), ("GET", "/", 404)):
     answer = ask(world.socket, method, target)
-    same((answer.status, answer.headers["Content-Type"].split(";")[0], contract.check("#/components/schemas/Problem", answer.json, "$")),
+    equal((answer.status, answer.headers["Content-Type"].split(";")[0], contract.check("#/components/schemas/Problem", answer.json, "$")),
          (status, "application/problem+json", []), f"{method} {target}: a problem document")
     if status == 405:
-        same(answer.headers["Allow"], "GET", "with Allow")
+        equal(answer.headers["Allow"], "GET", "with Allow")
 
-same(sorted({o["operationId"] for o in operations.values()} - set(seen)), [], "every route was asked")
+equal(sorted({o["operationId"] for o in operations.values()} - set(seen)), [], "every route was asked")
 wanted = {f"{o['operationId']} {status}" for o in operations.values() for status in o["responses"] if status != "default"}
-same(sorted(wanted - {f"{name} {status}" for name, statuses in seen.items() for status in statuses}
+equal(sorted(wanted - {f"{name} {status}" for name, statuses in seen.items() for status in statuses}
             - {f"instance{verb} 202" for verb in ("Stop", "Restart", "Pause", "Unpause", "Kill", "Resize")}), [], "every success it names was seen")
-same(world.stop(), 0, "gantryd ends well")
+equal(world.stop(), 0, "gantryd ends well")
 done()

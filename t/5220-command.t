@@ -42,9 +42,9 @@ def check(result, status, out, err, name):
 
 def usage(fake, gantry):
     result = gantry()
-    same((result.status, result.err), (2, ""), "gantry alone: usage, status 2")
-    same(gantry("help").out, result.out, "the same as gantry help")
-    same((gantry("--help").status, gantry("--help").out), (0, result.out), "and --help, with status 0")
+    equal((result.status, result.err), (2, ""), "gantry alone: usage, status 2")
+    equal(gantry("help").out, result.out, "the same as gantry help")
+    equal((gantry("--help").status, gantry("--help").out), (0, result.out), "and --help, with status 0")
     commands = re.findall(r"^  ([a-z]+(?: [a-z]+)?)  ", result.out[result.out.index("Commands:"):result.out.index("Options")], re.M)
     ok(len(commands) > 24, f"it lists {len(commands)} commands")
     wrong = []
@@ -54,12 +54,12 @@ def usage(fake, gantry):
             wrong.append(command)
         if "--host" not in one.out or "--json" not in one.out:
             wrong.append(command)
-    same(wrong, [], "every command has its help, by help and by --help")
+    equal(wrong, [], "every command has its help, by help and by --help")
     text = gantry("run", "-h").out
     wrong = [row[4] for row in spec_rows() if row[4] and not re.search(rf"--{row[4]} {re.escape(row[5])} +{re.escape(row[6])}", text)]
-    same(wrong, [], "run's help has every option of the spec's table")
+    equal(wrong, [], "run's help has every option of the spec's table")
     text = gantry("help", "resize").out
-    same(sorted(set(re.findall(r"--([a-z-]+) ", text)) & {row[4] for row in spec_rows()}),
+    equal(sorted(set(re.findall(r"--([a-z-]+) ", text)) & {row[4] for row in spec_rows()}),
          sorted(["project"] + [row[4] for row in spec_rows() if "RESIZE" in row[3]]), "resize's has those that may change")
 
     for words, error in (
@@ -90,35 +90,35 @@ def usage(fake, gantry):
             (["--host", "https://x", "--cert", "x", "ps"], "--cert and --key belong together\n  see gantry help")):
         check(gantry(*words), 2, "", f"gantry: {error}\n", "usage: " + " ".join(words))
     result = gantry("node")
-    same((result.status, "node ls" in result.out, "run" in result.out), (2, True, False), "gantry node: the commands of that group")
+    equal((result.status, "node ls" in result.out, "run" in result.out), (2, True, False), "gantry node: the commands of that group")
     check(gantry("run", "--mem", "1m"), 125, "", "gantry: run: there is no option --mem; did you mean --memory?\n  see gantry help run\n",
           "run in the foreground: 125 for a wrong command line")
-    same(gantry("run").status, 125, "and without an image")
-    same(gantry("run", "--host", "ftp://x", "i").status, 125, "and with a wrong host")
-    same(fake.take(), [], "none of that reached the server")
+    equal(gantry("run").status, 125, "and without an image")
+    equal(gantry("run", "--host", "ftp://x", "i").status, 125, "and with a wrong host")
+    equal(fake.take(), [], "none of that reached the server")
     with open("/dev/full", "w") as full:
         result = gantry("help", stdout=full)
-    same((result.status, result.err), (1, "gantry: cannot write to standard output: No space left on device\n"), "a full disk is told")
+    equal((result.status, result.err), (1, "gantry: cannot write to standard output: No space left on device\n"), "a full disk is told")
 
 
 def unreachable(fake, gantry):
     check(gantry("--host", "unix:///nowhere/s", "ps"), 6, "",
           "gantry: cannot reach gantryd at unix:///nowhere/s: No such file or directory; is it running? --host or GANTRY_HOST names another\n",
           "no socket: status 6 and what to do")
-    same(gantry("ps", env={"GANTRY_HOST": "/nowhere/t"}).status, 6, "GANTRY_HOST, a bare path")
-    same(gantry("run", "--host", "/nowhere/s", "i").status, 125, "run in the foreground: 125")
-    same(gantry("run", "-d", "--host", "/nowhere/s", "i").status, 6, "run -d: 6")
+    equal(gantry("ps", env={"GANTRY_HOST": "/nowhere/t"}).status, 6, "GANTRY_HOST, a bare path")
+    equal(gantry("run", "--host", "/nowhere/s", "i").status, 125, "run in the foreground: 125")
+    equal(gantry("run", "-d", "--host", "/nowhere/s", "i").status, 6, "run -d: 6")
     stale = os.path.join(fake.folder, "stale")
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(stale)
     result = gantry("--host", stale, "ps")
-    same((result.status, "Connection refused" in result.err), (6, True), "a socket that nobody serves")
+    equal((result.status, "Connection refused" in result.err), (6, True), "a socket that nobody serves")
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(stale + "2")
         server.listen()
         thread = threading.Thread(target=lambda: server.accept()[0].sendall(b"garbage\r\n\r\n"))
         thread.start()
-        same(gantry("--host", stale + "2", "ps").status, 6, "something that is no HTTP server")
+        equal(gantry("--host", stale + "2", "ps").status, 6, "something that is no HTTP server")
         thread.join()
 
     # a connection lost before the answer: made again under the same key
@@ -127,13 +127,13 @@ def unreachable(fake, gantry):
     fake.answers[SPAWN] = [lose, lose, (201, operation())]
     result = gantry("run", "-d", "busybox")
     requests = fake.take()
-    same((result.status, result.out, len(requests)), (0, ID + "\n", 3), "a spawn whose answer is lost is asked for again")
-    same(len({request.headers["Idempotency-Key"] for request in requests}), 1, "with the same key")
+    equal((result.status, result.out, len(requests)), (0, ID + "\n", 3), "a spawn whose answer is lost is asked for again")
+    equal(len({request.headers["Idempotency-Key"] for request in requests}), 1, "with the same key")
     fake.answers[SPAWN] = (201, operation())
     gantry("run", "-d", "busybox")
     ok(fake.take()[0].headers["Idempotency-Key"] != requests[0].headers["Idempotency-Key"], "the next one has another")
     fake.answers[SPAWN] = (200, b"<html>")
-    same(gantry("run", "-d", "x").status, 1, "an answer that is no operation")
+    equal(gantry("run", "-d", "x").status, 1, "an answer that is no operation")
     fake.answers[SPAWN] = (500, b"<html>")
     check(gantry("run", "-d", "x"), 1, "", "gantry: x: gantryd answered with status 500\n", "an error that is no problem document")
     fake.take()
@@ -143,19 +143,19 @@ def detached(fake, gantry):
     fake.answers[SPAWN] = (201, operation())
     check(gantry("run", "-d", "busybox"), 0, ID + "\n", "", "run -d prints the id")
     requests = fake.take()
-    same([(r.method, r.path, r.query, r.json) for r in requests], [("POST", "/v1/instances", "wait=3600", {"image": "busybox"})],
+    equal([(r.method, r.path, r.query, r.json) for r in requests], [("POST", "/v1/instances", "wait=3600", {"image": "busybox"})],
          "by one request")
-    same((requests[0].headers["Content-Type"], requests[0].headers.get("Expect"), len(requests[0].headers["Idempotency-Key"])),
+    equal((requests[0].headers["Content-Type"], requests[0].headers.get("Expect"), len(requests[0].headers["Idempotency-Key"])),
          ("application/json", None, 32), "with its type and a key, and no Expect")
-    same(json.loads(gantry("run", "--json", "-d", "busybox").out), operation(), "--json prints the operation")
+    equal(json.loads(gantry("run", "--json", "-d", "busybox").out), operation(), "--json prints the operation")
     fake.answers[SPAWN] = [(202, operation("running"))]
     fake.answers["GET", f"/v1/operations/{OPERATION}"] = [(200, operation("running")), (200, operation())]
     fake.take()
     check(gantry("run", "-d", "busybox"), 0, ID + "\n", "", "one that takes longer is waited for")
-    same([(r.method, r.path, r.query) for r in fake.take()],
+    equal([(r.method, r.path, r.query) for r in fake.take()],
          [("POST", "/v1/instances", "wait=3600")] + 2 * [("GET", f"/v1/operations/{OPERATION}", "wait=3600")], "by long polls")
     check(gantry("run", "-d", "--no-wait", "busybox"), 0, ID + "\n", "", "--no-wait does not")
-    same([(r.method, r.query) for r in fake.take()], [("POST", "")], "one request, without wait")
+    equal([(r.method, r.query) for r in fake.take()], [("POST", "")], "one request, without wait")
     fake.answers[SPAWN] = (201, operation())
 
     # options to JSON
@@ -185,34 +185,34 @@ def detached(fake, gantry):
             "health_check": {"test": ["CMD-SHELL", "true"], "interval": "5s", "timeout": "1s", "start_period": "2s", "retries": 3},
             "memory": "64m", "memory_swap": "128m", "cpus": 1.5, "cpu_shares": 512, "cpuset": "0-1", "pids": 100,
             "block_io": {"weight": 300}, "log": {"size": "1m", "driver": "local", "files": 3}}
-    same(sorted(want), sorted(row[1] for row in rows.values()) if len(rows) == len(want) else sorted(row[1] for row in spec_rows()),
+    equal(sorted(want), sorted(row[1] for row in rows.values()) if len(rows) == len(want) else sorted(row[1] for row in spec_rows()),
          "the test names every field of the table")
     fake.take()
     check(gantry("run", *words, env={"INHERITED": "yes", "TOKEN": "t0ken"}), 0, ID + "\n", "", "run with every option")
     got = fake.take()[0].json
     for key in want:
-        same(got.get(key), want[key], f"{key} is sent as it was written")
-    same(sorted(set(got) - set(want)), [], "and nothing else is")
+        equal(got.get(key), want[key], f"{key} is sent as it was written")
+    equal(sorted(set(got) - set(want)), [], "and nothing else is")
 
     def sent(*more, **options):
         gantry("run", "-d", *more, **options)
         return fake.take()[0].json
-    same(sent("--pids", "12x", "--cpus", "lots", "i"), {"pids": "12x", "cpus": "lots", "image": "i"},
+    equal(sent("--pids", "12x", "--cpus", "lots", "i"), {"pids": "12x", "cpus": "lots", "image": "i"},
          "what is no number is sent as it is: gantryd says what is wrong")
-    same(sent("--pids", "99999999999999999999", "--cpus", "1e999", "--cpu-shares", "", "i"),
+    equal(sent("--pids", "99999999999999999999", "--cpus", "1e999", "--cpu-shares", "", "i"),
          {"pids": "99999999999999999999", "cpus": "1e999", "cpu_shares": "", "image": "i"}, "so is one out of range")
-    same(sent("--health-cmd", "true", "i"), {"health_check": "true", "image": "i"}, "a health check alone is a command")
-    same(sent("--memory", "1m", "--memory", "2m", "i"), {"memory": "2m", "image": "i"}, "the last one counts")
-    same(sent("--", "i", "--", "-x"), {"image": "i", "command": ["--", "-x"]}, "-- ends the options, once")
+    equal(sent("--health-cmd", "true", "i"), {"health_check": "true", "image": "i"}, "a health check alone is a command")
+    equal(sent("--memory", "1m", "--memory", "2m", "i"), {"memory": "2m", "image": "i"}, "the last one counts")
+    equal(sent("--", "i", "--", "-x"), {"image": "i", "command": ["--", "-x"]}, "-- ends the options, once")
     base = {"image": "from-file", "command": ["a"], "dns": ["9.9.9.9"], "environment": ["A=1", "B=2"], "labels": {"x": "1"}}
-    same(sent("--spec", "-", stdin=json.dumps(base).encode()), base, "--spec - takes all of it from standard input")
-    same(sent("--spec", "-", "-eB=3", "--dns", "1.1.1.1", "-ly=2", "i", stdin=json.dumps(base).encode()),
+    equal(sent("--spec", "-", stdin=json.dumps(base).encode()), base, "--spec - takes all of it from standard input")
+    equal(sent("--spec", "-", "-eB=3", "--dns", "1.1.1.1", "-ly=2", "i", stdin=json.dumps(base).encode()),
          {"image": "i", "command": ["a"], "dns": ["1.1.1.1"], "environment": ["A=1", "B=3"], "labels": {"x": "1", "y": "2"}},
          "options go over it")
     for text, error in ((b"[]", "must hold a JSON object, not "), (b"{", "not JSON: "), (b"", "not JSON: ")):
         result = gantry("run", "-d", "--spec", "-", stdin=text)
-        same((result.status, error in result.err), (2, True), f"--spec that holds {text!r}")
-    same(fake.take(), [], "is not sent")
+        equal((result.status, error in result.err), (2, True), f"--spec that holds {text!r}")
+    equal(fake.take(), [], "is not sent")
 
 
 def problems(fake, gantry):
@@ -237,7 +237,7 @@ def problems(fake, gantry):
             (507, problem(507, "full"), 1, "gantry: web: full\n")):
         fake.answers[SPAWN] = (status, document)
         check(gantry("run", "-d", "--name", "web", "i"), code, "", err, f"run -d: {status} gives {code}")
-        same(gantry("run", "--name", "web", "i").status, 125 if status != 422 else 127, f"in the foreground: {status}")
+        equal(gantry("run", "--name", "web", "i").status, 125 if status != 422 else 127, f"in the foreground: {status}")
     fake.answers[SPAWN] = (202, operation("running"))
     fake.answers["GET", f"/v1/operations/{OPERATION}"] = (200, operation("failed", error=problem(403, "no", decision=7)))
     check(gantry("run", "-d", "i"), 4, "", "gantry: i: no\n  decision 7; why: gantry policy explain 7\n"
@@ -245,7 +245,7 @@ def problems(fake, gantry):
     for detail, code in (("exec: \"nope\": executable file not found in $PATH", 127), ("exec: \"/etc\": permission denied", 126),
                          ("exec format error", 126), ("stat /nope: no such file or directory", 127)):
         fake.answers[SPAWN] = (422, problem(422, detail))
-        same(gantry("run", "i").status, code, f"{detail}: {code}")
+        equal(gantry("run", "i").status, code, f"{detail}: {code}")
     fake.take()
 
 
@@ -257,31 +257,31 @@ def foreground(fake, gantry):
         fake.answers[OUTPUT] = output(frame(1, b"one\n"), frame(2, b"two"), frame(1, b""), frame(1, data), frame(2, b"\0\n"), piece=piece)
         fake.answers[WAIT] = (200, ended(0))
         result = gantry("run", "busybox", raw=True)
-        same((result.status, result.out == b"one\n" + data, result.err), (0, True, b"two\0\n"),
+        equal((result.status, result.out == b"one\n" + data, result.err), (0, True, b"two\0\n"),
              f"output arrives to the byte on its stream, in pieces of {piece or 'any'} size")
-    same([(r.method, r.path, r.query) for r in fake.take()][-3:],
+    equal([(r.method, r.path, r.query) for r in fake.take()][-3:],
          [("POST", "/v1/instances", "wait=3600"), ("GET", OUTPUT[1], "follow=true"), ("GET", WAIT[1], "timeout=3600")], "by three requests")
     fake.answers[OUTPUT] = output()
     for code in (1, 7, 125, 137, 255):
         fake.answers[WAIT] = (200, ended(code))
         check(gantry("run", "busybox"), code, "", "", f"the process's status {code} is ours")
     fake.answers[WAIT] = [(200, {"id": ID, "state": "running", "timed_out": True}), (200, ended(3))]
-    same(gantry("run", "busybox").status, 3, "a wait that times out is made again")
+    equal(gantry("run", "busybox").status, 3, "a wait that times out is made again")
     fake.answers[WAIT] = (200, {"id": ID, "state": "unknown", "timed_out": False})
     check(gantry("run", "busybox"), 125, "", "gantry: the instance is unknown and nobody knows how its process ended\n", "no exit is known: 125")
     fake.answers[WAIT] = (404, problem(404, "no instance"))
-    same(gantry("run", "busybox").status, 125, "removed meanwhile: 125")
+    equal(gantry("run", "busybox").status, 125, "removed meanwhile: 125")
     fake.answers[WAIT] = (200, ended(0))
     fake.answers[OUTPUT] = output(b"\x03\0\0\0\0\0\0\x01x")
-    same(gantry("run", "busybox").status, 125, "a stream of another form: 125")
+    equal(gantry("run", "busybox").status, 125, "a stream of another form: 125")
     fake.answers[OUTPUT] = output()
     result = gantry("run", "-i", "busybox")
-    same((result.status, result.err), (0, "gantry: standard input is kept open but not sent to the instance\n"), "-i says what it does not do")
+    equal((result.status, result.err), (0, "gantry: standard input is kept open but not sent to the instance\n"), "-i says what it does not do")
     fake.take()
 
     fake.answers["DELETE", f"/v1/instances/{ID}"] = (200, operation(kind="remove"))
     fake.answers[WAIT] = (200, ended(9))
-    same((gantry("run", "--rm", "busybox").status, fake.take()[-1].method), (9, "DELETE"), "--rm removes it at the end")
+    equal((gantry("run", "--rm", "busybox").status, fake.take()[-1].method), (9, "DELETE"), "--rm removes it at the end")
 
     # cut in the middle of a frame, refused once, then read again from the first byte
     whole = frame(1, b"abc") + frame(2, b"xyz") + frame(1, b"defgh")
@@ -299,10 +299,10 @@ def foreground(fake, gantry):
     process = gantry.start("run", "busybox")
     process.stdout.close()
     process.stderr.close()
-    same(process.wait(LIMIT), -signal.SIGPIPE, "a reader that left: SIGPIPE")
+    equal(process.wait(LIMIT), -signal.SIGPIPE, "a reader that left: SIGPIPE")
     with open("/dev/full", "w") as full:
         result = gantry("run", "busybox", stdout=full)
-    same((result.status, result.err), (125, "gantry: the output cannot be written: No space left on device\n"), "a full disk: 125")
+    equal((result.status, result.err), (125, "gantry: the output cannot be written: No space left on device\n"), "a full disk: 125")
     fake.take()
 
 
@@ -337,7 +337,7 @@ def signals(fake, gantry):
         fake.answers[OUTPUT] = stream_until(count)
         fake.answers[WAIT] = (200, ended(code))
         process = gantry.start("run", "busybox")
-        same(process.stdout.readline(), b"ready\n", "it runs")
+        equal(process.stdout.readline(), b"ready\n", "it runs")
         return process
 
     def heard(count):
@@ -348,20 +348,20 @@ def signals(fake, gantry):
         process = begin(1, 143)
         process.send_signal(number)
         out, err = process.communicate(timeout=LIMIT)
-        same((process.returncode, out, err, verbs), (143, b"bye\n", b"", [("stop", {})]), f"{number.name} stops it; the rest is printed, the status its own")
+        equal((process.returncode, out, err, verbs), (143, b"bye\n", b"", [("stop", {})]), f"{number.name} stops it; the rest is printed, the status its own")
     process = begin(2, 137)
     process.send_signal(signal.SIGINT)
     heard(1)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=LIMIT)
-    same((process.returncode, out, verbs), (137, b"bye\n", [("stop", {}), ("kill", {"signal": "KILL"})]), "the second one kills it")
+    equal((process.returncode, out, verbs), (137, b"bye\n", [("stop", {}), ("kill", {"signal": "KILL"})]), "the second one kills it")
     process = begin(99, 0)
     for count in (1, 2):
         process.send_signal(signal.SIGINT)
         heard(count)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=LIMIT)
-    same((process.returncode, err.decode()), (130, f"gantry: left while it runs: gantry show {ID}\n"), "the third one leaves it")
+    equal((process.returncode, err.decode()), (130, f"gantry: left while it runs: gantry show {ID}\n"), "the third one leaves it")
     with changed:
         verbs.extend([None] * 99)
         changed.notify_all()
@@ -383,7 +383,7 @@ def signals(fake, gantry):
     until(lambda: not pending(process.pid, signal.SIGINT))
     go.set()
     process.communicate(timeout=LIMIT)
-    same((process.returncode, verbs), (143, [("stop", {})]), "a signal before it is made stops it then")
+    equal((process.returncode, verbs), (143, [("stop", {})]), "a signal before it is made stops it then")
     arrived.clear()
     go.clear()
     process = gantry.start("run", "busybox")
@@ -392,7 +392,7 @@ def signals(fake, gantry):
         process.send_signal(signal.SIGINT)
         until(lambda: not pending(process.pid, signal.SIGINT))
     out, err = process.communicate(timeout=LIMIT)
-    same((process.returncode, err), (130, b"gantry: interrupted\n"), "a second one does not wait for that")
+    equal((process.returncode, err), (130, b"gantry: interrupted\n"), "a second one does not wait for that")
     go.set()
     fake.take()
 
@@ -424,21 +424,21 @@ def verbs(fake, gantry):
         fake.answers = {(method, "/v1/instances/" + path): (200, operation(kind=words[0]))}
         check(gantry(*words), 0, words[-1] + "\n", "", " ".join(words))
         request = fake.take()[0]
-        same((request.method, request.path, request.query, request.json),
+        equal((request.method, request.path, request.query, request.json),
              (method, "/v1/instances/" + path, (query + "&" if query else "") + "wait=3600", body), "as the contract has it")
-        same((request.headers.get("Idempotency-Key") is not None, request.headers.get("Content-Length")),
+        equal((request.headers.get("Idempotency-Key") is not None, request.headers.get("Content-Length")),
              (method == "POST", str(len(request.text)) if method == "POST" else None), "with a key and a length")
-        same(json.loads(gantry("--json", *words).out), operation(kind=words[0]), "--json prints the operation")
+        equal(json.loads(gantry("--json", *words).out), operation(kind=words[0]), "--json prints the operation")
         fake.take()
         gantry(*words, "--no-wait")
-        same("wait=" in fake.take()[0].query, False, "--no-wait")
+        equal("wait=" in fake.take()[0].query, False, "--no-wait")
 
     # several, of which some fail
     fake.answers = {("POST", "/v1/instances/a/stop"): (200, operation()), ("POST", "/v1/instances/b/stop"): (409, problem(409, "stop b: it is stopped")),
                     ("POST", "/v1/instances/c/stop"): (404, problem(404, "no such instance")), ("POST", "/v1/instances/d/stop"): (200, operation())}
     check(gantry("stop", "a", "b", "c", "d"), 5, "a\nd\n", "gantry: stop b: it is stopped\ngantry: c: no such instance\n",
           "a failure does not stop the others; the first one's status is ours")
-    same([r.path[-6:] for r in fake.take()], ["a/stop", "b/stop", "c/stop", "d/stop"], "all were asked")
+    equal([r.path[-6:] for r in fake.take()], ["a/stop", "b/stop", "c/stop", "d/stop"], "all were asked")
 
 
 def looking(fake, gantry):
@@ -458,14 +458,14 @@ a-very-long-name   ffffffff   busybox:latest   local   running (healthy)       {
 ü                  0f0e0d0c   busybox:latest   -       stopped (137, memory)   {days}d
 evil?]0;x?         0f0e0d0c   -                local   failed (127)            -
 """, "", "ps -a: a table, without control characters")
-    same(fake.take()[0].query, "", "all states")
+    equal(fake.take()[0].query, "", "all states")
     check(gantry("ps", "-aq"), 0, f"{ID}\nffffffff\n{ID}\n{ID}\n", "", "ps -q: ids")
     check(gantry("ps", "--json"), 0, json.dumps({"instances": instances}) + "\n", "", "ps --json: the answer as it came")
     fake.take()
     gantry("ps")
-    same(fake.take()[0].query, "state=pending%2Ccreating%2Cstarting%2Crunning%2Cpaused%2Cstopping%2Cremoving%2Cunknown", "ps alone: not the stopped and failed")
+    equal(fake.take()[0].query, "state=pending%2Ccreating%2Cstarting%2Crunning%2Cpaused%2Cstopping%2Cremoving%2Cunknown", "ps alone: not the stopped and failed")
     gantry("ps", "--project", "p", "-l", "a=1", "--label", "b", "--node", "n", "--state", "paused")
-    same(fake.take()[0].query, "project=p&label=a%3D1&label=b&node=n&state=paused", "ps with selectors")
+    equal(fake.take()[0].query, "project=p&label=a%3D1&label=b&node=n&state=paused", "ps with selectors")
     fake.answers["GET", "/v1/instances"] = (200, {"instances": []})
     check(gantry("ps"), 0, "NAME   ID   IMAGE   NODE   STATE   SINCE\n", "", "ps of nothing: the titles")
     check(gantry("ps", "-q"), 0, "", "", "ps -q of nothing")
@@ -493,15 +493,15 @@ spec
   tty          true
   ports        '{{"container_port":80}}'
 """, "gantry: gone: no such instance\n", "show")
-    same(len(gantry("show", "--json", "web", "web").out.splitlines()), 2, "show --json: one answer a line")
+    equal(len(gantry("show", "--json", "web", "web").out.splitlines()), 2, "show --json: one answer a line")
 
     fake.answers["GET", "/v1/instances/web/wait"] = [(200, {"id": ID, "state": "running", "timed_out": True}), (200, ended(7, signal=9))]
     fake.answers["GET", "/v1/instances/b/wait"] = (200, ended(0))
     fake.take()
     check(gantry("wait", "web", "b"), 0, "7\n0\n", "", "wait prints the codes, its status is 0")
-    same([r.query for r in fake.take()], ["timeout=3600.000"] * 3, "it asks again until the end")
+    equal([r.query for r in fake.take()], ["timeout=3600.000"] * 3, "it asks again until the end")
     check(gantry("wait", "--exit-code", "b", "web"), 7, "0\n7\n", "", "--exit-code")
-    same(json.loads(gantry("wait", "--json", "web").out), ended(7, signal=9), "--json has the signal too")
+    equal(json.loads(gantry("wait", "--json", "web").out), ended(7, signal=9), "--json has the signal too")
     fake.answers["GET", "/v1/instances/web/wait"] = (200, {"id": ID, "state": "running", "timed_out": True})
     check(gantry("wait", "--timeout", "0", "web"), 7, "", "gantry: web: still running\n", "--timeout: status 7")
     fake.answers["GET", "/v1/instances/web/wait"] = (200, {"id": ID, "state": "failed", "timed_out": False})
@@ -518,11 +518,11 @@ spec
     table = ("NAME   CPU   CPU-TIME   MEMORY   LIMIT   PIDS   NET IN/OUT    DISK IN/OUT\n"
              "web    -     1.5s       1MiB     64MiB   3      1KiB / 2KiB   0B / 10B\n")
     check(gantry("stats"), 0, table, "", "stats of all that run")
-    same([(r.path, r.query) for r in fake.take()], [("/v1/instances", "state=running"), (f"/v1/instances/{ID}/stats", "")], "asks for each")
+    equal([(r.path, r.query) for r in fake.take()], [("/v1/instances", "state=running"), (f"/v1/instances/{ID}/stats", "")], "asks for each")
     fake.answers["GET", "/v1/instances/web/stats"] = [(200, stats), (200, {**stats, "at": "2026-01-02T03:04:07.000Z", "cpu_ns": 2500000000}),
                                                        (409, problem(409, "it is stopped"))]
     result = gantry("stats", "-f", "--interval", "100ms", "web")
-    same((result.status, result.out.splitlines()[3].split()[:3]), (5, ["web", "50.0%", "2.5s"]), "stats --follow: the CPU used in between, until it ends")
+    equal((result.status, result.out.splitlines()[3].split()[:3]), (5, ["web", "50.0%", "2.5s"]), "stats --follow: the CPU used in between, until it ends")
 
 
 def progress(fake, gantry):
@@ -539,12 +539,12 @@ def progress(fake, gantry):
                     ("GET", f"/v1/operations/{OPERATION}"): (200, operation())}
     fake.take()
     result = gantry.on_terminal("run", "-d", "--name", "web", "busybox")
-    same((result.status, result.out), (0, ID + "\n"), "run -d on a terminal")
-    same(result.err, "\r" + "web: policy\x1b[K" + "\rweb: Downloading?[2J [======>                 ] 5MiB of 20MiB\x1b[K" + "\r\x1b[K",
+    equal((result.status, result.out), (0, ID + "\n"), "run -d on a terminal")
+    equal(result.err, "\r" + "web: policy\x1b[K" + "\rweb: Downloading?[2J [======>                 ] 5MiB of 20MiB\x1b[K" + "\r\x1b[K",
          "shows progress on standard error and takes it away")
-    same([(r.path.split("/")[-1], r.query) for r in fake.take()], [("instances", "wait=1"), ("watch", "")], "after a moment's wait")
+    equal([(r.path.split("/")[-1], r.query) for r in fake.take()], [("instances", "wait=1"), ("watch", "")], "after a moment's wait")
     result = gantry("run", "-d", "--name", "web", "busybox")
-    same((result.err, [r.path.split("/")[-1] for r in fake.take()]), ("", ["instances", OPERATION]), "no progress where nobody looks")
+    equal((result.err, [r.path.split("/")[-1] for r in fake.take()]), ("", ["instances", OPERATION]), "no progress where nobody looks")
 
     def cut(handler, _):
         handler.stream()
@@ -552,10 +552,10 @@ def progress(fake, gantry):
         handler.cut()
     fake.answers["GET", f"/v1/operations/{OPERATION}/watch"] = cut
     result = gantry.on_terminal("run", "-d", "busybox")
-    same((result.status, result.out), (0, ID + "\n"), "a watch that is cut: the wait decides")
+    equal((result.status, result.out), (0, ID + "\n"), "a watch that is cut: the wait decides")
     fake.answers["GET", f"/v1/operations/{OPERATION}"] = (200, operation("failed", error=problem(404, "no such image")))
     result = gantry.on_terminal("run", "-d", "busybox")
-    same((result.status, result.err.split("\x1b[K")[-1]), (3, f"gantry: busybox: no such image\r\n  operation {OPERATION}; its steps: gantry ops {OPERATION}\r\n"),
+    equal((result.status, result.err.split("\x1b[K")[-1]), (3, f"gantry: busybox: no such image\r\n  operation {OPERATION}; its steps: gantry ops {OPERATION}\r\n"),
          "an error comes after the progress is gone")
     fake.take()
 
@@ -563,7 +563,7 @@ def progress(fake, gantry):
     fake.answers[("POST", "/v1/nodes/n1/images")] = (200, operation(kind="pull"))
     fake.answers[("POST", "/v1/nodes/n%202/images")] = (404, problem(404, "no such image"))
     check(gantry("pull", "busybox"), 3, "n1: busybox\n", "gantry: busybox: no such image\n", "pull asks every node")
-    same([(r.method, r.json) for r in fake.take()], [("GET", None)] + 2 * [("POST", {"image": "busybox"})], "as the contract has it")
+    equal([(r.method, r.json) for r in fake.take()], [("GET", None)] + 2 * [("POST", {"image": "busybox"})], "as the contract has it")
     check(gantry("pull", "--node", "n1", "a", "b"), 0, "n1: a\nn1: b\n", "", "pull --node, two images")
     fake.take()
 
@@ -574,7 +574,7 @@ def others(fake, gantry):
                     ("GET", "/v1/nodes/n1/images"): (200, {"images": [image]})}
     check(gantry("images"), 1, "IMAGE    ID             NODE   SIZE     CREATED\n" + "".join(
         f"{tag:6}   0123456789ab   n1     1.5KiB   -\n" for tag in ("a:1", "a:2", "<none>")), "gantry: node n2 cannot be asked\n", "images, one node out of reach")
-    same((gantry("images", "--node", "n1").status, fake.take()[-1].path), (0, "/v1/nodes/n1/images"), "images --node")
+    equal((gantry("images", "--node", "n1").status, fake.take()[-1].path), (0, "/v1/nodes/n1/images"), "images --node")
 
     node = {"name": "n1", "plugin": "docker", "state": "up", "drained": True, "labels": {"zone": "a"}, "version": 3,
             "facts": {"engine": "Docker", "engine_version": "20.10", "memory_bytes": 1 << 30}, "capacity": {"memory_bytes": 1 << 30, "nano_cpus": 2000000000},
@@ -585,9 +585,9 @@ n1     up, drained   Docker 20.10   2           2      0.5        1GiB     1MiB
 n2     down          docker         0           -      -          -        -
 """, "", "node ls")
     result = gantry("node", "show", "n1", "gone")
-    same((result.status, result.out.splitlines()[:6]), (3, ["name                 n1", "plugin               docker", "state                up",
+    equal((result.status, result.out.splitlines()[:6]), (3, ["name                 n1", "plugin               docker", "state                up",
                                                          "drained              true", "labels", "  zone               a"]), "node show")
-    same(gantry("--json", "node", "ls").out, json.dumps({"nodes": [node, {"name": "n2", "plugin": "docker", "state": "down"}]}) + "\n", "--json before the command")
+    equal(gantry("--json", "node", "ls").out, json.dumps({"nodes": [node, {"name": "n2", "plugin": "docker", "state": "down"}]}) + "\n", "--json before the command")
 
     decision = {"id": 12, "verb": "spawn", "actor": "uid:0", "project": "default", "instance": ID, "at": "T", "revision": "abc", "allowed": False,
                 "reason": "no", "records": [{"policy": "unsafe", "hook": "admit", "outcome": "deny", "reason": "no\x1b", "file": "unsafe.lua", "line": 3, "took_us": 5},
@@ -606,10 +606,10 @@ n2     down          docker         0           -      -          -        -
     check(gantry("policy", "explain", "new"), 3, "", "gantry: new: no decision is kept\n", "none")
     fake.take()
     result = gantry("policy", "eval", "--actor", "uid:7", "--verb", "spawn", "-m", "1g", "busybox", "x")
-    same((result.status, result.out), (4, text.replace("decision 12: ", "")), "policy eval: status 4 where it is refused")
-    same(fake.take()[0].json, {"spec": {"memory": "1g", "image": "busybox", "command": ["x"]}, "verb": "spawn", "actor": "uid:7"}, "as the contract has it")
+    equal((result.status, result.out), (4, text.replace("decision 12: ", "")), "policy eval: status 4 where it is refused")
+    equal(fake.take()[0].json, {"spec": {"memory": "1g", "image": "busybox", "command": ["x"]}, "verb": "spawn", "actor": "uid:7"}, "as the contract has it")
     fake.answers[("POST", "/v1/policies/eval")] = (200, {"decision": {**decision, "allowed": True, "reason": None}})
-    same(gantry("policy", "eval", "busybox").status, 0, "0 where it is allowed")
+    equal(gantry("policy", "eval", "busybox").status, 0, "0 where it is allowed")
     check(gantry("policy", "status"), 0, "revision abc\nPOLICY   MODE      ON ERROR   HOOKS         FILE\na        enforce   deny       admit score   a.lua\n", "", "policy status")
     fake.answers[("POST", "/v1/policies/reload")] = (200, {"revision": "def", "policies": []})
     check(gantry("policy", "reload"), 0, "revision def\nPOLICY   MODE   ON ERROR   HOOKS   FILE\n", "", "policy reload shows the set that is in force then")
@@ -650,10 +650,10 @@ n2     down          docker         0           -      -          -        -
     lines = ("2026-01-02T03:04:05.678Z  5  instance.state  web  node=n1  to=running?\n"
              "2026-01-02T03:04:05.678Z  6  instance.state  web  node=n1  to=stopped  exit=3  error=why  more={\"a\":1}\n")
     check(gantry("events", "-f", "--after", "4", "--instance", "web"), 0, lines, "", "events --follow: a cut stream goes on, nothing twice")
-    same([r.query for r in fake.take()], ["after=4&follow=true&instance=web", "after=5&follow=true&instance=web"], "where it was")
+    equal([r.query for r in fake.take()], ["after=4&follow=true&instance=web", "after=5&follow=true&instance=web"], "where it was")
     fake.answers["GET", "/v1/events"] = first
     result = gantry("events")
-    same((result.status, result.out, result.err), (6, lines.splitlines()[0] + "\n", f"gantry: lost the connection to gantryd at {fake.host}\n"), "without --follow a cut one is an error")
+    equal((result.status, result.out, result.err), (6, lines.splitlines()[0] + "\n", f"gantry: lost the connection to gantryd at {fake.host}\n"), "without --follow a cut one is an error")
     fake.answers["GET", "/v1/events"] = second
     check(gantry("events", "--json"), 0, json.dumps(event(6, to="stopped", exit={"code": 3}, error={"detail": "why"}, more={"a": 1})) + "\n", "", "events --json: lines as they came")
     fake.answers["GET", "/v1/events"] = (400, problem(400, "must be a number", field="after"))
@@ -663,7 +663,7 @@ n2     down          docker         0           -      -          -        -
     failed = operation("failed", timings=timings, ended_at="2026-01-02T03:04:07.000Z", error=problem(409, "taken"), decision=3)
     fake.answers = {("GET", "/v1/operations"): (200, {"operations": [failed]}), ("GET", f"/v1/operations/{OPERATION}"): (200, failed)}
     result = gantry("ops")
-    same((result.status, result.out.splitlines()[0].split(), result.out.splitlines()[1].split()[:6]),
+    equal((result.status, result.out.splitlines()[0].split(), result.out.splitlines()[1].split()[:6]),
          (0, ["ID", "KIND", "INSTANCE", "STATE", "STEP", "TOOK", "BEGAN", "ACTOR"], [OPERATION, "spawn", "web", "failed", "start", "2.0s"]), "ops")
     check(gantry("ops", OPERATION), 0, f"""operation {OPERATION}
 spawn web by uid:0: failed
@@ -676,18 +676,18 @@ took 2.0s: policy 500us, store 1.5ms, engine 2.0s, other 0us
 """, "", "ops of one: where the time went")
     fake.take()
     gantry("ops", "--instance", "web", "--limit", "5")
-    same(fake.take()[0].query, "instance=web&limit=5", "ops of an instance")
-    same(gantry("ops", "--wait", OPERATION).status, 5, "ops --wait: the operation's own status")
+    equal(fake.take()[0].query, "instance=web&limit=5", "ops of an instance")
+    equal(gantry("ops", "--wait", OPERATION).status, 5, "ops --wait: the operation's own status")
 
     fake.answers = {("GET", "/v1/doctor"): (200, {"checks": [{"name": "store", "status": "ok", "detail": "fine"},
                                                            {"name": "node n1", "status": "fail", "detail": "down", "hint": "start it"}]}),
                     ("GET", "/v1/version"): (200, {"version": "9.9", "api": "1", "plugins": [{"name": "docker", "version": "1.0"}]})}
     check(gantry("doctor"), 1, "ok    store: fine\nfail  node n1: down\n      start it\n", "", "doctor: status 1 where a check fails")
     result = gantry("version")
-    same((result.status, result.out.splitlines()[1:]), (0, [f"gantryd  9.9 at {fake.host}, API 1", "plugin   docker 1.0"]), "version")
+    equal((result.status, result.out.splitlines()[1:]), (0, [f"gantryd  9.9 at {fake.host}, API 1", "plugin   docker 1.0"]), "version")
     ok(re.fullmatch(r"gantry   \d+\.\d+\.\d+", result.out.splitlines()[0]), "ours first")
     result = gantry("--host", "/nowhere/s", "version")
-    same((result.status, len(result.out.splitlines())), (6, 1), "also without a daemon")
+    equal((result.status, len(result.out.splitlines())), (6, 1), "also without a daemon")
 
 
 def tls():
@@ -715,20 +715,20 @@ def tls():
         gantry = Command(fake.host)
         fake.answers["GET", "/v1/instances"] = (200, {"instances": []})
         check(gantry("ps", "-q", *ours("client")), 0, "", "", "mutual TLS")
-        same(len(fake.take()), 1, "reaches the server")
-        same(gantry("ps", "-q", env={"GANTRY_TLS_CA": folder + "/ca.pem", "GANTRY_TLS_CERT": folder + "/client.pem",
+        equal(len(fake.take()), 1, "reaches the server")
+        equal(gantry("ps", "-q", env={"GANTRY_TLS_CA": folder + "/ca.pem", "GANTRY_TLS_CERT": folder + "/client.pem",
                                      "GANTRY_TLS_KEY": folder + "/client.key"}).status, 0, "by variables")
         fake.take()
         result = gantry("ps", *ours("client", "other"))
-        same((result.status, f"gantry: cannot trust gantryd at {fake.host}: " in result.err), (6, True), "a server of another authority is not trusted")
-        same(gantry("ps").status, 6, "nor one without --ca")
+        equal((result.status, f"gantry: cannot trust gantryd at {fake.host}: " in result.err), (6, True), "a server of another authority is not trusted")
+        equal(gantry("ps").status, 6, "nor one without --ca")
         result = gantry("ps", *ours(None))
-        same((result.status, "gantryd at" in result.err), (6, True), "without a certificate of ours: 6")
-        same(gantry("ps", *ours("stranger")).status, 6, "with one of another authority: 6")
-        same(gantry("ps", "--host", fake.host.replace("127.0.0.1", "localhost"), *ours("client")).status, 6, "another name than the certificate's: 6")
+        equal((result.status, "gantryd at" in result.err), (6, True), "without a certificate of ours: 6")
+        equal(gantry("ps", *ours("stranger")).status, 6, "with one of another authority: 6")
+        equal(gantry("ps", "--host", fake.host.replace("127.0.0.1", "localhost"), *ours("client")).status, 6, "another name than the certificate's: 6")
         result = gantry("ps", "--ca", folder + "/nowhere.pem", "--cert", folder + "/client.pem", "--key", folder + "/client.key")
-        same((result.status, "nowhere.pem" in result.err), (6, True), "a file that is not there is named")
-        same(len(fake.take()), 0, "none of these reached a handler")
+        equal((result.status, "nowhere.pem" in result.err), (6, True), "a file that is not there is named")
+        equal(len(fake.take()), 0, "none of these reached a handler")
     shutil.rmtree(folder)
 
 
@@ -742,4 +742,4 @@ if os.path.exists(GANTRY):
     tls()
 else:
     ok(False, f"{GANTRY} is built")
-done()
+finish()

@@ -19,7 +19,6 @@ return {
 }
 """
 world = World(policies={"10-caps.lua": POLICY}).start()
-same = equal
 gantry = Command("unix://" + world.socket)
 UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 
@@ -46,7 +45,7 @@ def wait_state(name, wanted):
 # run
 out = check(["run", "-d", "--name", "web", "-l", "a=1", "-e", "A=1", "--secret", "S=hidden", "-m", "64MiB", "busybox", "sleep", "1000"], 0, UUID + "\n")
 ID = out.strip()
-same((state("web"), [c["State"] for c in world.engine.containers(world.owner)]), ("running", ["running"]), "it runs, on the engine too")
+equal((state("web"), [c["State"] for c in world.engine.containers(world.owner)]), ("running", ["running"]), "it runs, on the engine too")
 check(["run", "busybox", "echo", "hello  world"], 0, "hello  world\n")
 check(["run", "busybox", "warn", "oops"], 0, "", "oops\n")
 for code in (0, 1, 3, 125, 255):
@@ -73,19 +72,19 @@ for command_words, status in ((["lines", "3"], 143), (["stubborn"], 137)):
     wait_state(name, "running")
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=LIMIT * 2)
-    same(process.returncode, status, f"{' '.join(command_words)}: stopped by Ctrl-C")
+    equal(process.returncode, status, f"{' '.join(command_words)}: stopped by Ctrl-C")
     wait_state(name, "stopped")
 
 # gantryd is killed and started again under a foreground run
 process = gantry.start("run", "--name", "through", "busybox", "lines", "2")
-same((process.stdout.readline(), process.stderr.readline()), (b"line 1\n", b"line 2\n"), "two lines came, one on each stream")
+equal((process.stdout.readline(), process.stderr.readline()), (b"line 1\n", b"line 2\n"), "two lines came, one on each stream")
 world.kill()
 world.start()
 container = next(c for c in world.engine.containers(world.owner) if c["Names"][0].endswith("through"))
 world.engine.ask("POST", "/fake/write", {"id": container["Id"], "stream": 1, "text": "after\n"})
 world.engine.ask("POST", "/fake/exit", {"id": container["Id"], "code": 9})
 out, err = process.communicate(timeout=LIMIT * 3)
-same((process.returncode, out, err), (9, b"after\n", b""), "a foreground run outlives a restart of gantryd, and prints nothing twice")
+equal((process.returncode, out, err), (9, b"after\n", b""), "a foreground run outlives a restart of gantryd, and prints nothing twice")
 
 # looking
 check(["ps"], 0, rf"NAME +ID +IMAGE +NODE +STATE +SINCE\n(?=.*\bweb +{ID[:8]} +busybox +local +running +\d+s\n)(?=.*\bpulled +)(?!.*stopped).*")
@@ -93,7 +92,7 @@ check(["ps", "-a"], 0, r".*stopped \(3\).*")
 check(["ps", "-q", "-l", "a=1"], 0, ID + "\n")
 check(["ps", "-q", "--project", "other"], 0, "")
 check(["ps", "--state", "asleep"], 2, "", "gantry: .*asleep.*")
-same(json.loads(gantry("ps", "--json").out)["instances"][0]["id"], ID, "ps --json")
+equal(json.loads(gantry("ps", "--json").out)["instances"][0]["id"], ID, "ps --json")
 for word in ("web", ID, ID[:8]):
     check(["show", word], 0, r"name +web\nid +.*labels\n  a=1\nspec\n.*memory +64MiB\n.*pids +77\n.*", name=f"show {word}")
 ok("hidden" not in gantry("show", "web").out + gantry("show", "--json", "web").out, "no secret is shown")
@@ -104,15 +103,15 @@ check(["stats"], 0, r"NAME +CPU .*\n(.*\n)*web  .*")
 
 # verbs
 check(["pause", "web"], 0, "web\n")
-same(state("web"), "paused", "it is")
+equal(state("web"), "paused", "it is")
 check(["pause", "web"], 5, "", "gantry: .*web.*paused.*\n")
 check(["unpause", "web"], 0, "web\n")
 check(["resize", "-m", "32m", "--memory-swap", "64m", "--cpus", "0.5", "web"], 0, "web\n")
-same(world.get("/v1/instances/web").json["spec"].get("memory"), 32 << 20, "it is resized")
+equal(world.get("/v1/instances/web").json["spec"].get("memory"), 32 << 20, "it is resized")
 check(["resize", "--cpus", "no", "web"], 2, "", "gantry: web: cpus: .*\n  given by --cpus\n")
 check(["stop", "-t", "1s", "web", "pulled"], 0, "web\npulled\n")
 check(["wait", "web"], 0, "143\n")
-same(json.loads(gantry("wait", "--json", "web").out)["last_exit"]["signal_source"], "sent", "with its signal")
+equal(json.loads(gantry("wait", "--json", "web").out)["last_exit"]["signal_source"], "sent", "with its signal")
 check(["wait", "--exit-code", "web"], 143, "143\n")
 check(["stop", "web"], 5, "", "gantry: .*web is stopped.*\n")
 check(["top", "web"], 5, "", "gantry: .*\n")
@@ -122,7 +121,7 @@ check(["wait", "--timeout", "50ms", "web"], 7, "", "gantry: web: still running\n
 check(["kill", "-s", "NOPE", "web"], 2, "", "gantry: .*NOPE.*\n")
 waiters = [gantry.start("wait", "web") for _ in range(5)]
 check(["kill", "web"], 0, "web\n")
-same([process.communicate(timeout=LIMIT)[0] for process in waiters], [b"137\n"] * 5, "five that wait hear of it")
+equal([process.communicate(timeout=LIMIT)[0] for process in waiters], [b"137\n"] * 5, "five that wait hear of it")
 check(["start", "web", "--no-wait"], 0, "web\n")
 wait_state("web", "running")
 check(["rm", "web"], 5, "", "gantry: .*web.*\n")
@@ -143,7 +142,7 @@ ok(result.status == 0 and result.out == "local: pullable:9\n", "pull on a termin
 # policies
 out = check(["policy", "explain", ID], 0, rf"decision \d+: .*allowed.*", name="policy explain of an instance that is gone, by its id")
 decision = re.match(r"decision (\d+)", out)[1]
-same(check(["policy", "explain", decision], 0), out, "by the decision: the same")
+equal(check(["policy", "explain", decision], 0), out, "by the decision: the same")
 check(["policy", "explain", "--all", ID], 0, r"(decision \d+: .*\n\n)+decision \d+: spawn .*pids.*10-caps\.lua.*")
 check(["policy", "explain", "99999"], 3, "", None)
 check(["policy", "eval", "busybox"], 0, r"spawn by uid:\d+ in project default allowed.*10-caps\.lua.*")
@@ -171,7 +170,7 @@ last = int(out.splitlines()[-1].split()[1])
 process = gantry.start("events", "-f", "--json", "--after", str(last))
 check(["run", "busybox", "exit", "0"], 0)
 line = json.loads(process.stdout.readline())
-same(line["sequence"], last + 1, "events --follow goes on after that one")
+equal(line["sequence"], last + 1, "events --follow goes on after that one")
 world.kill()
 world.start()
 check(["run", "--name", "late", "busybox", "exit", "0"], 0)
@@ -181,7 +180,7 @@ while "late" not in names:
     event = json.loads(process.stdout.readline())
     sequences.append(event["sequence"])
     names.append(event.get("name"))
-same(sequences, list(range(last + 1, last + 1 + len(sequences))), "and over a restart of gantryd, each one once")
+equal(sequences, list(range(last + 1, last + 1 + len(sequences))), "and over a restart of gantryd, each one once")
 process.terminate()
 process.communicate(timeout=LIMIT)
 out = check(["ops"], 0, rf"ID +KIND .*\n{UUID} +spawn +late +done .*")
@@ -196,7 +195,7 @@ world.engine.stop()
 until(lambda: world.get("/v1/health").json["status"] == "degraded", "the node to be down")
 check(["doctor"], 1, r".*fail  node local: .*")
 check(["run", "-d", "busybox"], 1, "", None, "run -d where no node is up: 1")
-same(world.stop(), 0, "gantryd ends well")
+equal(world.stop(), 0, "gantryd ends well")
 check(["ps"], 6, "", "gantry: cannot reach gantryd at .*")
 check(["doctor"], 6, "", None)
 done()

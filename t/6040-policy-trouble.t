@@ -50,7 +50,7 @@ decision = decision_of(world, answer)
 equal((decision["allowed"], decision["verb"], decision["actor"], decision.get("node")),
       (True, "spawn", f"uid:{os.getuid()}", "local"), "the decision says verb, actor and node")
 records = {(r["policy"], r["hook"], r.get("subject")): r for r in decision["records"]}
-has(records[("first", "resources", "memory")], "96", "a record for each value")
+equal(records[("first", "resources", "memory")]["answer"], "96MiB", "a record for each value")
 equal(records[("first", "resources", "memory")]["file"], "10-first.lua", "with its file")
 equal(records[("first", "resources", "memory")]["line"], 3, "and line")
 ok(any(r.get("conflict") and r["policy"].startswith("20-second") or r.get("conflict") and r["policy"] == "20-second"

@@ -21,7 +21,7 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler
 
-from http_client import BUILD, SAN, VG, done, has, ok, same, say, until
+from http_client import BUILD, SAN, VG, equal, finish, has, ok, say, skip, until
 
 GANTRY = os.path.join(os.path.abspath(BUILD), "gantry")
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))

@@ -13,49 +13,12 @@ import tempfile
 import time
 
 from contract import Contract
+from tap import diag, equal, finish, has, ok, skip
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.join(ROOT, os.environ.get("BUILD", ".build/plain"))
 SLOW = 8 if os.environ.get("SAN") or os.environ.get("VG") else 1
 LIMIT = 20 * SLOW
-
-_run, _failed = 0, 0
-
-
-def ok(passed, name):
-    global _run, _failed
-    _run += 1
-    print(f"{'ok' if passed else 'not ok'} {_run} - {name}", flush=True)
-    if not passed:
-        _failed += 1
-        frame = sys._getframe(1)
-        while frame.f_code.co_filename == __file__:
-            frame = frame.f_back
-        print(f"# failed at line {frame.f_lineno}", flush=True)
-    return passed
-
-
-def equal(got, want, name):
-    if not ok(got == want, name):
-        print(f"# got  {got!r}\n# want {want!r}", flush=True)
-    return got == want
-
-
-def has(got, part, name):
-    if not ok(part in str(got), name):
-        print(f"# got {got!r} without {part!r}", flush=True)
-
-
-def skip(count, why):
-    global _run
-    for _ in range(count):
-        _run += 1
-        print(f"ok {_run} # SKIP {why}", flush=True)
-
-
-def diag(text):
-    for line in str(text).splitlines():
-        print(f"# {line}", file=sys.stderr, flush=True)
 
 
 def done():
@@ -64,8 +27,7 @@ def done():
         if world.contract:
             equal(sorted(set(world.contract_findings))[:20], [], f"world {number}: each answer was as the contract says")
         equal(world.sanitizer_findings(), [], f"world {number}: nothing for the sanitizers")
-    print(f"1..{_run}", flush=True)
-    sys.exit(1 if _failed or _run == 0 else 0)
+    finish()
 
 
 def until(condition, what, limit=LIMIT):

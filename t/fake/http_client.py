@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""For t/50xx: TAP, the test server as a process, and a client that sends bytes as they are."""
+"""For t/50xx: the test server as a process, and a client that sends bytes as they are."""
 
 import os
 import shutil
@@ -7,10 +7,10 @@ import signal
 import socket
 import ssl
 import subprocess
-import sys
 import tempfile
 import time
-import traceback
+
+from tap import equal, finish, has, ok, skip
 
 BUILD = os.environ.get("BUILD") or ".build/plain"
 VG = bool(os.environ.get("VG"))
@@ -18,37 +18,9 @@ SAN = bool(os.environ.get("SAN"))
 SLOW = VG or SAN
 LIMIT = 120 if VG else 30  # seconds until something that should happen counts as not happening
 
-_run = _failed = 0
-
-
-def ok(passed, name):
-    global _run, _failed
-    _run += 1
-    print(f"{'' if passed else 'not '}ok {_run} - {name}", flush=True)
-    if not passed:
-        _failed += 1
-        frame = traceback.extract_stack(limit=3)
-        print(f"# failed: {frame[0].filename}:{frame[0].lineno} {frame[1].lineno}", file=sys.stderr)
-    return bool(passed)
-
-
-def same(got, want, name):
-    if not ok(got == want, name):
-        print(f"# got  {got!r:.600}\n# want {want!r:.600}", file=sys.stderr)
-
-
-def has(got, part, name):
-    if not ok(part in got, name):
-        print(f"# got     {got!r:.600}\n# without {part!r}", file=sys.stderr)
-
 
 def say(text):
     print(f"# {text}", flush=True)
-
-
-def done():
-    print(f"1..{_run}", flush=True)
-    sys.exit(1 if _failed or not _run else 0)
 
 
 def until(condition, limit=LIMIT):
@@ -128,7 +100,7 @@ class Server:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.last_words, _ = self.process.communicate()
-        same(self.process.returncode, 0, f"{self.name} ends clean, with nothing left behind")
+        equal(self.process.returncode, 0, f"{self.name} ends clean, with nothing left behind")
         shutil.rmtree(self.folder, ignore_errors=True)
         return self.last_words
 
