@@ -359,10 +359,6 @@ static void step_forth(struct flow *flow)
 		step->run(flow); /* changes memory only, and calls flow_next: see tick */
 		return;
 	}
-	if (step->in_memory) {
-		run_now(flow);
-		return;
-	}
 	batch = store_batch_new(flow->daemon->store);
 	save_decision(flow, batch);
 	if (flow->instance)

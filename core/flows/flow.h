@@ -8,8 +8,6 @@
  *	failure      the error is kept, and the flow walks back from the failed step (included) to the
  *	             first, calling each undo. An undo treats "not found" as success. Then the failure
  *	             is committed as the operation's end.
- *	in memory    a step that touches nothing outside needs no name in the journal (in_memory, and the
- *	             last one): a commit is most of what gantryd adds to an operation's time.
  *	killed       the journal has the last name. At the next start the kind's `resume` decides where
  *	             to go on; every step can be run a second time.
  *	store fails  a step whose name cannot be committed does not run: the flow fails there. While
@@ -35,9 +33,6 @@ struct flow_step {
 	bool (*wanted)(
 		const struct flow *flow); /* NULL: always. One that is not is no step at all */
 	int64_t limit_ms;                 /* of each op in it; 0: none */
-	/* Touches nothing but memory, and resume goes back before it: its name is not committed. Not for
-	 * the first, with which the operation's row comes. */
-	bool in_memory;
 	bool slot;  /* takes one of the node's starts at a time: see start_window.h */
 	bool boots; /* the process is being started: exits are looked at when the flow is over */
 };

@@ -41,7 +41,7 @@ enum { POLICY, RESERVE, PULL, CREATE, WIRE, START, ANNOUNCE };
 
 static const struct flow_step steps[] = {
 	[POLICY] = {.name = "policy", .run = policy},
-	[RESERVE] = {.name = "reserve", .run = reserve, .undo = reserve_undo, .in_memory = true},
+	[RESERVE] = {.name = "reserve", .run = reserve, .undo = reserve_undo},
 	[PULL] = {.name = "pull", .run = pull, .wanted = pull_wanted},
 	[CREATE] = {.name = "create",
 		    .run = create,
