@@ -21,7 +21,13 @@ def problem(answer, status, what, field=None, text=None):
     return document
 
 
-world = World(settings='trusted_actors = { "uid:4242" }').start()
+NEEDS_USER = """return { name = "user", admit = function(req)
+	if req.labels and req.labels["needs-user"] and req.on_behalf_of ~= "bob" then
+		return false, req.on_behalf_of and "not bob" or "nobody is named"
+	end
+	return true
+end }"""
+world = World(settings='trusted_actors = { "uid:4242" }', policies={"10-user.lua": NEEDS_USER}).start()
 post, get = world.post, world.get
 
 # --- 202, wait, watch ---
@@ -218,6 +224,10 @@ problem(post("/v1/instances", '{"image":"' + "x" * (1 << 20) + '"}', JSON), 413,
 answer = post("/v1/instances?wait=10", {"image": "busybox"}, {**JSON, "X-Gantry-Project": "red"})
 problem(answer, 403, "a project by an actor that is not trusted", text="trusted_actors")
 problem(get("/v1/instances", {"X-Gantry-User": "bob"}), 403, "and a user")
+answer = post("/v1/instances?wait=10", {"name": "by-hand", "image": "busybox", "labels": {"needs-user": ""}})
+problem(answer, 403, "a policy that wants a user refuses who has none", text="nobody is named")
+problem(post("/v1/instances?wait=10", {"name": "by-hand", "image": "busybox", "labels": {"needs-user": ""}},
+             {**JSON, "X-Gantry-User": "bob"}), 403, "and who may not name one", text="trusted_actors")
 world.stop()
 with open(world.config) as file:
     text = file.read()
@@ -228,6 +238,13 @@ answer = post("/v1/instances?wait=10", {"name": "for-bob", "image": "busybox"},
               {**JSON, "X-Gantry-Project": "red", "X-Gantry-User": "bob"})
 equal((answer.status, answer.json["result"]["project"]), (201, "red"), "from a trusted actor the project counts")
 equal((answer.json["actor"], answer.json.get("user")), (f"uid:{os.getuid()}", "bob"), "and the user is told beside the actor")
+answer = post("/v1/instances?wait=10", {"name": "bobs", "image": "busybox", "labels": {"needs-user": ""}},
+              {**JSON, "X-Gantry-User": "bob"})
+equal(answer.status, 201, "policies see the user that a trusted actor names")
+equal(get(f"/v1/decisions/{answer.json['decision']}").json.get("user"), "bob", "the decision has it")
+for user, allowed in (("bob", True), ("eve", False)):
+    answer = post("/v1/policies/eval", {"spec": {"image": "busybox", "labels": {"needs-user": ""}}, "user": user})
+    equal(answer.json["decision"]["allowed"], allowed, f"eval on behalf of {user}")
 equal([i["name"] for i in get("/v1/instances", {"X-Gantry-Project": "red"}).json["instances"]],
       ["twin", "for-bob"], "its lists are of the project")
 equal(keyed("k1", body).json.get("kind"), "spawn", "a key is known after a restart")

@@ -109,8 +109,8 @@ static int check_texts(struct call *call, const char *const *names)
 
 void handle_policy_eval(struct call *call)
 {
-	static const char *const members[] = {"spec", "verb", "actor", "project", NULL};
-	static const char *const texts[] = {"verb", "actor", "project", NULL};
+	static const char *const members[] = {"spec", "verb", "actor", "user", "project", NULL};
+	static const char *const texts[] = {"verb", "actor", "user", "project", NULL};
 	struct arena *arena = http_request_arena(call->request);
 	struct script_decision decision;
 	struct script_request request;
@@ -138,6 +138,7 @@ void handle_policy_eval(struct call *call)
 	request = (struct script_request){
 		.verb = json_get_string(call->body, "verb", "spawn"),
 		.actor = json_get_string(call->body, "actor", call->actor),
+		.user = json_get_string(call->body, "user", call->user),
 		.project = spec.project,
 		.spec = &spec,
 		.now_ms = clock_wall_ms(),

@@ -66,13 +66,14 @@ void explain_decision(struct json_object *decision)
 	int64_t id = json_get_int(decision, "id", 0);
 	const char *instance = json_get_string(decision, "instance", NULL);
 	const char *reason = json_get_string(decision, "reason", NULL);
+	const char *user = json_get_string(decision, "user", NULL);
 	struct str line = STR_INIT;
 
 	if (id)
 		str_addf(&line, "decision %lld: ", (long long)id);
-	str_addf(&line, "%s%s%s by %s in project %s ", json_get_string(decision, "verb", "?"),
+	str_addf(&line, "%s%s%s by %s%s%s in project %s ", json_get_string(decision, "verb", "?"),
 		 instance ? " of " : "", instance ? instance : "",
-		 json_get_string(decision, "actor", "?"),
+		 json_get_string(decision, "actor", "?"), user ? " for " : "", user ? user : "",
 		 json_get_string(decision, "project", "?"));
 	str_add(&line, json_get_bool(decision, "allowed", false) ? "allowed" : "refused");
 	if (json_get_string(decision, "node", NULL))

@@ -76,6 +76,7 @@ void placements_keep(struct daemon *daemon, const struct script_request *request
 	placement->request = *request;
 	placement->request.verb = arena_strdup(arena, request->verb);
 	placement->request.actor = arena_strdup(arena, request->actor);
+	placement->request.user = arena_strdup(arena, request->user);
 	placement->request.project = arena_strdup(arena, request->project);
 	placement->request.spec = &placement->spec;
 	placement->request.instance = NULL;

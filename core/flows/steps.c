@@ -47,6 +47,7 @@ void step_request(struct flow *flow, struct script_request *ret_request)
 	*ret_request = (struct script_request){
 		.verb = flow->kind->name,
 		.actor = flow->operation->actor,
+		.user = flow->operation->user,
 		.project = flow->operation->project ? flow->operation->project : "default",
 		.spec = spec,
 		.instance = flow->spec.name ? NULL : flow->instance,

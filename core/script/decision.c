@@ -30,6 +30,7 @@ void script_decision_init(struct script_decision *decision, const struct script_
 	};
 	decision->verb = arena_strdup(&decision->arena, request->verb);
 	decision->actor = arena_strdup(&decision->arena, request->actor);
+	decision->user = arena_strdup(&decision->arena, request->user);
 	decision->project = arena_strdup(&decision->arena, request->project);
 	if (request->instance)
 		decision->instance = arena_strdup(&decision->arena, request->instance->id);
@@ -248,6 +249,7 @@ struct json_object *script_decision_print(const struct script_decision *decision
 		json_add_int(object, "id", decision->id);
 	json_add_string(object, "verb", decision->verb);
 	json_add_string(object, "actor", decision->actor ? decision->actor : "");
+	json_add_string(object, "user", decision->user);
 	json_add_string(object, "project", decision->project);
 	json_add_string(object, "instance", decision->instance);
 	json_add_time(object, "at", decision->at_ms);

@@ -61,6 +61,7 @@ struct json_object *script_set_print(const struct script_set *set);
 struct script_request {
 	const char *verb;    /* "spawn", "resize", "kill", … */
 	const char *actor;   /* "uid:0", "cn:nova-compute" */
+	const char *user;    /* on whose behalf a trusted actor asks; NULL: nobody was named */
 	const char *project; /* never NULL */
 	const struct gantry_spec *spec;
 	const struct instance *instance; /* NULL for a spawn */
@@ -89,7 +90,7 @@ struct script_record {
 struct script_decision {
 	int64_t id; /* given by the caller */
 	struct arena arena;
-	const char *verb, *actor, *project, *instance; /* in the arena */
+	const char *verb, *actor, *user, *project, *instance; /* in the arena */
 	int64_t at_ms;
 	char revision[20];
 	uint64_t seed;
