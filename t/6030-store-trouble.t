@@ -98,6 +98,22 @@ else:
     world.settled("after the disk was full and a kill -9")
     equal(world.stop(), 0, "it ends well")
 
+# --- the store cannot be read ---
+world = World().start()
+equal(world.spawn(name="web").status, 201, "an instance runs")
+decision = world.get("/v1/instances/web/decisions").json["decisions"][0]["id"]
+with sqlite3.connect(world.store) as store:
+    for table in ("operations", "decisions"):
+        store.execute(f"ALTER TABLE {table} RENAME TO {table}_away")
+store.close()
+for target in ("/v1/operations", "/v1/operations/00000000-0000-4000-8000-000000000000", f"/v1/decisions/{decision}",
+               "/v1/instances/web/decisions"):
+    answer = world.get(target)
+    equal((answer.status, answer.json["title"]), (500, "Store failed"), f"{target}: it is not said to be the engine's")
+    has(answer.json["detail"], f"store {world.store}", "the store is named")
+equal(world.state("web"), "running", "what runs is told all the same")
+world.kill()
+
 # --- the store is deleted ---
 world = World(policies={"10-set.lua": 'return { resources = function(req, res) return { pids = 77 } end }'})
 world.start()

@@ -32,7 +32,12 @@ void call_rows(void *arg, const struct gantry_error *err, char *const *rows, siz
 	struct call_lookup *lookup = arg;
 	struct call *call = lookup->call;
 	struct http_request *request = call->request;
+	struct gantry_error failure;
 
+	if (err) {
+		failure = operation_store_error(err);
+		err = &failure;
+	}
 	if (!lookup->gone) {
 		http_request_on_gone(request, NULL, NULL);
 		call->body = lookup->body;

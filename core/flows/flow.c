@@ -274,9 +274,7 @@ static void run_step(struct flow *flow, const struct gantry_error *err)
 	if (!err)
 		flow->operation->recorded = true;
 	if (err) {
-		failure = *err;
-		if (failure.code != -ENOSPC) /* nothing of the caller's, nor of the engine's */
-			failure.code = -ENOTRECOVERABLE;
+		failure = operation_store_error(err);
 		flow_fail(flow, &failure);
 	} else if (flow_step_at(flow)->slot) {
 		start_window_enter(&flow->node->window, &flow->slot);

@@ -311,6 +311,7 @@ int operation_error_status(int code, const char **ret_title)
 		{-EHOSTUNREACH, 503, "Engine out of reach"},
 		{-EAGAIN, 503, "Not possible now"},
 		{-ENOSPC, 507, "Store is full"},
+		{-ENOTRECOVERABLE, 500, "Store failed"},
 		{-ETIMEDOUT, 504, "No answer in time"},
 		{-ECANCELED, 503, "Cancelled"},
 		{-EIO, 502, "Engine failed"},
@@ -324,6 +325,17 @@ int operation_error_status(int code, const char **ret_title)
 	}
 	*ret_title = "Failed";
 	return 500;
+}
+
+struct gantry_error operation_store_error(const struct gantry_error *err)
+{
+	struct gantry_error failure = *err;
+
+	if (failure.code == -ESHUTDOWN)
+		failure.code = -EAGAIN;
+	else if (failure.code != -ENOSPC)
+		failure.code = -ENOTRECOVERABLE;
+	return failure;
 }
 
 struct json_object *operation_problem(const struct gantry_error *err)

@@ -103,6 +103,8 @@ struct operation *operation_load(struct operations *operations, const struct sto
 
 /* HTTP status for an error's code, and the short title for it. */
 int operation_error_status(int code, const char **ret_title);
+/* A failure of the store as people are told it: nothing of theirs, nor of the engine's. */
+struct gantry_error operation_store_error(const struct gantry_error *err);
 /* An RFC 9457 document. */
 struct json_object *operation_problem(const struct gantry_error *err);
 
