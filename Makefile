@@ -34,6 +34,8 @@ CORE_OBJ := $(CORE_SRC:%.c=$(B)/%.o) $(B)/llhttp/api.o $(B)/llhttp/http.o $(B)/l
 CTL_OBJ := $(patsubst %.c,$(B)/%.o,$(wildcard core/ctl/*.c core/base/*.c))
 PLUGINS := $(notdir $(patsubst %/,%,$(dir $(wildcard plugins/*/plugin.c))))
 PLUGIN_SO := $(PLUGINS:%=$(B)/plugins/%.so)
+MANUALS := $(B)/man/gantry.1 $(B)/man/gantryd.8 $(B)/man/gantry.lua.5
+COMPLETIONS := $(B)/completion/bash $(B)/completion/zsh $(B)/completion/fish
 TEST_SRC := $(wildcard t/[0-9]*.c plugins/*/t/[0-9]*.c)
 TEST_BIN := $(TEST_SRC:%.c=$(B)/%.t)
 HELPER_SRC := $(wildcard t/fake/*.c t/bench/*.c t/fuzz/*.c)
@@ -55,7 +57,7 @@ say = $(if $(V),,@echo "  $(1)" $(patsubst $(B)/%,%,$@);)
 .DELETE_ON_ERROR:
 .SECONDARY:
 
-all: $(B)/gantryd $(B)/gantry $(PLUGIN_SO)
+all: $(B)/gantryd $(B)/gantry $(PLUGIN_SO) $(MANUALS) $(COMPLETIONS)
 
 # --- objects -------------------------------------------------------------------------------------
 
@@ -84,6 +86,24 @@ $(B)/plugins/$(1).so: $(patsubst %.c,$(B)/%.o,$(wildcard plugins/$(1)/*.c))
 	$$(call say,LINK)$(CC) $$(LDFLAGS_ALL) -shared -Wl,--version-script=plugins/exports.map $$^ -o $$@ -ljson-c
 endef
 $(foreach p,$(PLUGINS),$(eval $(call plugin_rule,$(p))))
+
+# --- manual pages and completion: printed by the programs from their own tables -------------------
+
+$(B)/man/gantry.1: $(B)/gantry
+	@mkdir -p $(@D)
+	$(call say,MAN)$< help --man >$@
+
+$(B)/man/gantryd.8: $(B)/gantryd
+	@mkdir -p $(@D)
+	$(call say,MAN)$< --man >$@
+
+$(B)/man/gantry.lua.5: $(B)/gantryd $(PLUGIN_SO)
+	@mkdir -p $(@D)
+	$(call say,MAN)$< --options --man >$@
+
+$(B)/completion/%: $(B)/gantry
+	@mkdir -p $(@D)
+	$(call say,SHELL)$< completion $* >$@
 
 # --- tests ---------------------------------------------------------------------------------------
 
@@ -141,6 +161,10 @@ install-files:
 	install -D -m 755 $(B)/gantry $(I)/bin/gantry
 	install -D -m 755 -t $(I)/lib/gantry/plugins $(PLUGIN_SO)
 	install -D -m 644 -t $(I)/include/gantry include/gantry/*.h
+	for page in $(MANUALS); do install -D -m 644 -t $(I)/share/man/man$${page##*.} $$page || exit; done
+	install -D -m 644 $(B)/completion/bash $(I)/share/bash-completion/completions/gantry
+	install -D -m 644 $(B)/completion/zsh $(I)/share/zsh/site-functions/_gantry
+	install -D -m 644 $(B)/completion/fish $(I)/share/fish/vendor_completions.d/gantry.fish
 	install -D -m 644 core/api/openapi.yaml $(I)/share/gantry/openapi.yaml
 	cd scripts && find . -type f -exec install -D -m 644 {} "$(abspath $(I))/share/gantry/{}" ';'
 	install -d $(I)/lib/systemd/system

@@ -11,13 +11,13 @@
 #include "api/api.h"
 #include "base/log.h"
 #include "base/notify.h"
+#include "base/option.h"
 #include "base/str.h"
 #include "flows/daemon.h"
 #include "flows/node_link.h"
 #include "plugin/registry.h"
 #include "script/script.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
@@ -61,37 +61,22 @@ static void print_setting_error(const char *path, const struct script_lines *lin
 		fprintf(stderr, "gantryd: %s\n", err->text);
 }
 
-/* Beside the program where it was built, in ../lib/gantry/plugins where it was installed. */
-static char *plugin_folder(const struct settings *settings)
+static void init_plugins(struct gantryd *gantryd)
 {
-	char self[4096], *slash;
-	ssize_t length;
+	const char *path = gantryd->settings.plugin_path;
+	char *folder = path ? xstrdup(path) : plugin_registry_folder();
 
-	if (settings->plugin_path)
-		return xstrdup(settings->plugin_path);
-	length = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	self[length > 0 ? length : 0] = '\0';
-	slash = strrchr(self, '/');
-	if (!slash)
-		return xstrdup("plugins");
-	*slash = '\0';
-	slash = strrchr(self, '/');
-	if (slash && (str_equal(slash, "/bin") || str_equal(slash, "/sbin"))) {
-		*slash = '\0';
-		return xasprintf("%s/lib/gantry/plugins", self);
-	}
-	return xasprintf("%s/plugins", self);
+	plugin_registry_init(&gantryd->plugins, &gantryd->loop, folder);
+	free(folder);
 }
 
 static int load_plugins(struct gantryd *gantryd, struct gantry_error *err)
 {
 	struct settings *settings = &gantryd->settings;
-	char *folder = plugin_folder(settings);
 	struct plugin *plugin;
 	int code = 0;
 
-	plugin_registry_init(&gantryd->plugins, &gantryd->loop, folder);
-	free(folder);
+	init_plugins(gantryd);
 	for (size_t i = 0; code == 0 && i < settings->plugin_count; i++)
 		code = plugin_registry_load(&gantryd->plugins, settings->plugins[i].name,
 					    settings->plugins[i].options, &plugin, err);
@@ -335,51 +320,24 @@ static int write_init(const char *path)
 	return 0;
 }
 
-static void print_table(const char *title, const struct gantry_option *option)
+/* Of the core, and of every plugin that is found; no settings are needed. page as of option_print. */
+static int print_options(struct gantryd *gantryd, struct roff *page)
 {
-	printf("%s\n", title);
-	for (; option && option->key; option++)
-		printf("  %-22s %s%s%s%s\n", option->key, option->help,
-		       option->required   ? " (required)"
-		       : option->fallback ? " (default "
-					  : "",
-		       !option->required && option->fallback ? option->fallback : "",
-		       !option->required && option->fallback ? ")" : "");
-}
-
-/* Of the core, and of every plugin that is found; no settings are needed. */
-static int print_options(struct gantryd *gantryd)
-{
-	char *folder = plugin_folder(&gantryd->settings);
-	struct dirent *entry;
-	struct plugin *plugin;
-	DIR *dir = opendir(folder);
-
-	print_table("gantry.lua", settings_options);
-	print_table("listen = { { ... } }", settings_listener_options);
-	print_table("nodes = { [NAME] = { ... } }", settings_node_options);
+	option_print(page, "gantry.lua", settings_options);
+	option_print(page, "listen = { { ... } }", settings_listener_options);
+	option_print(page, "nodes = { [NAME] = { ... } }", settings_node_options);
 	loop_init(&gantryd->loop);
-	plugin_registry_init(&gantryd->plugins, &gantryd->loop, folder);
-	free(folder);
-	while (dir && (entry = readdir(dir))) {
-		size_t length = strlen(entry->d_name);
-		char name[64], title[100];
-		struct gantry_error err;
+	init_plugins(gantryd);
+	plugin_registry_load_all(&gantryd->plugins);
+	for (size_t i = 0; i < gantryd->plugins.count; i++) {
+		const struct gantry_plugin *info = plugin_info(gantryd->plugins.items[i]);
+		char title[100];
 
-		if (length < 4 || length > 60 || !str_equal(entry->d_name + length - 3, ".so"))
-			continue;
-		snprintf(name, sizeof(name), "%.*s", (int)length - 3, entry->d_name);
-		if (plugin_registry_load(&gantryd->plugins, name, NULL, &plugin, &err) < 0) {
-			fprintf(stderr, "gantryd: %s\n", err.text);
-			continue;
-		}
-		snprintf(title, sizeof(title), "plugins.%s", name);
-		print_table(title, plugin_info(plugin)->options);
-		snprintf(title, sizeof(title), "nodes of plugin %s", name);
-		print_table(title, plugin_info(plugin)->node_options);
+		snprintf(title, sizeof(title), "plugins.%s", info->name);
+		option_print(page, title, info->options);
+		snprintf(title, sizeof(title), "nodes of plugin %s", info->name);
+		option_print(page, title, info->node_options);
 	}
-	if (dir)
-		closedir(dir);
 	plugin_registry_fini(&gantryd->plugins);
 	return loop_fini(&gantryd->loop) < 0;
 }
@@ -428,23 +386,6 @@ static int check_policies(const char *folder)
 	return 0;
 }
 
-static void usage(FILE *to)
-{
-	fprintf(to,
-		"usage: gantryd [--config FILE] [--log-level LEVEL]\n"
-		"       gantryd [--config FILE] --init | --check-config | --options\n"
-		"       gantryd --check-policies FOLDER | --routes | --steps | --version | --help\n"
-		"\n"
-		"  --config FILE            settings; default " CONFIG_DEFAULT "\n"
-		"  --log-level LEVEL        debug, info, warn or error, in place of the settings'\n"
-		"  --init                   write the settings file with an owner of its own\n"
-		"  --check-config           check settings, plugins' options and policies\n"
-		"  --options                list every key of the settings\n"
-		"  --check-policies FOLDER  compile and check policies\n"
-		"  --routes                 list the routes of the API\n"
-		"  --steps                  list the steps of each flow\n");
-}
-
 enum {
 	OPT_INIT = 256,
 	OPT_CHECK_CONFIG,
@@ -452,22 +393,89 @@ enum {
 	OPT_CHECK_POLICIES,
 	OPT_ROUTES,
 	OPT_STEPS,
+	OPT_MAN,
 	OPT_VERSION
 };
 
-static const struct option long_options[] = {
-	{"config", required_argument, NULL, 'c'},
-	{"log-level", required_argument, NULL, 'l'},
-	{"init", no_argument, NULL, OPT_INIT},
-	{"check-config", no_argument, NULL, OPT_CHECK_CONFIG},
-	{"options", no_argument, NULL, OPT_OPTIONS},
-	{"check-policies", required_argument, NULL, OPT_CHECK_POLICIES},
-	{"routes", no_argument, NULL, OPT_ROUTES},
-	{"steps", no_argument, NULL, OPT_STEPS},
-	{"version", no_argument, NULL, OPT_VERSION},
-	{"help", no_argument, NULL, 'h'},
-	{NULL, 0, NULL, 0},
+static const struct command_option {
+	const char *name, *metavar, *help; /* metavar "": a flag */
+	int value;                         /* a letter is its short form */
+} command_options[] = {
+	{"config", "FILE", "settings; default " CONFIG_DEFAULT, 'c'},
+	{"log-level", "LEVEL", "debug, info, warn or error, in place of the settings'", 'l'},
+	{"init", "", "write the settings file with an owner of its own", OPT_INIT},
+	{"check-config", "", "check settings, plugins' options and policies", OPT_CHECK_CONFIG},
+	{"options", "", "list every key of the settings", OPT_OPTIONS},
+	{"check-policies", "FOLDER", "compile and check policies", OPT_CHECK_POLICIES},
+	{"routes", "", "list the routes of the API", OPT_ROUTES},
+	{"steps", "", "list the steps of each flow", OPT_STEPS},
+	{"man", "", "print gantryd(8), with --options gantry.lua(5), as manual pages", OPT_MAN},
+	{"version", "", "print the version", OPT_VERSION},
+	{"help", "", "print this help", 'h'},
 };
+#define COMMAND_OPTIONS (sizeof(command_options) / sizeof(command_options[0]))
+
+static void usage(FILE *to)
+{
+	fprintf(to, "usage: gantryd [OPTION…]\n\n");
+	for (size_t i = 0; i < COMMAND_OPTIONS; i++) {
+		const struct command_option *option = &command_options[i];
+		char left[40];
+
+		snprintf(left, sizeof(left), "--%s %s", option->name, option->metavar);
+		fprintf(to, "  %-24s %s\n", left, option->help);
+	}
+}
+
+static void print_manual(void)
+{
+	struct roff page;
+
+	roff_begin(&page, "gantryd", 8, API_VERSION,
+		   "daemon that runs containers as compute instances");
+	roff_heading(&page, "synopsis");
+	roff_line(&page, "gantryd [OPTION…]");
+	roff_heading(&page, "description");
+	roff_paragraph(
+		&page,
+		"Drives container engines by plugins, asks the operators' Lua policies before it "
+		"acts, and serves the HTTP API of gantry(1).\n"
+		"Without another option that names something to do it serves until SIGTERM or SIGINT:\n"
+		"what is under way then gets a short time to end, and goes on at the next start.\n"
+		"Containers run on meanwhile.");
+	roff_heading(&page, "options");
+	for (size_t i = 0; i < COMMAND_OPTIONS; i++) {
+		const struct command_option *option = &command_options[i];
+		char term[40];
+
+		snprintf(term, sizeof(term), "--%s", option->name);
+		roff_entry(&page, term, option->metavar, option->help);
+	}
+	roff_heading(&page, "see also");
+	roff_paragraph(&page, "gantry(1), gantry.lua(5)");
+}
+
+static int print_settings_manual(struct gantryd *gantryd)
+{
+	char *example = xasprintf(init_text, "host-0f1e2d3c");
+	struct roff page;
+	int status;
+
+	roff_begin(&page, "gantry.lua", 5, API_VERSION, "settings of gantryd");
+	roff_heading(&page, "description");
+	roff_paragraph(&page,
+		       CONFIG_DEFAULT " is a Lua file, read in a sandbox without input and output. "
+				      "An unknown key is an error with its line.");
+	roff_heading(&page, "keys");
+	status = print_options(gantryd, &page);
+	roff_heading(&page, "example");
+	roff_paragraph(&page, "What gantryd --init writes, with an owner of its own:");
+	roff_line(&page, example);
+	free(example);
+	roff_heading(&page, "see also");
+	roff_paragraph(&page, "gantryd(8)");
+	return status;
+}
 
 static int read_settings(struct gantryd *gantryd, const char *level_name,
 			 struct script_lines **ret_lines)
@@ -499,9 +507,18 @@ int main(int argc, char **argv)
 {
 	static struct gantryd gantryd = {.config = CONFIG_DEFAULT};
 	struct script_lines *lines;
+	struct option long_options[COMMAND_OPTIONS + 1] = {{0}};
 	const char *level_name = NULL;
 	int option, status, wanted = 0;
+	bool manual = false;
 
+	for (size_t i = 0; i < COMMAND_OPTIONS; i++) {
+		const struct command_option *row = &command_options[i];
+
+		long_options[i] =
+			(struct option){row->name, *row->metavar ? required_argument : no_argument,
+					NULL, row->value};
+	}
 	while ((option = getopt_long(argc, argv, "c:l:h", long_options, NULL)) != -1) {
 		switch (option) {
 		case 'c':
@@ -513,6 +530,9 @@ int main(int argc, char **argv)
 		case 'h':
 			usage(stdout);
 			return 0;
+		case OPT_MAN:
+			manual = true;
+			break;
 		case OPT_VERSION:
 			printf("gantryd " API_VERSION "\n");
 			return 0;
@@ -538,7 +558,11 @@ int main(int argc, char **argv)
 	if (wanted == OPT_INIT)
 		return write_init(gantryd.config);
 	if (wanted == OPT_OPTIONS)
-		return print_options(&gantryd);
+		return manual ? print_settings_manual(&gantryd) : print_options(&gantryd, NULL);
+	if (manual) {
+		print_manual();
+		return 0;
+	}
 	status = read_settings(&gantryd, level_name, &lines) < 0;
 	if (status == 0 && loop_init(&gantryd.loop) < 0) {
 		fprintf(stderr, "gantryd: the event loop cannot be made\n");

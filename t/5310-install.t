@@ -70,6 +70,14 @@ equal(different + missing, [], "every script is in share/gantry, the same")
 answer = run(gantryd, "--check-policies", os.path.join(share, "policies"))
 equal(answer.returncode, 0, "the installed policies are good")
 
+for page in ("man1/gantry.1", "man8/gantryd.8", "man5/gantry.lua.5"):
+    with open(os.path.join(share, "../man", page)) as file:
+        has(file.read(), ".SH \"DESCRIPTION\"", f"the manual page {page} is installed")
+for path, part in (("bash-completion/completions/gantry", "complete -F"), ("zsh/site-functions/_gantry", "#compdef gantry"),
+                   ("fish/vendor_completions.d/gantry.fish", "complete -c gantry")):
+    with open(os.path.join(share, "..", path)) as file:
+        has(file.read(), part, f"the completion {path} is installed")
+
 with open(os.path.join(installed, "lib/systemd/system/gantryd.service")) as file:
     unit = dict(re.findall(r"^(\w+)=(.*)$", file.read(), re.M))
 equal(unit["ExecStart"].split()[0], f"{PREFIX}/sbin/gantryd", "the unit starts the installed gantryd")

@@ -227,3 +227,23 @@ int option_apply(const struct gantry_option *table, struct json_object *values, 
 	}
 	return 0;
 }
+
+void option_print(struct roff *page, const char *title, const struct gantry_option *options)
+{
+	if (page && options && options->key)
+		roff_subheading(page, title);
+	else if (!page)
+		printf("%s\n", title);
+	for (const struct gantry_option *option = options; option && option->key; option++) {
+		char *text = option->required ? xasprintf("%s (required)", option->help)
+			     : option->fallback
+				     ? xasprintf("%s (default %s)", option->help, option->fallback)
+				     : xstrdup(option->help);
+
+		if (page)
+			roff_entry(page, option->key, "", text);
+		else
+			printf("  %-22s %s\n", option->key, text);
+		free(text);
+	}
+}

@@ -8,6 +8,7 @@
 
 #include "base/arena.h"
 #include "base/json.h"
+#include "base/roff.h"
 
 /*
  * Fills the struct at settings (zeroed by the caller) from values, a JSON object or NULL for none.
@@ -19,5 +20,8 @@ int option_apply(const struct gantry_option *table, struct json_object *values, 
 
 /* "a size as 64MiB", … for messages and help. */
 const char *option_type_text(enum gantry_option_type type);
+
+/* Prints the table under its title: for a terminal where page is NULL, else as a part of a section. */
+void option_print(struct roff *page, const char *title, const struct gantry_option *options);
 
 #endif

@@ -111,6 +111,7 @@ static int read_long(struct args *args, const char *word, const char *next,
 	if (!next) {
 		fail(err, failed, "--%s wants a value: --%s %s", option->name, option->name,
 		     option->metavar);
+		args->waiting = option;
 		return 1;
 	}
 	add(args, option, next);
@@ -139,6 +140,7 @@ static int read_short(struct args *args, const char *word, const char *next,
 		}
 		if (!next) {
 			fail(err, failed, "-%c wants a value: -%c %s", *p, *p, option->metavar);
+			args->waiting = option;
 			return 1;
 		}
 		add(args, option, next);
@@ -150,20 +152,22 @@ static int read_short(struct args *args, const char *word, const char *next,
 int args_parse(struct args *args, int argc, char **argv, const struct ctl_option *const *tables,
 	       bool words_end, int *ret_used, struct gantry_error *err)
 {
-	bool failed = false, ended = false;
+	bool failed = false;
 	int i = 0;
 
+	args->ended = false;
+	args->waiting = NULL;
 	args->words =
 		xrealloc(args->words, (args->word_count + (size_t)argc + 1) * sizeof(*args->words));
 	while (i < argc) {
 		const char *next = i + 1 < argc ? argv[i + 1] : NULL;
 
-		if (!ended && strcmp(argv[i], "--") == 0) {
-			ended = true;
+		if (!args->ended && strcmp(argv[i], "--") == 0) {
+			args->ended = true;
 			i++;
-		} else if (!ended && str_starts_with(argv[i], "--")) {
+		} else if (!args->ended && str_starts_with(argv[i], "--")) {
 			i += read_long(args, argv[i], next, tables, &failed, err);
-		} else if (!ended && argv[i][0] == '-' && argv[i][1]) {
+		} else if (!args->ended && argv[i][0] == '-' && argv[i][1]) {
 			i += read_short(args, argv[i], next, tables, &failed, err);
 		} else if (words_end) {
 			break;

@@ -30,6 +30,9 @@ struct args {
 	size_t count;
 	char **words; /* owned list of borrowed words that are no options */
 	size_t word_count;
+	bool ended; /* by "--" */
+	const struct ctl_option
+		*waiting; /* at the end of the line, for its value; borrowed, NULL */
 };
 
 /*

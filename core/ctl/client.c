@@ -22,6 +22,7 @@ struct client {
 	int wake_fd;
 	int (*wake)(void *arg);
 	void *wake_arg;
+	int64_t limit_ms;
 };
 
 /* One exchange under way. */
@@ -64,6 +65,7 @@ int client_open(const struct client_settings *settings, struct client **ret_clie
 		abort();
 	client->host = xstrdup(settings->host);
 	client->wake_fd = -1;
+	client->limit_ms = settings->limit_ms;
 	if (host[0] == '/') {
 		client->unix_socket = xstrdup(host);
 		client->base_url = xstrdup("http://localhost");
@@ -317,10 +319,12 @@ int client_call(struct client *client, const char *method, const char *path,
 		*ret_reply = (struct client_reply){0};
 		set_up(client, &transfer, method, path, text, headers);
 		curl_easy_setopt(transfer.easy, CURLOPT_TIMEOUT_MS,
-				 (long)((wait_seconds + ANSWER_TIMEOUT_S) * 1000));
+				 client->limit_ms
+					 ? (long)client->limit_ms
+					 : (long)((wait_seconds + ANSWER_TIMEOUT_S) * 1000));
 		error = exchange(client, &transfer, &cause);
 		/* A DELETE is safe too: what is gone answers 404, which the caller can tell. */
-		lost |= error == -ECONNRESET;
+		lost |= error == -ECONNRESET && !client->limit_ms;
 		if (error == 0 || !lost || (error != -ECONNRESET && error != -ECONNREFUSED) ||
 		    !client_retry_pause(client, &started_us, &wake_error)) {
 			if (wake_error < 0)

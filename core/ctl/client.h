@@ -26,6 +26,7 @@ struct client;
 struct client_settings {
 	const char *host; /* "unix:///PATH", "/PATH" or "https://HOST:PORT" */
 	const char *ca_file, *certificate_file, *key_file; /* NULL: none; https only */
+	int64_t limit_ms; /* of any call, which is made once only; 0: no other limit than each has */
 };
 
 /* Strings are copied. -EINVAL: settings that cannot be right. */

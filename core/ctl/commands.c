@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The table of commands: from it come the dispatch, the check of the command line, and the help. */
+/*
+ * The table of commands: from it come the dispatch, the check of the command line, the help, the
+ * manual page and the completion.
+ */
+#include <stdlib.h>
+
 #include "ctl/ctl.h"
 #include "ctl/spec.h"
 
@@ -100,6 +105,10 @@ static const struct ctl_option events_options[] = {
 	{"instance", 0, "INSTANCE", "only of this instance", false},
 	{NULL, 0, NULL, NULL, false},
 };
+static const struct ctl_option help_options[] = {
+	{"man", 0, "", "print all of it as the manual page gantry(1)", false},
+	{NULL, 0, NULL, NULL, false},
+};
 static const struct ctl_option operations_options[] = {
 	{"instance", 0, "INSTANCE", "only of this instance", false},
 	{"limit", 0, "NUMBER", "at most so many", false},
@@ -165,7 +174,18 @@ const struct ctl_command ctl_commands[] = {
 	{"doctor", "", "check the installation, and say what to do", 0, 0, NULL, 0,
 	 "Exit status 1 where a check fails.", doctor_command},
 	{"version", "", "print versions", 0, 0, NULL, 0, NULL, version_command},
-	{"help", "[COMMAND]", "print help", 0, 2, NULL, CTL_LOCAL, NULL, help_words_command},
+	{"completion", "bash|zsh|fish", "print the script by which a shell completes our words", 1,
+	 1, NULL, CTL_LOCAL,
+	 "bash: . <(gantry completion bash)   zsh: . <(gantry completion zsh)\n"
+	 "fish: gantry completion fish | source\n"
+	 "Names of instances and the like come from gantryd, where it answers at once.",
+	 completion_command},
+	{"complete", "-- WORD…", "print what the last word may become; the scripts ask this", 1, -1,
+	 NULL, CTL_LOCAL | CTL_WORDS_END,
+	 "One a line, a tab, and what it means; \":files\" where any file may follow.",
+	 complete_command},
+	{"help", "[COMMAND]", "print help", 0, 2, help_options, CTL_LOCAL, NULL,
+	 help_words_command},
 	{NULL, NULL, NULL, 0, 0, NULL, 0, NULL, NULL},
 };
 
@@ -187,4 +207,58 @@ void ctl_tables(const struct ctl_command *command, const struct ctl_option **ret
 		ret_tables[count++] = ctl_wait_options;
 	ret_tables[count++] = ctl_global_options;
 	ret_tables[count] = NULL;
+}
+
+const struct ctl_command *ctl_find_command(int argc, char *const *argv, int *ret_used)
+{
+	for (const struct ctl_command *command = ctl_commands; command->name; command++) {
+		const char *space = strchr(command->name, ' ');
+		size_t length = space ? (size_t)(space - command->name) : strlen(command->name);
+
+		if (argc < 1 || strlen(argv[0]) != length ||
+		    memcmp(argv[0], command->name, length) != 0)
+			continue;
+		if (space && (argc < 2 || strcmp(argv[1], space + 1) != 0))
+			continue;
+		*ret_used = space ? 2 : 1;
+		return command;
+	}
+	return NULL;
+}
+
+bool ctl_is_group(const char *word)
+{
+	size_t length = strlen(word);
+
+	for (const struct ctl_command *command = ctl_commands; command->name; command++)
+		if (str_starts_with(command->name, word) && command->name[length] == ' ')
+			return true;
+	return false;
+}
+
+static const char *setting(const struct args *args, const char *option, const char *variable,
+			   const char *fallback)
+{
+	const char *value = getenv(variable);
+
+	return args_text(args, option, value && *value ? value : fallback);
+}
+
+struct client_settings ctl_client_settings(const struct args *args)
+{
+	struct client_settings settings = {
+		.host = setting(args, "host", "GANTRY_HOST", CTL_DEFAULT_HOST),
+	};
+
+	/* The variables are for https only; given for a unix socket as options they are an error. */
+	if (str_starts_with(settings.host, "https://")) {
+		settings.ca_file = setting(args, "ca", "GANTRY_TLS_CA", NULL);
+		settings.certificate_file = setting(args, "cert", "GANTRY_TLS_CERT", NULL);
+		settings.key_file = setting(args, "key", "GANTRY_TLS_KEY", NULL);
+	} else {
+		settings.ca_file = args_text(args, "ca", NULL);
+		settings.certificate_file = args_text(args, "cert", NULL);
+		settings.key_file = args_text(args, "key", NULL);
+	}
+	return settings;
 }

@@ -77,10 +77,22 @@ extern const struct ctl_option ctl_wait_options[];
 #define CTL_TABLES_MAX 8
 void ctl_tables(const struct ctl_command *command, const struct ctl_option **ret_tables);
 
-/* --- help.c --- */
+/* The command that argv begins with, of one word or two, or NULL. *ret_used: the words of its name. */
+const struct ctl_command *ctl_find_command(int argc, char *const *argv, int *ret_used);
+/* Whether commands of two words begin with this one. */
+bool ctl_is_group(const char *word);
+/* Where gantryd is, by the options and the environment; the strings are theirs. */
+struct client_settings ctl_client_settings(const struct args *args);
+
+/* --- help.c, manual.c --- */
+extern const char help_about[];
+extern const char help_exit_status[];
 void help_overview(void);
 void help_group(const char *group); /* the commands that begin with the word */
 void help_command(const struct ctl_command *command);
+/* The title of an option table of a command (NULL: of any); NULL: it goes on with what the one before began. */
+const char *help_title(const struct ctl_command *command, const struct ctl_option *table);
+void manual_print(void); /* gantry(1), in roff */
 
 /* --- the commands, by file --- */
 int run_command(struct ctl *ctl);  /* run.c */
@@ -110,6 +122,8 @@ int events_command(struct ctl *ctl);         /* events.c */
 int operations_command(struct ctl *ctl);
 int doctor_command(struct ctl *ctl); /* system.c */
 int version_command(struct ctl *ctl);
+int completion_command(struct ctl *ctl); /* completion.c */
+int complete_command(struct ctl *ctl);   /* complete.c */
 int help_words_command(struct ctl *ctl); /* help.c */
 
 #endif

@@ -3,6 +3,13 @@
 #include "ctl/output.h"
 #include "ctl/spec.h"
 
+const char help_about[] =
+	"Runs containers as compute instances, by gantryd. An instance is named by its name, its\n"
+	"id, or a prefix of the id that only one has.";
+const char help_exit_status[] =
+	"Of several instances, the status of the first that failed. `gantry run` in the foreground\n"
+	"exits as the instance did, or with 125, 126 or 127: gantry help run.";
+
 static void print_options(const char *title, const struct ctl_option *options)
 {
 	if (title)
@@ -30,16 +37,14 @@ static void print_commands(const char *group)
 
 void help_overview(void)
 {
-	printf("Usage: gantry [OPTION…] COMMAND [OPTION…] [WORD…]\n\n"
-	       "Runs containers as compute instances, by gantryd. An instance is named by its name, its\n"
-	       "id, or a prefix of the id that only one has.\n\nCommands:\n");
+	printf("Usage: gantry [OPTION…] COMMAND [OPTION…] [WORD…]\n\n%s\n\nCommands:\n",
+	       help_about);
 	print_commands(NULL);
 	print_options("Options of all commands", ctl_global_options);
 	printf("\nExit status:\n");
 	for (const struct ctl_status_row *row = ctl_statuses; row->help; row++)
 		printf("  %d  %s\n", row->status, row->help);
-	printf("Of several instances, the status of the first that failed. `gantry run` in the foreground\n"
-	       "exits as the instance did, or with 125, 126 or 127: gantry help run.\n");
+	puts(help_exit_status);
 }
 
 void help_group(const char *group)
@@ -48,10 +53,9 @@ void help_group(const char *group)
 	print_commands(group);
 }
 
-/* NULL: the table goes on with what the one before began. */
-static const char *title_of(const struct ctl_command *command, const struct ctl_option *table)
+const char *help_title(const struct ctl_command *command, const struct ctl_option *table)
 {
-	if (table == command->options)
+	if (command && table == command->options)
 		return "Options";
 	if (table == ctl_global_options)
 		return "Options of all commands";
@@ -73,36 +77,31 @@ void help_command(const struct ctl_command *command)
 		printf("%s\n", command->details);
 	ctl_tables(command, tables);
 	for (size_t i = 0; tables[i]; i++)
-		print_options(title_of(command, tables[i]), tables[i]);
+		print_options(help_title(command, tables[i]), tables[i]);
 }
 
 int help_words_command(struct ctl *ctl)
 {
 	struct args *args = ctl->args;
+	const struct ctl_command *command;
 	struct str name = STR_INIT;
-	int status = CTL_OK;
+	int status = CTL_OK, used;
 
 	for (size_t i = 0; i < args->word_count; i++)
 		str_addf(&name, "%s%s", i ? " " : "", args->words[i]);
-	if (args->word_count == 0) {
+	command = ctl_find_command((int)args->word_count, args->words, &used);
+	if (args_has(args, "man") && args->word_count)
+		status = output_usage("help", "--man is of all commands, not of one");
+	else if (args_has(args, "man"))
+		manual_print();
+	else if (args->word_count == 0)
 		help_overview();
-	} else {
-		const struct ctl_command *found = NULL;
-		bool group = false;
-
-		for (const struct ctl_command *command = ctl_commands; command->name; command++) {
-			if (strcmp(command->name, str_text(&name)) == 0)
-				found = command;
-			group |= str_starts_with(command->name, str_text(&name)) &&
-				 command->name[name.length] == ' ';
-		}
-		if (found)
-			help_command(found);
-		else if (group)
-			help_group(str_text(&name));
-		else
-			status = output_usage(NULL, "there is no command \"%s\"", str_text(&name));
-	}
+	else if (command && (size_t)used == args->word_count)
+		help_command(command);
+	else if (args->word_count == 1 && ctl_is_group(args->words[0]))
+		help_group(args->words[0]);
+	else
+		status = output_usage(NULL, "there is no command \"%s\"", str_text(&name));
 	str_fini(&name);
 	return status;
 }

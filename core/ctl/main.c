@@ -4,35 +4,9 @@
  *
  *	gantry [GLOBAL OPTION…] COMMAND [SUBCOMMAND] [OPTION…] [WORD…]
  */
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "ctl/output.h"
-
-/* The command that argv begins with, of one word or two. *ret_used: how many words name it. */
-static const struct ctl_command *find_command(int argc, char **argv, int *ret_used)
-{
-	for (const struct ctl_command *command = ctl_commands; command->name; command++) {
-		const char *space = strchr(command->name, ' ');
-		size_t length = space ? (size_t)(space - command->name) : strlen(command->name);
-
-		if (strlen(argv[0]) != length || memcmp(argv[0], command->name, length) != 0)
-			continue;
-		if (space && (argc < 2 || strcmp(argv[1], space + 1) != 0))
-			continue;
-		*ret_used = space ? 2 : 1;
-		return command;
-	}
-	return NULL;
-}
-
-static bool is_group(const char *word)
-{
-	for (const struct ctl_command *command = ctl_commands; command->name; command++)
-		if (str_starts_with(command->name, word) && command->name[strlen(word)] == ' ')
-			return true;
-	return false;
-}
 
 /* Tells about a word that is no command. */
 static int fail_unknown(int argc, char **argv)
@@ -41,7 +15,7 @@ static int fail_unknown(int argc, char **argv)
 	const char *nearest;
 	size_t count = 0;
 
-	if (is_group(argv[0])) {
+	if (ctl_is_group(argv[0])) {
 		if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
 			help_group(argv[0]);
 			return argc < 2 ? CTL_USAGE : CTL_OK;
@@ -57,14 +31,6 @@ static int fail_unknown(int argc, char **argv)
 		return output_usage(NULL, "there is no command \"%s\"; did you mean \"%s\"?",
 				    argv[0], nearest);
 	return output_usage(NULL, "there is no command \"%s\"", argv[0]);
-}
-
-static const char *setting(const struct args *args, const char *option, const char *variable,
-			   const char *fallback)
-{
-	const char *value = getenv(variable);
-
-	return args_text(args, option, value && *value ? value : fallback);
 }
 
 /* Of `run` in the foreground every failure of ours has one status. */
@@ -88,9 +54,7 @@ static int check_words(const struct ctl_command *command, const struct args *arg
 
 static int run(const struct ctl_command *command, struct args *args)
 {
-	struct client_settings settings = {
-		.host = setting(args, "host", "GANTRY_HOST", CTL_DEFAULT_HOST),
-	};
+	struct client_settings settings = ctl_client_settings(args);
 	struct ctl ctl = {
 		.settings = &settings,
 		.args = args,
@@ -100,16 +64,6 @@ static int run(const struct ctl_command *command, struct args *args)
 	struct gantry_error err;
 	int status;
 
-	/* The variables are for https only; given for a unix socket as options they are an error. */
-	if (str_starts_with(settings.host, "https://")) {
-		settings.ca_file = setting(args, "ca", "GANTRY_TLS_CA", NULL);
-		settings.certificate_file = setting(args, "cert", "GANTRY_TLS_CERT", NULL);
-		settings.key_file = setting(args, "key", "GANTRY_TLS_KEY", NULL);
-	} else {
-		settings.ca_file = args_text(args, "ca", NULL);
-		settings.certificate_file = args_text(args, "cert", NULL);
-		settings.key_file = args_text(args, "key", NULL);
-	}
 	if (!(command->flags & CTL_LOCAL) && client_open(&settings, &ctl.client, &err) < 0)
 		return usage_failed(command, args, NULL, err.text);
 	status = command->run(&ctl);
@@ -138,7 +92,7 @@ int main(int argc, char **argv)
 		status = args_has(&args, "help") ? CTL_OK : CTL_USAGE;
 		goto out;
 	}
-	command = find_command(argc, argv, &name_words);
+	command = ctl_find_command(argc, argv, &name_words);
 	if (!command) {
 		status = fail_unknown(argc, argv);
 		goto out;

@@ -56,7 +56,7 @@ const struct ctl_option spec_more_options[] = {
 	{"health-start", 0, "TIME", "time after the start in which a failed check does not count",
 	 false},
 	{"health-retries", 0, "NUMBER", "failures in a row that make it unhealthy", false},
-	{"log-driver", 0, "DRIVER", "local or json-file", false},
+	{"log-driver", 0, "local|json-file", "form in which the engine keeps the log", false},
 	{"log-files", 0, "NUMBER", "log files kept", false},
 	{"spec", 0, "FILE", "JSON of a spec to begin with, \"-\" for standard input", false},
 	{NULL, 0, NULL, NULL, false},

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "plugin/registry.h"
+#include "base/log.h"
 #include "base/str.h"
 
 #include <dirent.h>
@@ -19,21 +20,35 @@ struct plugin *plugin_registry_find(const struct plugin_registry *registry, cons
 	return NULL;
 }
 
-/* "build, docker" */
-static void list_folder(const char *folder, struct str *names)
+static int is_plugin(const struct dirent *entry)
+{
+	size_t length = strlen(entry->d_name);
+
+	return length > 3 && strcmp(entry->d_name + length - 3, ".so") == 0;
+}
+
+/* Calls fn with the name of each plugin of the folder, in the order of names. */
+static void walk_folder(const char *folder, void (*fn)(void *arg, const char *name), void *arg)
 {
 	struct dirent **entries = NULL;
-	int count = scandir(folder, &entries, NULL, alphasort);
+	int count = folder ? scandir(folder, &entries, is_plugin, alphasort) : 0;
 
 	for (int i = 0; i < count; i++) {
-		size_t length = strlen(entries[i]->d_name);
+		char *name = entries[i]->d_name;
 
-		if (length > 3 && strcmp(entries[i]->d_name + length - 3, ".so") == 0)
-			str_addf(names, "%s%.*s", names->length ? ", " : "", (int)length - 3,
-				 entries[i]->d_name);
+		name[strlen(name) - 3] = '\0';
+		fn(arg, name);
 		free(entries[i]);
 	}
 	free(entries);
+}
+
+/* "build, docker" */
+static void add_name(void *arg, const char *name)
+{
+	struct str *names = arg;
+
+	str_addf(names, "%s%s", names->length ? ", " : "", name);
 }
 
 static int not_there(const struct plugin_registry *registry, const char *name,
@@ -43,8 +58,7 @@ static int not_there(const struct plugin_registry *registry, const char *name,
 	struct str names = STR_INIT;
 	int code;
 
-	if (registry->folder)
-		list_folder(registry->folder, &names);
+	walk_folder(registry->folder, add_name, &names);
 	code = gantry_error_set(err, -ENOENT, "there is no plugin \"%s\" in %s; it has: %s", name,
 				folder, names.length ? str_text(&names) : "none");
 	str_fini(&names);
@@ -86,6 +100,38 @@ int plugin_registry_load(struct plugin_registry *registry, const char *name,
 	registry->items[registry->count++] = plugin;
 	*ret_plugin = plugin;
 	return 0;
+}
+
+static void load_one(void *arg, const char *name)
+{
+	struct gantry_error err;
+	struct plugin *plugin;
+
+	if (plugin_registry_load(arg, name, NULL, &plugin, &err) < 0)
+		log_error("%s", err.text);
+}
+
+void plugin_registry_load_all(struct plugin_registry *registry)
+{
+	walk_folder(registry->folder, load_one, registry);
+}
+
+char *plugin_registry_folder(void)
+{
+	char self[4096], *slash;
+	ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
+
+	self[length > 0 ? length : 0] = '\0';
+	slash = strrchr(self, '/');
+	if (!slash)
+		return xstrdup("plugins");
+	*slash = '\0';
+	slash = strrchr(self, '/');
+	if (slash && (str_equal(slash, "/bin") || str_equal(slash, "/sbin"))) {
+		*slash = '\0';
+		return xasprintf("%s/lib/gantry/plugins", self);
+	}
+	return xasprintf("%s/plugins", self);
 }
 
 int plugin_registry_fini(struct plugin_registry *registry)

@@ -21,6 +21,13 @@ void plugin_registry_init(struct plugin_registry *registry, struct loop *loop, c
 int plugin_registry_load(struct plugin_registry *registry, const char *name,
 			 struct json_object *values, struct plugin **ret_plugin,
 			 struct gantry_error *err);
+/* Loads each plugin of the folder, without options from settings; one that cannot be is logged. */
+void plugin_registry_load_all(struct plugin_registry *registry);
+/*
+ * Where plugins are unless the settings say so: beside the program where it was built, in
+ * ../lib/gantry/plugins where it was installed. The caller frees.
+ */
+char *plugin_registry_folder(void);
 /* NULL: not loaded. */
 struct plugin *plugin_registry_find(const struct plugin_registry *registry, const char *name);
 /* Unloads all; their nodes are closed and their ops ended. -EBUSY: some had work left and stay loaded. */
