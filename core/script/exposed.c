@@ -41,7 +41,8 @@ const struct exposed exposed[] = {
 	{"coroutine", "running", NULL, CONSTANT, "the coroutine that runs"},
 	{"coroutine", "status", NULL, CONSTANT, "state of a coroutine"},
 	{"coroutine", "wrap", coroutine_wrap, CONSTANT ", charged", "a coroutine as a function"},
-	{"coroutine", "yield", NULL, "the number of arguments", "leaves a coroutine for now"},
+	{"coroutine", "yield", coroutine_yield, "the number of arguments",
+	 "leaves a coroutine for now; not the hook itself"},
 
 	{"math", "abs", NULL, CONSTANT, "absolute value"},
 	{"math", "acos", NULL, CONSTANT, "arc cosine"},
@@ -109,8 +110,21 @@ const struct exposed exposed[] = {
 	{"gantry", "count", gantry_lua_count, LINEAR,
 	 "count(node, name, value[, project]): how many instances on the node have the label, of one "
 	 "project or of all"},
+	{"gantry", "http", event_http, "64 KiB of body, 4 KiB of headers; 100 waits in a run",
+	 "in `event` only: http{url=[, method=][, headers=][, body=][, timeout=]} asks an address that "
+	 "gantry.lua allows; {status, body}, or nil and why"},
+	{"gantry", "instance", event_instance, CONSTANT ", charged",
+	 "in `event` only: instance(word[, project]), by id or name, as it is now; or nil and why"},
+	{"gantry", "instances", event_instances, "one step an instance, charged; 1,000 results",
+	 "in `event` only: instances{[project=][, label=][, node=][, state=][, limit=100]}: a list, and "
+	 "how many there are in all"},
+	{"gantry", "json", gantry_lua_json, "20,000 values, charged",
+	 "text in JSON of plain data; an empty table is a list"},
+	{"gantry", "now", event_now, CONSTANT, "in `event` only: seconds since 1970"},
 	{"gantry", "size", gantry_lua_size, "64 bytes of text", "bytes of a size as \"64MiB\""},
 	{"gantry", "size_text", gantry_lua_size_text, CONSTANT, "a size in bytes as \"64MiB\""},
+	{"gantry", "sleep", event_sleep, CONSTANT "; 100 waits in a run",
+	 "in `event` only: waits for so many seconds"},
 
 	/* what operators on strings call: "10" + 1 */
 	{"(string)", "__add", NULL, "n", "+"},

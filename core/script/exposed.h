@@ -50,6 +50,7 @@ int coroutine_create(lua_State *L);
 int coroutine_close(lua_State *L);
 int coroutine_resume(lua_State *L);
 int coroutine_wrap(lua_State *L);
+int coroutine_yield(lua_State *L);
 
 /* lib_string.c */
 int string_format(lua_State *L);
@@ -73,8 +74,16 @@ int table_unpack(lua_State *L);
 /* lib_gantry.c */
 int gantry_lua_calendar(lua_State *L);
 int gantry_lua_count(lua_State *L);
+int gantry_lua_json(lua_State *L);
 int gantry_lua_random(lua_State *L);
 int gantry_lua_size(lua_State *L);
 int gantry_lua_size_text(lua_State *L);
+
+/* lib_event.c */
+int event_http(lua_State *L);
+int event_instance(lua_State *L);
+int event_instances(lua_State *L);
+int event_now(lua_State *L);
+int event_sleep(lua_State *L);
 
 #endif

@@ -14,8 +14,6 @@ struct fact {
 	uint16_t item_size;
 };
 
-static void push_value(lua_State *L, const struct field *field, const void *data);
-
 /* What a request without a spec reads. */
 static const struct gantry_spec empty_spec = {
 	.stop_grace_ms = GANTRY_UNSET,
@@ -41,6 +39,7 @@ static const char *const kind_names[] = {
 	[FACT_RESOURCES] = "resources",
 	[FACT_INSTANCE] = "an instance",
 	[FACT_EXIT] = "an exit",
+	[FACT_EVENT] = "an event",
 	[FACT_USAGE] = "what a project has",
 	[FACT_NODE] = "a node",
 	[FACT_ENGINE] = "an engine",
@@ -126,7 +125,7 @@ static void push_number(lua_State *L, double value, bool given)
 		lua_pushnil(L);
 }
 
-static void push_value(lua_State *L, const struct field *field, const void *data)
+void facts_push_field(lua_State *L, const struct field *field, const void *data)
 {
 	const void *place = (const char *)data + field->offset;
 	const char *text;
@@ -223,7 +222,7 @@ static void push_row(lua_State *L, const struct fact *fact, int row)
 
 	if (fact_fields[row].kind == FACT_SPEC && fact->kind == FACT_REQUEST)
 		data = spec_of(data);
-	push_value(L, &fact_fields[row], data);
+	facts_push_field(L, &fact_fields[row], data);
 }
 
 /* --- reading --------------------------------------------------------------------------------------- */
@@ -271,6 +270,12 @@ static int unknown_field(lua_State *L, int kind, const char *key)
 		return luaL_error(L, "%s has no field \"%s\"; did you mean \"%s\"?",
 				  kind_names[kind], key, near);
 	return luaL_error(L, "%s has no field \"%s\"", kind_names[kind], key);
+}
+
+void facts_check_field(lua_State *L, int kind, const char *key)
+{
+	if (find_row(sandbox_of(L), kind, key) < 0)
+		unknown_field(L, kind, key);
 }
 
 static size_t list_count(const struct fact *fact)

@@ -21,6 +21,7 @@ enum fact_kind {
 	FACT_RESOURCES, /* struct gantry_spec, only what `resources` may set */
 	FACT_INSTANCE,
 	FACT_EXIT,  /* struct script_exit */
+	FACT_EVENT, /* struct event_facts; only as a copy, see copies.h */
 	FACT_USAGE, /* struct fleet_usage */
 	FACT_NODE,
 	FACT_ENGINE, /* struct gantry_node_facts */
@@ -44,6 +45,12 @@ void facts_install(lua_State *L);
 
 /* Pushes a fact of this epoch over data (borrowed). Not for FACT_LIST. */
 void facts_push(lua_State *L, enum fact_kind kind, const void *data);
+
+struct field;
+/* Pushes one field of data, nil where it is not given. */
+void facts_push_field(lua_State *L, const struct field *field, const void *data);
+/* Raises where facts of the kind have no field of the name, which is a text of Lua's. */
+void facts_check_field(lua_State *L, int kind, const char *key);
 
 /* What the fact at index is over; raises where it is another kind or dead. */
 const void *facts_check(lua_State *L, int index, enum fact_kind kind);

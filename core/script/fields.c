@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "script/fields.h"
+#include "script/copies.h"
+#include "script/event_call.h"
+#include "script/value.h"
 
 #include <stddef.h>
 
@@ -58,6 +61,21 @@ static void push_exit_signal(lua_State *L, const void *data)
 		lua_pushinteger(L, told->end->signal);
 	else
 		lua_pushnil(L);
+}
+
+static void push_event_instance(lua_State *L, const void *data)
+{
+	const struct event_facts *event = data;
+
+	if (event->instance)
+		copies_push(L, FACT_INSTANCE, event->instance);
+	else
+		lua_pushnil(L);
+}
+
+static void push_event_detail(lua_State *L, const void *data)
+{
+	value_push_json(L, ((const struct event_facts *)data)->detail);
 }
 
 static void push_node_state(lua_State *L, const void *data)
@@ -182,6 +200,18 @@ const struct field fact_fields[] = {
 	WORKED_OUT(FACT_EXIT, "start_failed", push_exit_start_failed),
 	WORKED_OUT(FACT_EXIT, "inferred", push_exit_inferred),
 	WORKED_OUT(FACT_EXIT, "ran", push_exit_ran),
+
+	FIELD(FACT_EVENT, "kind", GANTRY_FIELD_STRING, event_facts, kind),
+	FIELD(FACT_EVENT, "sequence", VALUE_COUNT, event_facts, sequence),
+	FIELD(FACT_EVENT, "time", VALUE_TIME, event_facts, at_ms),
+	WORKED_OUT(FACT_EVENT, "instance", push_event_instance),
+	FIELD(FACT_EVENT, "instance_id", GANTRY_FIELD_STRING, event_facts, instance_id),
+	FIELD(FACT_EVENT, "name", GANTRY_FIELD_STRING, event_facts, name),
+	FIELD(FACT_EVENT, "project", GANTRY_FIELD_STRING, event_facts, project),
+	FIELD(FACT_EVENT, "node", GANTRY_FIELD_STRING, event_facts, node),
+	FIELD(FACT_EVENT, "actor", GANTRY_FIELD_STRING, event_facts, actor),
+	FIELD(FACT_EVENT, "operation", GANTRY_FIELD_STRING, event_facts, operation),
+	WORKED_OUT(FACT_EVENT, "detail", push_event_detail),
 
 	FIELD(FACT_USAGE, "instances", VALUE_COUNT, fleet_usage, instances),
 	FIELD(FACT_USAGE, "memory", VALUE_COUNT, fleet_usage, memory_bytes),

@@ -3,6 +3,7 @@
  * Coroutines that a killed script cannot go on in: whoever resumed a killed coroutine raises on, and
  * nobody closes it (its pending __close would run with hooks off).
  */
+#include "script/event_call.h"
 #include "script/exposed.h"
 
 #define CLOSE_DEPTH_MAX 16 /* Lua 5.4.4 does not count C calls over a close */
@@ -130,4 +131,15 @@ int coroutine_wrap(lua_State *L)
 	coroutine_create(L);
 	lua_pushcclosure(L, wrapped, 1);
 	return 1;
+}
+
+/* The coroutine that an event hook runs in is ours: nobody would resume it. */
+int coroutine_yield(lua_State *L)
+{
+	const struct event_call *call = sandbox_of(L)->event;
+
+	if (call && call->thread == L)
+		return luaL_error(L, "coroutine.yield in the event hook itself, which nobody "
+				     "resumes; gantry.sleep waits");
+	return lua_yield(L, lua_gettop(L));
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What policies need beside Lua's own: sizes, the calendar, random numbers of the request, labels on a node. */
+/* What policies need beside Lua's own: sizes, the calendar, JSON, random numbers of the request, labels on a node. */
 #include "script/exposed.h"
 #include "base/units.h"
 #include "script/facts.h"
+#include "script/value.h"
 
 /* splitmix64: small, and its numbers are the same on every machine. */
 static uint64_t next_random(struct sandbox *sandbox)
@@ -131,5 +132,30 @@ int gantry_lua_count(lua_State *L)
 
 	sandbox_charge(L, 1 + (int64_t)(name_length + value_length + project_length) / 16);
 	lua_pushinteger(L, label_counts_get(&node->label_counts, project, name, value));
+	return 1;
+}
+
+int gantry_lua_json(lua_State *L)
+{
+	struct sandbox *sandbox = sandbox_of(L);
+	struct json_object *value;
+	struct gantry_error err = {0};
+	size_t length;
+	const char *text;
+	char wrong[700];
+
+	luaL_checkany(L, 1);
+	sandbox_charge(L, 20);
+	if (value_to_json(L, 1, "", &value, &err) < 0)
+		return luaL_error(L, "not JSON: %s", value_error_text(&err, wrong, sizeof(wrong)));
+	text = json_object_to_json_string_length(
+		value, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &length);
+	str_clear(&sandbox->scratch);
+	str_add_bytes(&sandbox->scratch, text, length);
+	json_object_put(value);
+	sandbox_charge(L, (int64_t)length / 16);
+	lua_pushlstring(L, str_text(&sandbox->scratch), length);
+	if (sandbox->scratch.capacity > SANDBOX_STRING_BYTES)
+		str_fini(&sandbox->scratch);
 	return 1;
 }

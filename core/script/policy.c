@@ -8,10 +8,10 @@
 #include <stdlib.h>
 
 static const char *const hook_names[] = {"admit", "environment", "resources", "filter",
-					 "score", "restart",     NULL};
+					 "score", "restart",     "event",     NULL};
 static const char *const known_keys[] = {"name",        "mode",      "on_error", "admit",
 					 "environment", "resources", "filter",   "score",
-					 "restart",     NULL};
+					 "restart",     "event",     NULL};
 
 const char *hook_text(enum hook hook)
 {
@@ -160,6 +160,16 @@ static int make_sandbox(struct policy *policy, struct gantry_error *err)
 				policy->sandbox->error);
 }
 
+/* The policy over the source that it has. */
+static int open_policy(struct policy *policy, const struct script_budget *budget,
+		       struct gantry_error *err)
+{
+	policy->budget = *budget;
+	policy->returns = lines_of_returns(policy->source.text, policy->source.length,
+					   &policy->returns_count);
+	return make_sandbox(policy, err);
+}
+
 int policy_load(struct source *source, const struct script_budget *budget,
 		struct policy **ret_policy, struct gantry_error *err)
 {
@@ -168,10 +178,12 @@ int policy_load(struct source *source, const struct script_budget *budget,
 
 	policy->source = *source;
 	*source = (struct source){0};
-	policy->budget = *budget;
-	policy->returns = lines_of_returns(policy->source.text, policy->source.length,
-					   &policy->returns_count);
-	code = make_sandbox(policy, err);
+	code = open_policy(policy, budget, err);
+	if (code == 0 && policy_has(policy, HOOK_EVENT) && !policy->shadow) {
+		policy->for_events = xcalloc(1, sizeof(*policy));
+		source_copy(&policy->source, &policy->for_events->source);
+		code = open_policy(policy->for_events, budget, err);
+	}
 	if (code < 0) {
 		policy_free(policy);
 		return code;
@@ -184,6 +196,7 @@ void policy_free(struct policy *policy)
 {
 	if (!policy)
 		return;
+	policy_free(policy->for_events);
 	sandbox_free(policy->sandbox);
 	source_fini(&policy->source);
 	free(policy->returns);

@@ -18,6 +18,7 @@ enum hook {
 	HOOK_FILTER,
 	HOOK_SCORE,
 	HOOK_RESTART,
+	HOOK_EVENT,
 	HOOK_COUNT
 };
 
@@ -35,6 +36,8 @@ struct policy {
 	int hooks[HOOK_COUNT];   /* references in the sandbox's registry, LUA_NOREF */
 	int *returns;            /* owned: the lines with a return statement, in order */
 	size_t returns_count;
+	struct policy
+		*for_events; /* owned; the same file in a state of its own, see event.h; NULL */
 };
 
 struct script_set {
@@ -43,7 +46,8 @@ struct script_set {
 	char revision[20];
 };
 
-/* Takes the source over, also on failure. err says file and line. */
+/* Takes the source over, also on failure. err says file and line. Where it has an event hook that is to be
+ * run, for_events is made as well. */
 int policy_load(struct source *source, const struct script_budget *budget,
 		struct policy **ret_policy, struct gantry_error *err);
 void policy_free(struct policy *policy);

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/str.h"
 #include "base/units.h"
+#include "script/copies.h"
 #include "script/exposed.h"
 #include "script/facts.h"
 
@@ -11,7 +12,7 @@
 
 #define LARGE_BYTES 4096 /* blocks from this size on are charged */
 
-static int64_t cpu_us(void)
+int64_t sandbox_cpu_us(void)
 {
 	struct timespec now;
 
@@ -28,8 +29,8 @@ static int hook_mask(const struct sandbox *sandbox)
 	return LUA_MASKCOUNT | (sandbox->want_line ? LUA_MASKRET : 0);
 }
 
-/* The line that runs now, seen from inside a C function, a hook or the allocator; 0 where none is. */
-static int current_line(lua_State *L)
+/* Seen from inside a C function, a hook or the allocator too. */
+int sandbox_line(lua_State *L)
 {
 	lua_Debug ar;
 
@@ -49,7 +50,7 @@ static void kill_script(struct sandbox *sandbox, enum sandbox_kill why, const ch
 	sandbox->killed_why = text;
 	if (!sandbox->running) /* the state is not made yet */
 		return;
-	sandbox->killed_line = current_line(sandbox->running);
+	sandbox->killed_line = sandbox_line(sandbox->running);
 	lua_sethook(sandbox->running, on_hook, hook_mask(sandbox), 1);
 }
 
@@ -73,9 +74,9 @@ static void look_at_clock(struct sandbox *sandbox)
 	sandbox->unlooked = 0;
 	if (sandbox->started_us == 0) {
 		sandbox->started_us = now_us;
-		sandbox->started_cpu_us = cpu_us();
+		sandbox->started_cpu_us = sandbox_cpu_us();
 	} else if (now_us - sandbox->started_us >= limit_us &&
-		   cpu_us() - sandbox->started_cpu_us >= limit_us) {
+		   sandbox_cpu_us() - sandbox->started_cpu_us >= limit_us) {
 		kill_script(sandbox, SANDBOX_TIME, NULL);
 	}
 }
@@ -211,26 +212,30 @@ static void set_error_text(struct sandbox *sandbox, const char *text, size_t len
 	snprintf(sandbox->error, sizeof(sandbox->error), "%s", text);
 }
 
-/* The handler of errors: runs where the error is, so that the line is still known. */
-static int on_error(lua_State *L)
+void sandbox_keep_error(lua_State *L)
 {
 	struct sandbox *sandbox = sandbox_of(L);
 	size_t length;
 	const char *text;
 
-	if (sandbox->killed)
-		return 1;
-	sandbox->error_line = current_line(L);
+	sandbox->error_line = sandbox_line(L);
 	if (sandbox->error_line == 0)
 		sandbox->error_line = sandbox->line;
-	if (lua_type(L, 1) == LUA_TSTRING) {
-		text = lua_tolstring(L, 1, &length);
+	if (lua_type(L, -1) == LUA_TSTRING) {
+		text = lua_tolstring(L, -1, &length);
 		set_error_text(sandbox, text, length);
 	} else {
 		snprintf(sandbox->error, sizeof(sandbox->error),
 			 "the error that was raised is no text, but a %s value",
-			 luaL_typename(L, 1));
+			 luaL_typename(L, -1));
 	}
+}
+
+/* The handler of errors: runs where the error is, so that the line is still known. */
+static int on_error(lua_State *L)
+{
+	if (!sandbox_of(L)->killed)
+		sandbox_keep_error(L);
 	return 1;
 }
 
@@ -295,6 +300,7 @@ static int set_up(lua_State *L)
 	lua_settop(L, 0);
 	exposed_install(L);
 	facts_install(L);
+	copies_install(L);
 	return 0;
 }
 
@@ -326,5 +332,6 @@ void sandbox_free(struct sandbox *sandbox)
 	if (!sandbox)
 		return;
 	lua_close(sandbox->L);
+	str_fini(&sandbox->scratch);
 	free(sandbox);
 }

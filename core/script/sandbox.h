@@ -30,6 +30,7 @@
 #include <lualib.h>
 
 #include "base/arena.h"
+#include "base/str.h"
 #include "script/script.h"
 
 #define SANDBOX_INTERVAL     200         /* instructions between two looks */
@@ -73,6 +74,9 @@ struct sandbox {
 	int close_depth, print_count;
 	uint64_t random;
 	uint64_t epoch; /* facts of an older one are dead */
+	struct event_call
+		*event;     /* borrowed while a run of an event hook is in Lua, see event_call.h */
+	struct str scratch; /* what must not be lost where Lua raises */
 
 	lua_CFunction functions[SANDBOX_FUNCTIONS_MAX]; /* by row of exposed[] */
 	struct sandbox_key keys[SANDBOX_KEYS];
@@ -100,6 +104,13 @@ static inline void sandbox_next(struct sandbox *sandbox)
 	sandbox->used_instructions = 0;
 	sandbox->line = 0;
 }
+
+/* Keeps the error on top of a coroutine that died of it, with its line, in error and error_line. */
+void sandbox_keep_error(lua_State *co);
+/* The line of the file that runs, or where a coroutine waits; 0 unknown. */
+int sandbox_line(lua_State *L);
+/* CPU time of this thread. */
+int64_t sandbox_cpu_us(void);
 
 /* Turns the record of return lines on or off. */
 void sandbox_want_line(struct sandbox *sandbox, bool want);

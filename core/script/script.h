@@ -13,6 +13,7 @@
  *	  environment = function(req, env) … end, resources = function(req, res) … end,
  *	  filter = function(req, node) … end, score = function(req, node) … end,
  *	  restart = function(instance, exit) … end,   -- seconds, false or "fail"; and a reason
+ *	  event = function(ev) … end,                 -- may wait: see event.h
  *	}
  *
  * A hook that returns nil has no opinion. Every call is protected, within a budget of instructions,

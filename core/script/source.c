@@ -51,6 +51,14 @@ out:
 	return code;
 }
 
+void source_copy(const struct source *source, struct source *ret_source)
+{
+	ret_source->name = xstrdup(source->name);
+	ret_source->text = xmalloc(source->length + 1);
+	memcpy(ret_source->text, source->text, source->length + 1);
+	ret_source->length = source->length;
+}
+
 void source_fini(struct source *source)
 {
 	free(source->name);

@@ -15,6 +15,7 @@ struct source {
 
 /* Reads a regular file of at most SANDBOX_SOURCE_BYTES. */
 int source_read(const char *path, struct source *ret_source, struct gantry_error *err);
+void source_copy(const struct source *source, struct source *ret_source);
 void source_fini(struct source *source);
 
 #endif

@@ -5,8 +5,9 @@
 #include <math.h>
 #include <stdlib.h>
 
-#define DEPTH_MAX  16
-#define VALUES_MAX 20000
+#define DEPTH_MAX      16
+#define VALUES_MAX     20000
+#define TEXT_BYTES_MAX (4 << 20) /* of all texts: the same one may be in it many times */
 
 struct walk {
 	lua_State *L;
@@ -14,6 +15,7 @@ struct walk {
 	char path[sizeof(((struct gantry_error *)0)->field)];
 	size_t length; /* of path */
 	int depth, count;
+	size_t text_bytes;
 };
 
 static struct json_object *convert(struct walk *walk, int index);
@@ -183,6 +185,9 @@ static struct json_object *convert(struct walk *walk, int index)
 		text = lua_tolstring(L, index, &length);
 		if (strlen(text) != length)
 			return refuse(walk, "has a NUL byte in it");
+		walk->text_bytes += length;
+		if (walk->text_bytes > TEXT_BYTES_MAX)
+			return refuse(walk, "has over %d MiB of text", TEXT_BYTES_MAX >> 20);
 		return json_object_new_string_len(text, (int)length);
 	case LUA_TTABLE:
 		if (++walk->depth > DEPTH_MAX || !lua_checkstack(L, 8))
@@ -214,6 +219,45 @@ int value_to_json(lua_State *L, int index, const char *name, struct json_object 
 		return -EINVAL;
 	*ret_value = value;
 	return 0;
+}
+
+void value_push_json(lua_State *L, struct json_object *value)
+{
+	luaL_checkstack(L, 4, "JSON");
+	sandbox_charge(L, 2);
+	switch (json_object_get_type(value)) {
+	case json_type_null:
+		lua_pushnil(L);
+		return;
+	case json_type_boolean:
+		lua_pushboolean(L, json_object_get_boolean(value));
+		return;
+	case json_type_int:
+		lua_pushinteger(L, json_object_get_int64(value));
+		return;
+	case json_type_double:
+		lua_pushnumber(L, json_object_get_double(value));
+		return;
+	case json_type_string:
+		lua_pushlstring(L, json_object_get_string(value),
+				(size_t)json_object_get_string_len(value));
+		return;
+	case json_type_array:
+		lua_createtable(L, (int)json_object_array_length(value), 0);
+		for (size_t i = 0; i < json_object_array_length(value); i++) {
+			value_push_json(L, json_object_array_get_idx(value, i));
+			lua_rawseti(L, -2, (lua_Integer)i + 1);
+		}
+		return;
+	case json_type_object:
+		lua_createtable(L, 0, json_object_object_length(value));
+		json_object_object_foreach(value, key, member)
+		{
+			value_push_json(L, member);
+			lua_setfield(L, -2, key);
+		}
+		return;
+	}
 }
 
 const char *value_error_text(const struct gantry_error *err, char *text, size_t size)

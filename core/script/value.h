@@ -15,6 +15,9 @@
 int value_to_json(lua_State *L, int index, const char *name, struct json_object **ret_value,
 		  struct gantry_error *err);
 
+/* Pushes a JSON value as Lua's own tables and plain values; null is nil. Raises where memory is out. */
+void value_push_json(lua_State *L, struct json_object *value);
+
 /* The error as one text: "memory: must be …". Borrowed from the error or the buffer. */
 const char *value_error_text(const struct gantry_error *err, char *text, size_t size);
 
