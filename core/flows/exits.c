@@ -93,7 +93,8 @@ static void on_inspected(void *arg, const struct gantry_error *err, const void *
 {
 	struct look *look = arg;
 	const struct gantry_container *container = result;
-	struct instance *instance = fleet_find(&look->daemon->fleet, look->instance);
+	struct daemon *daemon = look->daemon;
+	struct instance *instance = fleet_find(&daemon->fleet, look->instance);
 
 	look->link->untold--;
 	if (!instance) {
@@ -103,7 +104,7 @@ static void on_inspected(void *arg, const struct gantry_error *err, const void *
 	instance->looking = false;
 	if (err && err->code == -ENOENT) {
 		record(look, instance, NULL);
-		exits_gone(look->daemon, instance);
+		exits_gone(daemon, instance);
 	} else if (err) {
 		/* the engine went away in between: what it said of the death is all there is */
 		record(look, instance, NULL);
@@ -117,6 +118,8 @@ static void on_inspected(void *arg, const struct gantry_error *err, const void *
 	} else {
 		record(look, instance, container);
 	}
+	if (instance->gone_pending)
+		exits_gone(daemon, instance);
 }
 
 void exits_died(struct daemon *daemon, struct instance *instance, int exit_code, bool inferred)
@@ -165,8 +168,13 @@ void exits_gone(struct daemon *daemon, struct instance *instance)
 	struct store_batch *batch;
 	struct look *look;
 
-	if (instance->busy || instance->state == INSTANCE_FAILED)
-		return; /* a flow on it finds out by itself */
+	if (instance->busy || instance->looking) { /* what these find out is told first */
+		instance->gone_pending = true;
+		return;
+	}
+	instance->gone_pending = false;
+	if (instance->state == INSTANCE_FAILED && !instance->container_id[0])
+		return;
 	batch = store_batch_new(daemon->store);
 	look = xcalloc(1, sizeof(*look));
 	look->daemon = daemon;
@@ -189,6 +197,8 @@ void exits_after_flow(struct daemon *daemon, struct instance *instance, bool fai
 		instance->exit_pending = false;
 		exits_died(daemon, instance, instance->pending_code, instance->pending_inferred);
 	}
+	if (instance->gone_pending)
+		exits_gone(daemon, instance);
 	if (!exits_is_over(instance))
 		return;
 	exits_tell(instance, false);

@@ -25,6 +25,13 @@ int step_check_verb(struct daemon *daemon, const struct instance *instance, enum
 		return gantry_error_set(err, code, "%s: %s", check.text, link->node.last_error);
 	if (code < 0)
 		*err = check;
+	else if ((verb == VERB_START || verb == VERB_RESTART) && !instance->container_id[0])
+		code = gantry_error_set(err, -EBUSY,
+					"%s has no container%s; remove it, and run it anew",
+					instance->spec.name,
+					instance->boots ? " any more: somebody removed it at the "
+							  "engine, not through gantryd"
+							: ": its spawn failed");
 	return code;
 }
 
