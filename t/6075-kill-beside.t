@@ -22,13 +22,29 @@ for verb in ("stop", "restart"):
 equal(world.get("/v1/instances/stop").json["state"], "stopped", "the stopped one is stopped")
 equal(world.get("/v1/instances/restart").json["state"], "running", "the restarted one runs")
 
+# a signal that is slow to arrive hits the process that it was meant for, or none
+equal(world.spawn(name="slow", command=["stubborn"]).status, 201, "slow: one that ignores TERM")
+slow = world.post("/v1/instances/slow/restart", {"grace": "100s"}).json
+until(lambda: world.get(f"/v1/operations/{slow['id']}").json["step"] == "grace", "the grace")
+world.engine.fault("POST /containers/*/kill?signal=9", "delay", ms=1000 * SLOW, count=1)
+kill = world.post("/v1/instances/slow/kill", {"signal": "KILL"}).json
+until(lambda: world.get(f"/v1/operations/{kill['id']}").json["step"] == "signal", "the signal to be sent")
+world.engine.ask("POST", "/fake/exit", {"id": world.instance("slow")["container_id"], "code": 0})
+equal(world.operation(slow["id"])["state"], "done", "slow: the restart ends")
+equal(world.operation(kill["id"])["error"]["status"], 409, "slow: the signal came too late, and that is said")
+until(lambda: not world.running_operations(), "both to be over")
+slow = world.instance("slow")
+equal((slow["state"], slow["boots"]), ("running", 2), "slow: the new process runs on")
+equal(world.engine.state()["calls"]["POST /containers/ID/start"],
+      sum(i["boots"] for i in world.instances()), "slow: and was started once")
+
 # killed in between, both go on
 world.spawn(name="both", command=["stubborn"])
 world.stop()
 world.start(crash_at="kill/exit/during")
 slow = world.post("/v1/instances/both/stop", {"grace": "100s"}).json
 until(lambda: world.get(f"/v1/operations/{slow['id']}").json["step"] == "grace", "the grace")
-world.engine.fault("POST /v1.41/containers/*/kill", "hang")
+world.engine.fault("POST /containers/*/kill", "hang")
 try:
     world.post("/v1/instances/both/kill", {"signal": "KILL"})
 except OSError:

@@ -143,13 +143,29 @@ static void leave_window(struct flow *flow, bool good)
 		start_window_leave(&flow->node->window, &flow->slot, good);
 }
 
+bool flow_await_besides(struct flow *flow)
+{
+	flow->awaiting_besides = flow->instance->besides > 0;
+	return flow->awaiting_besides;
+}
+
+static void end_beside(struct instance *instance)
+{
+	struct flow *busy = instance->busy;
+
+	if (--instance->besides > 0 || !busy || !busy->awaiting_besides)
+		return;
+	busy->awaiting_besides = false;
+	loop_later(busy->daemon->loop, &busy->later);
+}
+
 static void flow_free(struct flow *flow)
 {
 	leave_window(flow, false);
 	if (flow->instance && flow->instance->busy == flow)
 		flow->instance->busy = NULL;
 	else if (flow->instance)
-		flow->instance->besides--;
+		end_beside(flow->instance);
 	list_remove(&flow->link);
 	list_remove(&flow->exit_waiter.link);
 	loop_timer_stop(flow->daemon->loop, &flow->timer);

@@ -73,6 +73,7 @@ struct flow {
 	bool resumed;            /* taken up again after a restart of the daemon */
 	bool promised;           /* the node counts it */
 	bool awaiting_node;      /* goes on when its node is up again */
+	bool awaiting_besides;   /* goes on when nothing runs beside it any more */
 	int undo_tries;          /* of the step at hand */
 	bool undo_failed;        /* something may be left on the engine */
 	struct gantry_error err; /* the first failure; code 0: none */
@@ -105,6 +106,8 @@ struct flow *flow_resume(struct daemon *daemon, const struct flow_kind *kind,
 			 struct operation *operation, struct instance *instance);
 /* Runs it from where resume says. */
 void flow_go_on(struct flow *flow);
+/* True: signals are on their way beside it; the step is run again when they have arrived. */
+bool flow_await_besides(struct flow *flow);
 /* The daemon goes down: lets go of what it waits for; the journal has the rest. Frees it. */
 void flow_abandon(struct flow *flow);
 

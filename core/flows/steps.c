@@ -295,6 +295,8 @@ void step_start(struct flow *flow)
 	if (flow->resumed && was_started(flow)) {
 		if (instance->state != INSTANCE_STARTING)
 			instance_move(instance, INSTANCE_STARTING);
+	if (flow_await_besides(flow))
+		return; /* a signal that is meant for the process before must not hit the new one */
 		flow_next(flow);
 		return;
 	}
