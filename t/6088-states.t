@@ -38,6 +38,30 @@ for verb, before, after in (("pause", "running", "paused"), ("unpause", "paused"
     world.engine.ask("POST", f"/containers/{id}/{verb}")
     until(lambda: world.state("still") == after, f"{verb} by somebody else to be seen")
     equal(world.state("still"), after, f"{verb}: by somebody else is seen")
+
+# --- a signal to a paused one: the engine lets it go on for that by itself ---
+equal(world.spawn(name="stubborn", command=["stubborn"]).status, 201, "one that ignores its stop signal")
+equal(post("/v1/instances/stubborn/pause?wait=10").status, 200, "it is paused")
+world.engine.ask("POST", f"/containers/{world.instance('still')['container_id']}/pause")
+world.policy("10-no-kill.lua", "return { admit = function() return true end }")
+equal(post("/v1/policies/reload").status, 200, "signals are let through")
+equal(post("/v1/instances/stubborn/kill?wait=10", {"signal": "USR1"}).status, 200, "a signal is sent")
+until(lambda: world.state("stubborn") == "running", "what the engine did to be seen")
+ok(True, "the engine let it go on, and that is seen")
+
+# --- a stop of a paused one, whose events come when all is over ---
+for name, verb, body in (("still", "stop", None), ("stubborn", "kill", {"signal": "KILL"})):
+    until(lambda: world.state(name) == "paused" or post(f"/v1/instances/{name}/pause?wait=10").status == 200, "a pause")
+    mark = world.events()[-1]["sequence"]
+    world.engine.ask("POST", "/fake/mute-events", {"mute": True})
+    equal(post(f"/v1/instances/{name}/{verb}?wait=10", body).status, 200, f"{verb} of a paused one")
+    world.engine.ask("POST", "/fake/mute-events", {"mute": False})
+    world.engine.ask("POST", "/fake/disconnect-events")
+    until(lambda: [e for e in world.events(mark) if e["kind"] == "node.up"], "the node to be back")
+    equal(world.spawn(name=f"after-{verb}").status, 201, "all that was in between is heard")
+    equal(world.state(name), "stopped", f"{verb}: it stays stopped")
+    kinds = [e["kind"] for e in world.events(mark) if e.get("name") == name]
+    equal((kinds.count("instance.unpaused"), kinds.count("instance.exited")), (0, 1), f"{verb}: {kinds}")
 equal([line for line in open(world.log) if "is not legal" in line], [], "no illegal moves")
 equal(world.sanitizer_findings(), [], "no findings of a sanitizer")
 done()

@@ -74,10 +74,15 @@ static void started(struct node_link *link, struct instance *instance,
 	tell(link, instance, "instance.started", event, "cause", "outside");
 }
 
-static void moved(struct node_link *link, struct instance *instance, enum instance_state to,
-		  const char *kind, const struct gantry_event *event)
+/*
+ * Paused or let go on, by somebody beside us or by the engine itself, which lets a paused process go on
+ * to give it a signal. Only from the state that the event is about: one that comes late, when the
+ * process has ended meanwhile, is no news.
+ */
+static void moved(struct node_link *link, struct instance *instance, enum instance_state from,
+		  enum instance_state to, const char *kind, const struct gantry_event *event)
 {
-	if (!instance->busy && instance->state != to && instance_move(instance, to))
+	if (instance->state == from && instance_move(instance, to))
 		tell(link, instance, kind, event, "cause", "outside");
 }
 
@@ -110,11 +115,13 @@ void engine_event(struct node_link *link, const struct gantry_event *event)
 		break;
 	case GANTRY_EVENT_PAUSE:
 		if (!is_echo(instance, event))
-			moved(link, instance, INSTANCE_PAUSED, "instance.paused", event);
+			moved(link, instance, INSTANCE_RUNNING, INSTANCE_PAUSED, "instance.paused",
+			      event);
 		break;
 	case GANTRY_EVENT_UNPAUSE:
 		if (!is_echo(instance, event))
-			moved(link, instance, INSTANCE_RUNNING, "instance.unpaused", event);
+			moved(link, instance, INSTANCE_PAUSED, INSTANCE_RUNNING,
+			      "instance.unpaused", event);
 		break;
 	case GANTRY_EVENT_REMOVE:
 		if (!is_echo(instance, event))

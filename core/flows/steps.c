@@ -189,6 +189,8 @@ static int64_t grace_ms(const struct flow *flow)
 /* A paused process takes no signal but KILL before it goes on. */
 static void on_unpaused(struct flow *flow, const struct gantry_error *err, const void *result)
 {
+	if (err) /* the engine lets it go on by itself at some signals, Docker at the stop signal */
+		engine_event_unexpect(flow->instance, GANTRY_EVENT_UNPAUSE);
 	flow_answer_next_if_there(flow, err, result);
 }
 
@@ -198,6 +200,7 @@ static void on_signalled(struct flow *flow, const struct gantry_error *err, cons
 
 	if (!err && flow->instance->known_state == INSTANCE_PAUSED && runtime->unpause) {
 		flow->instance->known_state = INSTANCE_RUNNING;
+		engine_event_expect(flow->instance, GANTRY_EVENT_UNPAUSE);
 		runtime->unpause(flow->node->handle, flow->instance->container_id,
 				 flow_op(flow, "let it go on", on_unpaused));
 		return;
@@ -292,11 +295,11 @@ void step_start(struct flow *flow)
 {
 	struct instance *instance = flow->instance;
 
+	if (flow_await_besides(flow))
+		return; /* a signal that is meant for the process before must not hit the new one */
 	if (flow->resumed && was_started(flow)) {
 		if (instance->state != INSTANCE_STARTING)
 			instance_move(instance, INSTANCE_STARTING);
-	if (flow_await_besides(flow))
-		return; /* a signal that is meant for the process before must not hit the new one */
 		flow_next(flow);
 		return;
 	}

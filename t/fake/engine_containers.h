@@ -328,32 +328,52 @@ static void stop(struct conn *c, struct container *k)
 	reply(c, 204, "");
 }
 
-static void kill_it(struct conn *c, struct container *k)
+/* "15", "TERM" or "SIGTERM"; 0 where it is none. */
+static int signal_number(const char *name)
 {
 	static const char *const names[] = {"HUP",  "INT",  "QUIT",  "KILL", "TERM",
 					    "USR1", "USR2", "WINCH", NULL};
 	static const int numbers[] = {1, 2, 3, 9, 15, 10, 12, 28};
+
+	if (atoi(name))
+		return atoi(name);
+	if (strncmp(name, "SIG", 3) == 0)
+		name += 3;
+	for (int i = 0; names[i]; i++)
+		if (strcmp(names[i], name) == 0)
+			return numbers[i];
+	return 0;
+}
+
+/* Docker lets a paused one go on for its stop signal, and for any where the container names none. */
+static bool lets_go_on(struct container *k, int signal)
+{
+	const char *stop_signal = json_get_string(k->config, "StopSignal", "");
+
+	return strcmp(k->state, "paused") == 0 && signal != 9 &&
+	       (!stop_signal[0] || signal_number(stop_signal) == signal);
+}
+
+static void kill_it(struct conn *c, struct container *k)
+{
 	char text[32];
 	const char *name = query_get(c, "signal", text, sizeof(text));
-	int signal = name ? atoi(name) : 9;
+	int signal = name ? signal_number(name) : 9;
 
 	if (!container_live(k)) {
 		reply_error(c, 409, "Cannot kill container: %s: Container %s is not running", k->id,
 			    k->id);
 		return;
 	}
-	if (name && signal == 0) {
-		if (strncmp(name, "SIG", 3) == 0)
-			name += 3;
-		for (int i = 0; names[i]; i++)
-			if (strcmp(names[i], name) == 0)
-				signal = numbers[i];
-	}
 	if (signal <= 0 || signal > 64) {
 		reply_error(c, 400, "Invalid signal: %s", name);
 		return;
 	}
 	reply(c, 204, "");
+	if (lets_go_on(k, signal)) {
+		k->state = "running";
+		emit_container(k, "unpause", "");
+	}
 	signal_container(k, signal);
 }
 
