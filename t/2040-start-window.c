@@ -58,6 +58,19 @@ int main(void)
 	for (int i = 0; i < 8; i++)
 		start_window_leave(&window, &slots[i], false);
 	is_int(window.at_work, 0, "all have left");
+
+	for (int i = 0; i < 8; i++)
+		start_window_enter(&window, &slots[i]);
+	before = gone_count;
+	start_window_close(&window);
+	for (int i = 0; i < 4; i++)
+		start_window_leave(&window, &slots[i], false);
+	start_window_enter(&window, &slots[0]);
+	is_int(gone_count, before, "once it is closed nobody goes on");
+	for (int i = 0; i < 8; i++)
+		start_window_leave(&window, &slots[i], false);
+	is_int(window.at_work + window.in_line, 0, "and all can leave");
+	start_window_init(&window);
 	is_int(window.in_line, 0, "and the line is empty");
 	is_int(window.width, START_WINDOW_FIRST, "failures teach it nothing");
 

@@ -193,6 +193,8 @@ static void let_go(struct daemon *daemon)
 	if (!list_empty(&daemon->anchors))
 		takeover_commit(daemon, store_batch_new(daemon->store));
 	op_scope_walk(&daemon->scope, name_pending, NULL);
+	for (size_t i = 0; i < daemon->fleet.node_count; i++)
+		start_window_close(&daemon->links[i]->window);
 	LIST_FOREACH (node, &daemon->flows) {
 		flow_abandon(LIST_ENTRY(node, struct flow, link));
 	}

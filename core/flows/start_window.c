@@ -55,7 +55,7 @@ void start_window_enter(struct start_window *window, struct start_slot *slot)
 		slot->go(slot);
 		return;
 	}
-	if (window->at_work < window->width && window->in_line == 0) {
+	if (window->at_work < window->width && window->in_line == 0 && !window->closed) {
 		take(window, slot);
 		slot->go(slot);
 		return;
@@ -81,7 +81,7 @@ void start_window_leave(struct start_window *window, struct start_slot *slot, bo
 		if (++window->ended >= window->width)
 			learn(window);
 	}
-	while (window->in_line > 0 && window->at_work < window->width) {
+	while (window->in_line > 0 && window->at_work < window->width && !window->closed) {
 		struct start_slot *next = LIST_ENTRY(window->line.next, struct start_slot, link);
 
 		list_remove(&next->link);
@@ -89,4 +89,9 @@ void start_window_leave(struct start_window *window, struct start_slot *slot, bo
 		take(window, next);
 		next->go(next);
 	}
+}
+
+void start_window_close(struct start_window *window)
+{
+	window->closed = true;
 }

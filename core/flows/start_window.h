@@ -38,6 +38,7 @@ struct start_window {
 	int in_line;
 	struct list line;         /* struct start_slot, first come first */
 	bool was_full;            /* in this round */
+	bool closed;              /* see start_window_close */
 	int ended;                /* in this round */
 	int64_t sum_us;           /* of this round's times */
 	int64_t mean_us, best_us; /* of the last round; the shortest so far. 0: none yet */
@@ -49,5 +50,7 @@ void start_window_enter(struct start_window *window, struct start_slot *slot);
 /* Gives the slot back, or leaves the line; does nothing for one that is in neither. good: the start
  * ended well, and its time counts. */
 void start_window_leave(struct start_window *window, struct start_slot *slot, bool good);
+/* Nobody goes on any more: who is in line stays there, also when slots come free. */
+void start_window_close(struct start_window *window);
 
 #endif
