@@ -240,6 +240,8 @@ static void on_event(void *arg, const struct gantry_event *event)
 {
 	struct node_link *link = arg;
 
+	if (link->untold == 0)
+		link->firm = link->anchor;
 	link->anchor = event->anchor;
 	if (list_empty(&link->anchor_moved))
 		list_append(&link->daemon->anchors, &link->anchor_moved);

@@ -36,8 +36,9 @@ struct node_link {
 	struct start_window window;
 	struct gantry_watch_sink sink;
 	struct gantry_anchor anchor; /* of the last event */
+	struct gantry_anchor firm;   /* up to here all exits are recorded: this one is stored */
 	struct list anchor_moved;    /* in daemon->anchors until it is stored */
-	int untold; /* exits that were heard of and not recorded yet: the anchor stays before them */
+	int untold; /* exits that were heard of and not recorded yet: firm stays before them */
 	struct loop_timer retry;
 	int64_t retry_ms;
 	bool tried;  /* the first attempt is over, well or not */

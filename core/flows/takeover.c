@@ -54,15 +54,18 @@ void takeover_put_anchors(struct daemon *daemon, struct store_batch *batch)
 {
 	save_again(daemon, batch);
 	LIST_FOREACH (moved, &daemon->anchors) {
-		const struct node_link *link = LIST_ENTRY(moved, struct node_link, anchor_moved);
+		struct node_link *link = LIST_ENTRY(moved, struct node_link, anchor_moved);
 		char fact[100], value[200];
 
-		if (link->untold > 0)
+		if (link->untold == 0) {
+			link->firm = link->anchor;
+			list_remove(moved);
+		}
+		if (!link->firm.time_ns)
 			continue;
-		list_remove(moved);
 		snprintf(fact, sizeof(fact), "anchor.%s", link->node.name);
-		snprintf(value, sizeof(value), "%lld %s", (long long)link->anchor.time_ns,
-			 link->anchor.key);
+		snprintf(value, sizeof(value), "%lld %s", (long long)link->firm.time_ns,
+			 link->firm.key);
 		store_put_fact(batch, fact, value);
 	}
 }

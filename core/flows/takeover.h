@@ -22,8 +22,8 @@ void takeover_begin(struct node_link *link, const struct gantry_containers *cont
 /* Every node was tried once: flows that have no node yet go on. Called at each node's first result. */
 void takeover_node_tried(struct daemon *daemon);
 
-/* Puts in the anchors that moved, but not of a node with an exit that is not recorded yet: a daemon
- * that is killed then hears of it again. For the same reason rows that a failed commit has left out
+/* Puts in the anchors that moved, those before an exit that is not recorded yet: a daemon that is
+ * killed then hears of it again. For the same reason rows that a failed commit has left out
  * go in with them. */
 void takeover_put_anchors(struct daemon *daemon, struct store_batch *batch);
 /* Commits a batch with its events; a failure is logged. Also keeps the anchors that moved. */
