@@ -84,8 +84,8 @@ struct instance {
 	bool pending_inferred; /* of that exit, as is the code */
 	int pending_code;
 	bool gone_pending; /* its container went away beside a flow or a look: told after that */
-	bool looking;                 /* an inspect after an exit is under way */
-	bool changed;                 /* differs from its row in the store */
+	bool looking;      /* an inspect after an exit is under way */
+	bool changed;      /* differs from its row in the store */
 	int echoes[GANTRY_EVENT_GAP]; /* engine events that our own calls will cause, by kind */
 };
 
