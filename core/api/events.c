@@ -23,6 +23,7 @@ struct reader {
 	struct stream stream;
 	struct event_follower follower;
 	int64_t cursor;
+	int64_t asked_at;                /* what was published when the store was asked */
 	char instance[INSTANCE_ID_SIZE]; /* "": all */
 	bool follow, reading, gone, told_gap;
 };
@@ -97,11 +98,13 @@ static void on_page(void *arg, const struct gantry_error *err, char *const *rows
 		reader->cursor = sequence;
 	}
 	if (count < PAGE_ROWS) {
-		const struct event_log *log = &reader->stream.call->daemon->events;
-		int64_t oldest = event_log_oldest(log);
-		/* the store has no more: what is left is in memory, or never was */
-		int64_t reached = oldest ? oldest - 1 : log->published_sequence;
+		int64_t oldest = event_log_oldest(&reader->stream.call->daemon->events);
+		int64_t reached = reader->asked_at;
 
+		/* the store had no more: what is left of then is in memory, or was never committed */
+		if (oldest && oldest - 1 < reached)
+			reached = oldest - 1;
+		tell_gap(reader, reached + 1);
 		if (reached > reader->cursor)
 			reader->cursor = reached;
 	}
@@ -144,6 +147,7 @@ static void move_on(struct reader *reader)
 		return;
 	if (!in_memory(reader)) {
 		reader->reading = true;
+		reader->asked_at = daemon->events.published_sequence;
 		http_request_ref(reader->stream.call->request);
 		store_read_events(daemon->store, reader->cursor,
 				  reader->instance[0] ? reader->instance : NULL, PAGE_ROWS, on_page,

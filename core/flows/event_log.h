@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Events: what happened, in one sequence without gaps, for people, Nova and programs.
+ * Events: what happened, in one sequence, for people, Nova and programs. No number is given twice; one
+ * that is missing is an event that could not be committed, or was lost with the power.
  *
  * event_add numbers an event and puts its row into a batch; once that batch is committed the caller
  * publishes what it added (event_log_publish) and the followers hear of it. The last ones are kept

@@ -61,9 +61,12 @@ struct store_batch {
 };
 
 struct store {
-	struct loop *loop; /* borrowed */
-	char *path;        /* owned */
-	int lock_fd;
+	struct loop *loop;     /* borrowed */
+	char *path;            /* owned */
+	int lock_fd;           /* see lock.c */
+	char boot[36];         /* of the machine; not terminated */
+	int64_t lost_sequence; /* of an event that was told and not committed; the writer's */
+	int64_t sequence_skip;
 
 	/* the writer thread's */
 	sqlite3 *writer;
@@ -95,6 +98,11 @@ struct store {
 
 /* Turns what SQLite says of the connection into words and a code. */
 int store_error(const char *path, sqlite3 *db, int result, struct gantry_error *err);
+/* lock.c */
+int store_lock(struct store *store, struct gantry_error *err);
+/* An event with this number could not be committed: the number is not given again. Needs no room. */
+int store_lock_note_lost(struct store *store, int64_t sequence);
+void store_unlock(struct store *store, bool in_order);
 /* Brings the schema up to STORE_VERSION; *ret_created: it was an empty file. (schema.c) */
 int store_migrate(const char *path, sqlite3 *db, bool *ret_created, struct gantry_error *err);
 

@@ -13,7 +13,6 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -26,37 +25,6 @@
 #define READER_SETTINGS                                                                            \
 	"PRAGMA query_only = 1; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -256;"            \
 	"PRAGMA temp_store = MEMORY"
-
-/* Holds the lock for as long as the descriptor is open; the file stays. */
-static int lock(struct store *store, struct gantry_error *err)
-{
-	char *path = xasprintf("%s.lock", store->path), holder[32] = "";
-	int code = 0;
-
-	store->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (store->lock_fd < 0) {
-		code = gantry_error_set(
-			err, -errno,
-			"store %s: %s cannot be made (%s); its folder must be there and be "
-			"writable for gantryd",
-			store->path, path, strerror(errno));
-	} else if (flock(store->lock_fd, LOCK_EX | LOCK_NB) < 0) {
-		if (pread(store->lock_fd, holder, sizeof(holder) - 1, 0) > 0)
-			holder[strcspn(holder, "\n")] = '\0';
-		code = gantry_error_set(
-			err, -EBUSY,
-			"store %s: another gantryd%s%s%s uses it; stop that one, or give this "
-			"one a store of its own",
-			store->path, holder[0] ? " (process " : "", holder, holder[0] ? ")" : "");
-	} else {
-		snprintf(holder, sizeof(holder), "%ld\n", (long)getpid());
-		if (ftruncate(store->lock_fd, 0) < 0 ||
-		    pwrite(store->lock_fd, holder, strlen(holder), 0) < 0)
-			code = 0; /* who holds it is a help in a message only */
-	}
-	free(path);
-	return code;
-}
 
 /* Makes the file with a mode of ours; SQLite gives it to those beside. */
 static int make_file(const char *path, struct gantry_error *err)
@@ -106,10 +74,9 @@ static int check(const char *path, sqlite3 *db, struct gantry_error *err)
 	return code;
 }
 
-static void free_store(struct store *store)
+static void free_store(struct store *store, bool in_order)
 {
-	if (store->lock_fd >= 0)
-		close(store->lock_fd);
+	store_unlock(store, in_order);
 	uv_cond_destroy(&store->wake);
 	uv_mutex_destroy(&store->mutex);
 	free(store->path);
@@ -132,7 +99,7 @@ int store_open(struct loop *loop, const char *path, struct store **ret_store, bo
 	uv_mutex_init(&store->mutex);
 	uv_cond_init(&store->wake);
 
-	code = lock(store, err);
+	code = store_lock(store, err);
 	if (code == 0)
 		code = make_file(path, err);
 	/* one thread uses it at a time: first this one, then the writer's */
@@ -153,7 +120,7 @@ int store_open(struct loop *loop, const char *path, struct store **ret_store, bo
 	}
 	sqlite3_close(store->reader);
 	sqlite3_close(store->writer);
-	free_store(store);
+	free_store(store, false);
 	return code;
 }
 
@@ -165,7 +132,7 @@ static void on_async_closed(uv_handle_t *handle)
 	void (*closed)(void *arg) = store->closed;
 	void *arg = store->closed_arg;
 
-	free_store(store);
+	free_store(store, true);
 	if (closed)
 		closed(arg);
 }
@@ -313,7 +280,9 @@ int64_t store_last_event(struct store *store)
 	int64_t number = 0;
 
 	load(store, "SELECT max(sequence) FROM events", 0, on_number, &number, NULL);
-	return number;
+	if (number < store->lost_sequence)
+		number = store->lost_sequence;
+	return number ? number + store->sequence_skip : 0;
 }
 
 int64_t store_last_decision(struct store *store)

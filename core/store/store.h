@@ -37,7 +37,8 @@ void store_close(struct store *store, void (*closed)(void *arg), void *arg);
 /* --- writing --- */
 
 /*
- * err is NULL on success. Disk full, file gone and so on come here; nothing of the batch is in then,
+ * err is NULL on success. By the time it is called the numbers of events that could not be committed are
+ * noted where it needs no room, so that they are not given again (lock.c). Disk full, file gone and so on come here; nothing of the batch is in then,
  * and the next commit is tried as if nothing had been.
  */
 typedef void (*store_done_fn)(void *arg, const struct gantry_error *err);
@@ -83,7 +84,8 @@ int store_load_operations(struct store *store, int64_t ended_since_ms,
 			  struct gantry_error *err);
 /* NULL where there is none; the caller frees. */
 char *store_load_fact(struct store *store, const char *name);
-int64_t store_last_event(struct store *store);    /* the highest sequence, 0 */
+/* A sequence not under any that was ever given, also where events were not committed; 0: none was. */
+int64_t store_last_event(struct store *store);
 int64_t store_last_decision(struct store *store); /* the highest id, 0 */
 
 /* --- reading while the daemon runs: done comes on the loop, exactly once --- */

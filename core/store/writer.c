@@ -94,6 +94,23 @@ static int transaction(struct store *store, struct list *first, struct list *end
 	return code;
 }
 
+/* The batch is not in; what it had of events is told all the same. */
+static void note_lost(struct store_batch *batch)
+{
+	int64_t highest = 0;
+	int code;
+
+	for (const struct store_row *row = batch->first; row; row = row->next)
+		if (row->kind == STORE_PUT_EVENT && row->number[0] > highest)
+			highest = row->number[0];
+	code = store_lock_note_lost(batch->store, highest);
+	if (code < 0)
+		gantry_error_prefix(batch->err,
+				    "numbers of events up to %lld may be given again after a "
+				    "restart (%s)",
+				    (long long)highest, strerror(-code));
+}
+
 static void commit_all(struct store *store, struct list *batches)
 {
 	struct gantry_error err;
@@ -108,6 +125,7 @@ static void commit_all(struct store *store, struct list *batches)
 			continue;
 		batch->err = ARENA_NEW(&batch->arena, struct gantry_error);
 		*batch->err = err;
+		note_lost(batch);
 	}
 }
 

@@ -1,0 +1,97 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Numbers of events are not given twice: not where events were told that a full disk did not take, nor after a power loss."""
+import atexit
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "fake"))
+from daemon import *
+
+
+def toggle(world, times):
+    """Pauses and unpauses the instance by somebody else: two events each time, heard of by the API."""
+    id = world.instance("web")["container_id"]
+    for _ in range(times):
+        for verb, state in (("pause", "paused"), ("unpause", "running")):
+            world.engine.ask("POST", f"/containers/{id}/{verb}")
+            until(lambda: world.state("web") == state, f"{verb} to be heard of")
+
+
+
+# --- the disk is full ---
+world = World()
+disk = os.path.join(world.folder, "disk")
+os.mkdir(disk)
+if os.getuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=640k", "tmpfs", disk], capture_output=True).returncode:
+    skip(1, "a small tmpfs cannot be mounted here")
+else:
+    atexit.register(lambda: subprocess.run(["umount", "-l", disk], capture_output=True))
+    with open(world.config) as file:
+        text = file.read()
+    world.store = os.path.join(disk, "gantry.db")
+    with open(world.config, "w") as file:
+        file.write(text.replace(f'store = "{world.folder}/gantry.db"', f'store = "{world.store}"'))
+    world.start()
+    equal(world.spawn(name="web").status, 201, "an instance runs")
+    with open(os.path.join(disk, "ballast"), "ab", buffering=0) as ballast:
+        try:
+            while True:
+                ballast.write(b"x" * 4096)
+        except OSError:
+            pass
+    while "what happened could not be recorded" not in open(world.log).read():
+        toggle(world, 1)
+    toggle(world, 5)
+    last = world.events()[-1]["sequence"]
+    ok(True, f"events up to {last} were told")
+    world.kill()
+    os.unlink(os.path.join(disk, "ballast"))
+    world.start()
+    toggle(world, 2)
+    news = world.events(after=last)
+    equal([e["sequence"] for e in news], list(range(last + 1, last + 1 + len(news))), "the next ones have numbers of their own, all are told")
+    kinds = [e["kind"] for e in news if e.get("name") == "web"][-4:]
+    equal(kinds, ["instance.paused", "instance.unpaused"] * 2, "what happened since is among them")
+    everything = world.events()
+    numbers = [e["sequence"] for e in everything if e["kind"] != "gap"]
+    ok(numbers == sorted(set(numbers)), "no number is there twice")
+    committed = max(n for n in numbers if n <= last)
+    ok(committed < last, f"what was not recorded is not there any more: {committed + 1} to {last}")
+    gap = world.events(after=committed)[0]
+    equal((gap["kind"], gap.get("from"), gap.get("to")), ("gap", committed + 1, last), "and who has not seen it is told that it is missing")
+    equal(world.stop(), 0, "an orderly end")
+    world.start()
+    first = until(lambda: world.events(after=numbers[-1]), "the node to be up")[0]["sequence"]
+    equal(first, numbers[-1] + 1, "after that numbers go on as ever")
+    equal(world.stop(), 0, "it ends well")
+
+# --- the power is lost: the boot is another one, and the last commits may be gone ---
+world = World().start()
+equal(world.spawn(name="web").status, 201, "an instance runs")
+toggle(world, 3)
+last = world.events()[-1]["sequence"]
+world.kill()
+with open(world.store + ".lock", "r+b") as file:
+    record = file.read()
+    boot = open("/proc/sys/kernel/random/boot_id", "rb").read().strip()
+    equal(record.count(boot), 1, "the boot is noted beside the store")
+    file.seek(record.index(boot))
+    file.write(b"00000000-1111-4222-8333-444444444444")
+world.start()
+toggle(world, 1)
+gap, *news = world.events(after=last)
+ok(gap["kind"] == "gap" and gap["from"] == last + 1 and gap["to"] == news[0]["sequence"] - 1, "after a power loss what may be missing is told")
+ok(news[0]["sequence"] > last + 100000, f"by numbers that were never given: {last}, {news[0]['sequence']}")
+last = news[-1]["sequence"]
+world.kill()
+world.start()
+toggle(world, 1)
+equal(world.events(after=last)[0]["sequence"], last + 1, "a kill alone costs no number")
+last = world.events()[-1]["sequence"]
+equal(world.stop(), 0, "an orderly end")
+ok(b"-" * 36 in open(world.store + ".lock", "rb").read(), "after an orderly end no boot is noted")
+world.start()
+equal(until(lambda: world.events(after=last), "the node to be up")[0]["sequence"], last + 1, "nor does that cost one")
+
+done()
