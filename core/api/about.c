@@ -4,6 +4,7 @@
 #include "api/handlers.h"
 #include "base/clock.h"
 #include "base/str.h"
+#include "flows/event_hooks.h"
 #include "flows/flow.h"
 
 void handle_health(struct call *call)
@@ -98,6 +99,14 @@ static void check_node(struct json_object *checks, const struct node *node)
 			  (long long)node->facts.cpus);
 }
 
+static void check_event_hook(void *checks, const char *policy, const char *text)
+{
+	add_check(
+		checks, "event hooks", "warn",
+		"see gantryd's log and `gantry policy status`; a file that is changed counts anew",
+		"policy %s: %s", policy, text);
+}
+
 static void check_flows(struct json_object *checks, const struct daemon *daemon)
 {
 	size_t waiting = 0;
@@ -138,6 +147,7 @@ void handle_doctor(struct call *call)
 	else
 		add_check(checks, "policies", "ok", NULL, "%s, revision %s",
 			  daemon->settings->policies, script_set_revision(daemon->policies));
+	event_hooks_complain(daemon, check_event_hook, checks);
 	for (size_t i = 0; i < daemon->fleet.node_count; i++)
 		check_node(checks, daemon->fleet.nodes[i]);
 	if (daemon->fleet.node_count == 0)

@@ -4,6 +4,7 @@
 #include "api/handlers.h"
 #include "base/clock.h"
 #include "base/str.h"
+#include "flows/event_hooks.h"
 
 static void metric(struct str *text, const char *name, const char *type, const char *help,
 		   int64_t value)
@@ -40,9 +41,25 @@ static void add_nodes(struct str *text, const struct fleet *fleet)
 			 fleet->nodes[i]->name, (long long)fleet->nodes[i]->memory_promised_bytes);
 }
 
+static void add_event_hooks(struct str *text, const struct event_hook_counts *counts)
+{
+	str_addf(text,
+		 "# HELP gantry_policy_event_runs_total Runs of policies' event hooks that ended.\n"
+		 "# TYPE gantry_policy_event_runs_total counter\n"
+		 "gantry_policy_event_runs_total{result=\"done\"} %lld\n"
+		 "gantry_policy_event_runs_total{result=\"failed\"} %lld\n"
+		 "gantry_policy_event_runs_total{result=\"cancelled\"} %lld\n",
+		 (long long)counts->done, (long long)counts->failed, (long long)counts->cancelled);
+	metric(text, "gantry_policy_events_dropped_total", "counter",
+	       "Events that an event hook was not given.", counts->dropped);
+	metric(text, "gantry_policy_events_queued", "gauge", "Events that wait for event hooks.",
+	       counts->queued);
+}
+
 void handle_metrics(struct call *call)
 {
 	const struct daemon *daemon = call->daemon;
+	const struct event_hook_counts hooks = event_hooks_counts(daemon);
 	const struct http_counters *http = http_server_counters(call->api->server);
 	struct str text = STR_INIT;
 
@@ -58,6 +75,7 @@ void handle_metrics(struct call *call)
 		 (long long)daemon->flows_denied);
 	metric(&text, "gantry_events_total", "counter", "Events since the store was made.",
 	       daemon->events.last_sequence);
+	add_event_hooks(&text, &hooks);
 	metric(&text, "gantry_http_requests_total", "counter", "Requests to the API.",
 	       (int64_t)http->requests_total);
 	metric(&text, "gantry_http_bad_requests_total", "counter",

@@ -4,11 +4,28 @@
 #include "api/handlers.h"
 #include "base/clock.h"
 #include "base/str.h"
+#include "flows/event_hooks.h"
 #include "flows/placements.h"
 #include "flows/policy_reload.h"
 #include "model/spec.h"
 
 #include <stdlib.h>
+
+/* The set's own list, with what became of the events that its hooks were given. */
+static struct json_object *print_policies(const struct daemon *daemon)
+{
+	struct json_object *list = script_set_print(daemon->policies);
+
+	for (size_t i = 0; i < json_object_array_length(list); i++) {
+		struct json_object *policy = json_object_array_get_idx(list, i);
+		struct json_object *events =
+			event_hooks_print(daemon, json_get_string(policy, "name", ""));
+
+		if (events)
+			json_object_object_add(policy, "events", events);
+	}
+	return list;
+}
 
 void handle_policy_show(struct call *call)
 {
@@ -20,7 +37,7 @@ void handle_policy_show(struct call *call)
 	json_add_time(object, "loaded_at", daemon->policies_loaded_ms);
 	json_add_string(object, "refused",
 			daemon->policies_error[0] ? daemon->policies_error : NULL);
-	json_object_object_add(object, "policies", script_set_print(daemon->policies));
+	json_object_object_add(object, "policies", print_policies(daemon));
 	call_reply(call, 200, object);
 }
 

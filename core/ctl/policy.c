@@ -10,6 +10,23 @@
 #include "ctl/output.h"
 #include "ctl/spec.h"
 
+/* What became of the events that a policy's event hook was given. */
+static void show_events(struct json_object *policy)
+{
+	struct json_object *events = json_get(policy, "events");
+	const char *error = json_get_string(events, "last_error", NULL);
+
+	if (!events)
+		return;
+	output_line("%s: event hook: %lld done, %lld failed, %lld dropped, %lld queued%s%s",
+		    json_get_string(policy, "name", "?"),
+		    (long long)json_get_int(events, "done", 0),
+		    (long long)json_get_int(events, "failed", 0),
+		    (long long)json_get_int(events, "dropped", 0),
+		    (long long)json_get_int(events, "queued", 0), error ? "; last error: " : "",
+		    error ? error : "");
+}
+
 /* Asks for the set in force, by whatever route answers it, and shows it. */
 static int show_set(struct ctl *ctl, const char *method, const char *route)
 {
@@ -43,6 +60,8 @@ static int show_set(struct ctl *ctl, const char *method, const char *route)
 		str_fini(&text);
 	}
 	table_print(&table);
+	for (size_t i = 0; list && i < json_object_array_length(list); i++)
+		show_events(json_object_array_get_idx(list, i));
 	client_reply_fini(&reply);
 	return CTL_OK;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "flows/daemon.h"
+#include "flows/event_hooks.h"
 #include "flows/flow.h"
 #include "flows/flows.h"
 #include "flows/placements.h"
@@ -163,6 +164,7 @@ int daemon_load(struct daemon *daemon, struct gantry_error *err)
 	make_unknown(daemon);
 	on_prune_timer(&daemon->prune_timer);
 	policy_reload_open(daemon);
+	event_hooks_open(daemon);
 	restarts_load(daemon);
 	for (size_t i = 0; i < daemon->fleet.node_count; i++)
 		node_link_open(daemon->links[i]);
@@ -238,6 +240,7 @@ void daemon_stop(struct daemon *daemon, int64_t grace_ms, void (*stopped)(struct
 {
 	loop_timer_stop(daemon->loop, &daemon->prune_timer);
 	policy_reload_close(daemon);
+	event_hooks_close(daemon);
 	restarts_close(daemon);
 	daemon->stopping = true;
 	daemon->stopped = stopped;
@@ -257,6 +260,7 @@ void daemon_fini(struct daemon *daemon)
 	free(daemon->links);
 	script_set_free(daemon->policies);
 	placements_free(daemon->placements);
+	event_hooks_free(daemon->event_hooks);
 }
 
 /* --- small services ------------------------------------------------------------------------------ */

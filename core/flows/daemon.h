@@ -17,6 +17,7 @@
 struct node_link;
 struct folder_watch;
 struct placements;
+struct event_hooks;
 
 struct daemon {
 	struct loop *loop;
@@ -38,7 +39,8 @@ struct daemon {
 	size_t links_untried;     /* whose first attempt is not over */
 	struct list anchors;      /* links whose anchor moved since it was stored */
 	int64_t last_decision;
-	struct placements *placements; /* owned; see placements.h */
+	struct placements *placements;   /* owned; see placements.h */
+	struct event_hooks *event_hooks; /* owned; see event_hooks.h. NULL before daemon_load */
 	int64_t started_ms;
 	bool store_was_new;   /* the store was made at this start: history and intent are lost */
 	int64_t rebuilt;      /* instances that were found on engines and not in the store */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "flows/policy_reload.h"
+#include "flows/event_hooks.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"
@@ -47,6 +48,7 @@ static void swap(struct daemon *daemon, struct script_set *set)
 
 	script_set_free(daemon->policies);
 	daemon->policies = set;
+	event_hooks_reload(daemon);
 	daemon->policies_loaded_ms = clock_wall_ms();
 	daemon->policies_error[0] = '\0';
 	if (same)

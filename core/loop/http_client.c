@@ -296,6 +296,8 @@ static void set_up(struct gantry_http *http)
 	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, http->curl_words);
 	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 1L);
+	/* an exchange that ends while a name is looked up must not wait for the thread that does it */
+	curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
 	curl_easy_setopt(easy, CURLOPT_PROXY, "");
 	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 	curl_easy_setopt(easy, CURLOPT_USERAGENT, "gantry");

@@ -29,6 +29,11 @@ const struct gantry_option settings_options[] = {
 	 "time that one hook may use", false, 1, 10000},
 	{"policy_memory", GANTRY_OPTION_SIZE, "8MiB", TOP(policy_memory_bytes),
 	 "memory that one policy may use", false, 1 << 18, 1 << 30},
+	{"policy_event_time", GANTRY_OPTION_DURATION, "60s", TOP(policy_event_time_ms),
+	 "time that one run of an event hook may take, with all its waits", false, 100, 3600000},
+	{"policy_http_allow", GANTRY_OPTION_STRINGS, NULL, TOP(policy_http_allow),
+	 "URLs that event hooks may ask, each with all below it, as \"https://hooks.example.org/gantry/\"",
+	 false, 0, 0},
 	{NULL, 0, NULL, 0, NULL, false, 0, 0},
 };
 
@@ -189,6 +194,27 @@ static int parse_plugins(struct settings *settings, struct json_object *values,
 	return 0;
 }
 
+static int parse_http_allow(struct settings *settings, struct gantry_error *err)
+{
+	const struct gantry_strings *texts = &settings->policy_http_allow;
+	struct gantry_error wrong;
+	char where[40];
+
+	settings->http_allow = ARENA_ARRAY(&settings->arena, struct url, texts->count);
+	for (size_t i = 0; i < texts->count; i++) {
+		int code = url_parse(texts->items[i], &settings->http_allow[i], &wrong);
+
+		if (code == 0 && strchr(settings->http_allow[i].path, '?'))
+			code = gantry_error_set(&wrong, -EINVAL, "must have no query");
+		snprintf(where, sizeof(where), "policy_http_allow[%zu]", i + 1);
+		if (code < 0)
+			return gantry_error_field(err, code, where, "%s: \"%.200s\"", wrong.text,
+						  texts->items[i]);
+	}
+	settings->http_allow_count = texts->count;
+	return 0;
+}
+
 int settings_parse(struct json_object *values, struct settings *ret_settings,
 		   struct gantry_error *err)
 {
@@ -209,6 +235,8 @@ int settings_parse(struct json_object *values, struct settings *ret_settings,
 		code = gantry_error_field(err, -EINVAL, "owner",
 					  "has letters, digits and \"-\", at most 63, not \"%s\"",
 					  settings->owner);
+	if (code == 0)
+		code = parse_http_allow(settings, err);
 	if (code == 0)
 		code = parse_listeners(settings, json_get(values, "listen"), err);
 	if (code == 0)

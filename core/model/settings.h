@@ -8,6 +8,7 @@
 
 #include "base/arena.h"
 #include "base/json.h"
+#include "base/url.h"
 
 struct settings_listener {
 	const char *unix_path; /* either this … */
@@ -43,6 +44,10 @@ struct settings {
 	struct gantry_strings trusted_actors;
 	int64_t keep_history_ms; /* of events, decisions and ended operations */
 	int64_t policy_instructions, policy_time_ms, policy_memory_bytes;
+	int64_t policy_event_time_ms;
+	struct gantry_strings policy_http_allow;
+	struct url *http_allow; /* the same, read */
+	size_t http_allow_count;
 	struct settings_listener *listeners;
 	size_t listener_count;
 	struct settings_node *nodes;
