@@ -188,7 +188,7 @@ static void skeleton(void)
 struct places { /* as in plugins/docker/docker.h: the order of its settings */
 	const char *endpoint, *ca, *certificate, *key;
 	bool verify;
-	int64_t connect_ms, stall_ms, pull_ms, ping_ms;
+	int64_t connect_ms, stall_ms, pull_ms, ping_ms, claim_ms;
 	const char *log_driver;
 	int64_t log_size, log_files;
 };
@@ -196,7 +196,7 @@ struct places { /* as in plugins/docker/docker.h: the order of its settings */
 static void docker(void)
 {
 	struct places settings = {
-		"unix:///x/docker.sock", NULL, NULL, NULL, true, 1, 2, 3, 4, "local", 5, 6};
+		"unix:///x/docker.sock", NULL, NULL, NULL, true, 1, 2, 3, 4, 5, "local", 6, 7};
 	void *library, *handle, *node;
 	const struct gantry_plugin *plugin = take("docker", &library);
 	struct gantry_op op = {0}, second = {0};

@@ -18,7 +18,7 @@
 #include <gantry/runtime.h>
 
 #define GANTRY_ABI_MAJOR 1
-#define GANTRY_ABI_MINOR 0
+#define GANTRY_ABI_MINOR 1
 
 struct gantry_plugin {
 	uint16_t abi_major, abi_minor;

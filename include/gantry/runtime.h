@@ -3,8 +3,9 @@
  * The runtime role: what runs containers. One table of operations over nodes (engines).
  *
  * Life of a node: node_open (no I/O) → any number of operations and at most one watch at a time →
- * all ops have ended → node_close. The core serialises operations on one container; operations on
- * different containers, list and watch run at the same time.
+ * all ops have ended → node_close. Where a claim is offered, nothing but probe and images is asked
+ * before it is held. The core serialises operations on one container; operations on different
+ * containers, list and watch run at the same time.
  *
  * Every operation but node_open and node_close takes an op and answers through host->op_done; what
  * the result points to is named beside it. Common errors:
@@ -154,6 +155,14 @@ struct gantry_create {
 	const struct gantry_spec *spec; /* environment with values */
 };
 
+/* Who takes a node. Borrowed until the op has ended. */
+struct gantry_claim {
+	const char *daemon; /* id: another one is another daemon */
+	const char *holder; /* where it is, for people */
+	void (*held)(void *arg);
+	void *arg;
+};
+
 struct gantry_exit {
 	int exit_code;
 };
@@ -212,6 +221,13 @@ struct gantry_runtime {
 	/* Output from the first byte; follow: until the container ends. A negative answer of fn ends it. */
 	void (*output)(void *node, const char *container, bool follow, gantry_output_fn fn,
 		       void *arg, struct gantry_op *op);
+	/*
+	 * Takes the node for its owner, so that no two daemons with one owner work on it. Calls
+	 * claim->held once when it is taken, then keeps it until cancelled, or until it or the connection
+	 * is lost, and ends with an error. -EBUSY: another daemon has it, and lives.
+	 */
+	void (*claim)(void *node, const struct gantry_claim *claim,
+		      struct gantry_op *op); /* since ABI 1.1 */
 };
 
 #endif

@@ -13,6 +13,7 @@
  *   update.c      limits
  *   images.c      list, present;  pull.c  one download however many wait
  *   output.c      logs, demultiplexed
+ *   claim.c       one daemon an owner
  *   watch.c       the session that follows events;  events.c  one event, and what a list implies
  */
 #ifndef DOCKER_H
@@ -29,7 +30,8 @@ struct docker_node_settings {
 	const char *endpoint;
 	const char *tls_ca, *tls_certificate, *tls_key;
 	bool tls_verify;
-	int64_t connect_timeout_ms, stall_timeout_ms, pull_stall_ms, ping_interval_ms;
+	int64_t connect_timeout_ms, stall_timeout_ms, pull_stall_ms, ping_interval_ms,
+		claim_wait_ms;
 	const char *log_driver;
 	int64_t log_size_bytes, log_files;
 };
@@ -167,6 +169,7 @@ void docker_output(void *node, const char *container, bool follow, gantry_output
 void docker_watch(void *node, const struct gantry_anchor *anchor,
 		  const struct gantry_containers *known, const struct gantry_watch_sink *sink,
 		  struct gantry_op *op);
+void docker_claim(void *node, const struct gantry_claim *claim, struct gantry_op *op);
 
 /* --- inspect.c --- */
 

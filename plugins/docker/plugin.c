@@ -25,6 +25,9 @@ static const struct gantry_option node_options[] = {
 	    "how long a pull may make no progress", .minimum = 100),
 	ROW("ping_interval", DURATION, "30s", ping_interval_ms,
 	    "how often an engine that is quiet is asked for a sign of life; 0: never"),
+	ROW("claim_wait", DURATION, "2s", claim_wait_ms,
+	    "how long another gantryd with our owner has to show that it lives before its engine is taken over",
+	    .minimum = 100),
 	ROW("log_driver", STRING, "local", log_driver, "log driver of containers that do not name one"),
 	ROW("log_size", SIZE, "20MiB", log_size_bytes,
 	    "size of one log file before it is rotated", .minimum = 4096),
@@ -57,6 +60,7 @@ static const struct gantry_runtime runtime = {
 	.image_present = docker_image_present,
 	.pull = docker_pull,
 	.output = docker_output,
+	.claim = docker_claim,
 };
 
 /* The host's table is all that the plugin keeps; nodes take it from here. */

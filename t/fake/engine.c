@@ -30,6 +30,7 @@
 #include <unistd.h>
 
 #include "engine_containers.h"
+#include "engine_volumes.h"
 
 static uv_pipe_t server;
 static uv_timer_t down_timer;
@@ -357,6 +358,8 @@ static void count_call(struct conn *c)
 	} else if (strstr(key, " /images/") && strcmp(c->path, "/images/json") != 0 &&
 		   strcmp(c->path, "/images/create") != 0) {
 		snprintf(key, sizeof(key), "%s /images/NAME", c->method);
+	} else if (strstr(key, " /volumes/gantry.")) {
+		snprintf(key, sizeof(key), "%s /volumes/NAME", c->method);
 	}
 	if (json_object_object_get_ex(calls, key, &count))
 		json_object_int_inc(count, 1);
@@ -383,6 +386,8 @@ static void route(struct conn *c)
 		pull(c);
 	} else if (strncmp(c->path, "/images/", 8) == 0) {
 		route_image(c);
+	} else if (strncmp(c->path, "/volumes", 8) == 0) {
+		route_volume(c);
 	} else if (get && strcmp(c->path, "/events") == 0) {
 		events(c);
 	} else if (strcmp(c->path, "/_ping") == 0) {
@@ -417,6 +422,7 @@ int main(int argc, char **argv)
 	socket_path = argv[1];
 	calls = json_object_new_object();
 	pulled = json_object_new_object();
+	volumes = json_object_new_object();
 	uv_loop_init(&fake_loop);
 	uv_timer_init(&fake_loop, &down_timer);
 	uv_signal_init(&fake_loop, &term);

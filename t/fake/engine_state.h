@@ -223,10 +223,12 @@ static void emit(const char *type, const char *action, const char *id, const cha
 			str_add(&text, "\",");
 		}
 	}
-	str_addf(
-		&text,
-		"\"image\":\"%s\",\"name\":\"%s\"%s}},\"scope\":\"local\",\"time\":%lld,\"timeNano\":%lld}\n",
-		image, name, extra, (long long)(ns / 1000000000), (long long)ns);
+	if (strcmp(type, "volume") == 0)
+		str_add(&text, "\"driver\":\"local\"");
+	else
+		str_addf(&text, "\"image\":\"%s\",\"name\":\"%s\"%s", image, name, extra);
+	str_addf(&text, "}},\"scope\":\"local\",\"time\":%lld,\"timeNano\":%lld}\n",
+		 (long long)(ns / 1000000000), (long long)ns);
 	event->text = str_take(&text);
 	if (events_muted)
 		return;
