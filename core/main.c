@@ -2,7 +2,8 @@
 /*
  * gantryd: creates everything, passes it down, and takes it apart again.
  *
- *	up    settings → store → policies → plugins and nodes → what the store has → listeners → ready
+ *	up    settings → store → policies → plugins and nodes → listeners → what the store has → the
+ *	      engines are ours → ready
  *	down  (SIGTERM, SIGINT) no new work → listeners drain → flows get their grace → nodes → store
  *
  * A flow that is still under way at the end of the grace stays in the journal and goes on at the
@@ -44,6 +45,7 @@ struct gantryd {
 	struct loop_timer watchdog;
 	int64_t watchdog_ms;
 	bool going_down;
+	int status; /* of the process's end */
 };
 
 /* --- settings ------------------------------------------------------------------------------------ */
@@ -169,18 +171,23 @@ static void on_server_closed(void *arg)
 	daemon_stop(&gantryd->daemon, FLOW_GRACE_MS, on_daemon_stopped);
 }
 
+static void go_down(struct gantryd *gantryd)
+{
+	gantryd->going_down = true;
+	notify_send("STOPPING=1");
+	loop_timer_stop(&gantryd->loop, &gantryd->watchdog);
+	gantryd->daemon.stopping = true;
+	http_server_drain(gantryd->api.server, DRAIN_MS, on_server_closed, gantryd);
+}
+
 static void on_signal(uv_signal_t *handle, int number)
 {
 	struct gantryd *gantryd = handle->data;
 
 	if (gantryd->going_down)
 		return;
-	gantryd->going_down = true;
 	log_info("going down on signal %d", number);
-	notify_send("STOPPING=1");
-	loop_timer_stop(&gantryd->loop, &gantryd->watchdog);
-	gantryd->daemon.stopping = true;
-	http_server_drain(gantryd->api.server, DRAIN_MS, on_server_closed, gantryd);
+	go_down(gantryd);
 }
 
 static void on_watchdog(struct loop_timer *timer)
@@ -192,6 +199,25 @@ static void on_watchdog(struct loop_timer *timer)
 }
 
 /* --- running ------------------------------------------------------------------------------------- */
+
+/* Each engine that answers is ours, or one is another daemon's. */
+static void on_ready(struct daemon *daemon, const struct gantry_error *err)
+{
+	struct gantryd *gantryd = LIST_ENTRY(daemon, struct gantryd, daemon);
+
+	if (gantryd->going_down)
+		return;
+	if (err) {
+		fprintf(stderr, "gantryd: %s\n", err->text);
+		gantryd->status = 1;
+		go_down(gantryd);
+		return;
+	}
+	log_info("gantryd " API_VERSION " is ready: owner %s, %zu nodes, policies %s",
+		 gantryd->settings.owner, gantryd->settings.node_count,
+		 script_set_revision(daemon->policies));
+	notify_send("READY=1");
+}
 
 static void start_signals(struct gantryd *gantryd)
 {
@@ -230,7 +256,7 @@ static int open_all(struct gantryd *gantryd, struct gantry_error *err)
 	api_init(&gantryd->api, &gantryd->daemon, &gantryd->plugins, gantryd->secret_key);
 	code = api_listen(&gantryd->api, err);
 	if (code == 0)
-		code = daemon_load(&gantryd->daemon, err);
+		code = daemon_load(&gantryd->daemon, on_ready, err);
 	return code;
 }
 
@@ -258,12 +284,8 @@ static int serve(struct gantryd *gantryd, struct script_lines *lines)
 		return 1; /* the process ends here: what is open goes with it */
 	}
 	start_signals(gantryd);
-	log_info("gantryd " API_VERSION " is ready: owner %s, %zu nodes, policies %s",
-		 gantryd->settings.owner, gantryd->settings.node_count,
-		 script_set_revision(gantryd->daemon.policies));
-	notify_send("READY=1");
 	loop_run(&gantryd->loop);
-	return close_all(gantryd);
+	return close_all(gantryd) ? 1 : gantryd->status;
 }
 
 /* --- the other things it can be asked for ---------------------------------------------------------- */

@@ -79,10 +79,13 @@ static void check_node(struct json_object *checks, const struct node *node)
 
 	snprintf(name, sizeof(name), "node %s", node->name);
 	if (node->state != NODE_UP) {
-		add_check(checks, name, "fail",
-			  "see that the engine runs and that its endpoint in gantry.lua is right",
-			  "is %s: %s", node_state_text(node->state),
-			  node->last_error[0] ? node->last_error : "not tried yet");
+		add_check(
+			checks, name, "fail",
+			node->last_error_code == -EBUSY
+				? "stop one of the two, or give it an owner of its own; this one takes over when that one has ended"
+				: "see that the engine runs and that its endpoint in gantry.lua is right",
+			"is %s: %s", node_state_text(node->state),
+			node->last_error[0] ? node->last_error : "not tried yet");
 		return;
 	}
 	if (!node->facts.memory_limit || !node->facts.pids_limit)

@@ -12,8 +12,11 @@
 #include "base/str.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #define PRUNE_EVERY_MS 3600000
+#define READY_LIMIT_MS 5000
+#define ID_FACT        "daemon_id"
 
 const struct flow_kind *const flows_kinds[] = {
 	&flow_spawn, &flow_start,  &flow_stop,   &flow_restart, &flow_pause, &flow_unpause,
@@ -23,6 +26,8 @@ const struct flow_kind *const flows_kinds[] = {
 static void on_scope_empty(struct op_scope *scope);
 static void on_stop_timer(struct loop_timer *timer);
 static void on_prune_timer(struct loop_timer *timer);
+static void on_ready_timer(struct loop_timer *timer);
+static void load_identity(struct daemon *daemon);
 
 void daemon_init(struct daemon *daemon, struct loop *loop, struct store *store,
 		 const struct settings *settings, struct script_set *policies)
@@ -46,6 +51,8 @@ void daemon_init(struct daemon *daemon, struct loop *loop, struct store *store,
 	list_init(&daemon->restarts);
 	loop_timer_init(&daemon->stop_timer, on_stop_timer);
 	loop_timer_init(&daemon->prune_timer, on_prune_timer);
+	loop_timer_init(&daemon->ready_timer, on_ready_timer);
+	load_identity(daemon);
 }
 
 static void on_prune_timer(struct loop_timer *timer)
@@ -64,6 +71,28 @@ void daemon_print_steps(void)
 }
 
 /* --- loading ------------------------------------------------------------------------------------ */
+
+/* What makes it one daemon among those with its owner: the store, and where that is. */
+static void load_identity(struct daemon *daemon)
+{
+	char *saved = store_load_fact(daemon->store, ID_FACT);
+	char *path = realpath(daemon->settings->store, NULL), host[256] = "";
+
+	if (saved && strlen(saved) == INSTANCE_ID_SIZE - 1) {
+		memcpy(daemon->id, saved, INSTANCE_ID_SIZE);
+	} else {
+		struct store_batch *batch = store_batch_new(daemon->store);
+
+		instance_make_id(daemon->id);
+		store_put_fact(batch, ID_FACT, daemon->id);
+		store_batch_commit(batch, NULL, NULL);
+	}
+	gethostname(host, sizeof(host) - 1);
+	daemon->holder =
+		xasprintf("host %s, store %s", host, path ? path : daemon->settings->store);
+	free(path);
+	free(saved);
+}
 
 static int load_instance(void *arg, const char *id, const char *json)
 {
@@ -152,7 +181,35 @@ static void make_unknown(struct daemon *daemon)
 	}
 }
 
-int daemon_load(struct daemon *daemon, struct gantry_error *err)
+/* --- whose engines they are ---------------------------------------------------------------------- */
+
+static void tell_ready(struct daemon *daemon, const struct gantry_error *err)
+{
+	void (*ready)(struct daemon *, const struct gantry_error *) = daemon->ready;
+
+	loop_timer_stop(daemon->loop, &daemon->ready_timer);
+	daemon->ready = NULL;
+	if (ready)
+		ready(daemon, err);
+}
+
+static void on_ready_timer(struct loop_timer *timer)
+{
+	tell_ready(LIST_ENTRY(timer, struct daemon, ready_timer), NULL);
+}
+
+void daemon_node_claimed(struct daemon *daemon, const struct gantry_error *err)
+{
+	daemon->links_unclaimed--;
+	if (err || daemon->links_unclaimed == 0)
+		tell_ready(daemon, err);
+}
+
+/* --- loading, the whole ---------------------------------------------------------------------------- */
+
+int daemon_load(struct daemon *daemon,
+		void (*ready)(struct daemon *daemon, const struct gantry_error *err),
+		struct gantry_error *err)
 {
 	int code = store_load_instances(daemon->store, load_instance, daemon, err);
 
@@ -166,6 +223,10 @@ int daemon_load(struct daemon *daemon, struct gantry_error *err)
 	policy_reload_open(daemon);
 	event_hooks_open(daemon);
 	restarts_load(daemon);
+	daemon->ready = ready;
+	/* also where there is no node: ready never comes before the loop runs */
+	loop_timer_start(daemon->loop, &daemon->ready_timer,
+			 daemon->fleet.node_count ? READY_LIMIT_MS : 0);
 	for (size_t i = 0; i < daemon->fleet.node_count; i++)
 		node_link_open(daemon->links[i]);
 	takeover_node_tried(daemon); /* there may be no node at all */
@@ -239,6 +300,7 @@ static bool any_can_end(const struct daemon *daemon)
 void daemon_stop(struct daemon *daemon, int64_t grace_ms, void (*stopped)(struct daemon *daemon))
 {
 	loop_timer_stop(daemon->loop, &daemon->prune_timer);
+	loop_timer_stop(daemon->loop, &daemon->ready_timer);
 	policy_reload_close(daemon);
 	event_hooks_close(daemon);
 	restarts_close(daemon);
@@ -258,6 +320,7 @@ void daemon_fini(struct daemon *daemon)
 	for (size_t i = 0; i < count; i++)
 		node_link_free(daemon->links[i]);
 	free(daemon->links);
+	free(daemon->holder);
 	script_set_free(daemon->policies);
 	placements_free(daemon->placements);
 	event_hooks_free(daemon->event_hooks);

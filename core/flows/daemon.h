@@ -29,6 +29,8 @@ struct daemon {
 	struct folder_watch *policies_watch;
 	struct list reload_waiters;
 	bool reloading, reload_again;
+	char id[INSTANCE_ID_SIZE]; /* of the store: another store is another daemon */
+	char *holder;              /* where it is, for people who find it on an engine; owned */
 	struct fleet fleet;
 	struct operations operations;
 	struct event_log events;
@@ -37,6 +39,7 @@ struct daemon {
 	struct list restarts;     /* planned; see restarts.h */
 	struct node_link **links; /* one a node, same order as fleet.nodes; owned */
 	size_t links_untried;     /* whose first attempt is not over */
+	size_t links_unclaimed;   /* of which it is not known yet whether their engine is ours */
 	struct list anchors;      /* links whose anchor moved since it was stored */
 	int64_t last_decision;
 	struct placements *placements;   /* owned; see placements.h */
@@ -47,8 +50,10 @@ struct daemon {
 	const char *crash_at; /* see crash_point.h; NULL outside of tests */
 	bool unsaved;         /* a commit failed: rows of instances may be behind, see takeover.h */
 	bool stopping;
+	/* see daemon_load; NULL once it was called */
+	void (*ready)(struct daemon *daemon, const struct gantry_error *err);
 	void (*stopped)(struct daemon *daemon); /* see daemon_stop */
-	struct loop_timer stop_timer, prune_timer;
+	struct loop_timer stop_timer, prune_timer, ready_timer;
 	int64_t flows_done, flows_failed, flows_denied; /* for metrics */
 };
 
@@ -58,8 +63,16 @@ void daemon_init(struct daemon *daemon, struct loop *loop, struct store *store,
 /*
  * Loads instances and operations from the store; the flows that were under way are taken up again as
  * soon as their node was listed. Call after the nodes were added, before the loop runs.
+ *
+ * ready comes once, from the loop: as soon as each engine that answers is ours; engines that do not answer
+ * are waited for some seconds. With err where another daemon with our owner is at work on one: this one
+ * is to stop, and has touched nothing there.
  */
-int daemon_load(struct daemon *daemon, struct gantry_error *err);
+int daemon_load(struct daemon *daemon,
+		void (*ready)(struct daemon *daemon, const struct gantry_error *err),
+		struct gantry_error *err);
+/* It is known of one more node whether its engine is ours; err: another daemon has it. */
+void daemon_node_claimed(struct daemon *daemon, const struct gantry_error *err);
 /*
  * No new flows; those under way get grace_ms, then they are let go (the journal has them), as are
  * the nodes; stopped is called when nothing is pending.

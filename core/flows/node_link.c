@@ -56,6 +56,15 @@ static void note_tried(struct node_link *link)
 	link->daemon->links_untried--;
 }
 
+/* The first word on whose the engine is; err: another daemon's. */
+static void note_claim(struct node_link *link, const struct gantry_error *err)
+{
+	if (link->claim_known)
+		return;
+	link->claim_known = true;
+	daemon_node_claimed(link->daemon, err);
+}
+
 static void go_down(struct node_link *link, const struct gantry_error *err)
 {
 	struct node *node = &link->node;
@@ -70,6 +79,7 @@ static void go_down(struct node_link *link, const struct gantry_error *err)
 		node_changed(node);
 	}
 	snprintf(node->last_error, sizeof(node->last_error), "%s", err->text);
+	node->last_error_code = err->code;
 	link->retry_ms = was_up || link->retry_ms == 0 ? RETRY_FIRST_MS : link->retry_ms * 2;
 	if (link->retry_ms > RETRY_MAX_MS)
 		link->retry_ms = RETRY_MAX_MS;
@@ -88,6 +98,7 @@ static void go_down(struct node_link *link, const struct gantry_error *err)
 		note_tried(link);
 		takeover_node_tried(link->daemon);
 	}
+	note_claim(link, NULL); /* nobody answers there */
 }
 
 /* --- images ------------------------------------------------------------------------------------- */
@@ -262,13 +273,63 @@ static void on_watch_over(void *arg, const struct gantry_error *err, const void 
 		gantry_error_set(&ended, -EHOSTUNREACH, "the engine ended the stream of events");
 		err = &ended;
 	}
+	if (link->claim_op)
+		op_forget(link->claim_op);
+	link->claim_op = NULL;
+	go_down(link, link->lost.code ? &link->lost : err);
+	link->lost.code = 0;
+}
+
+static void watch_node(struct node_link *link)
+{
+	struct gantry_containers known;
+
+	link->op = op_new(&link->daemon->scope, "watch a node", on_watch_over, link);
+	takeover_known(link, op_arena(link->op), &known);
+	link->sink = (struct gantry_watch_sink){.arg = link, .sync = on_sync, .event = on_event};
+	link->runtime->watch(link->handle, &link->anchor, &known, &link->sink, link->op);
+}
+
+static void on_held(void *arg)
+{
+	struct node_link *link = arg;
+
+	if (link->closing)
+		return;
+	note_claim(link, NULL);
+	watch_node(link);
+}
+
+static void on_claim_over(void *arg, const struct gantry_error *err, const void *result)
+{
+	struct node_link *link = arg;
+	bool at_start = !link->claim_known;
+	struct gantry_error ended;
+
+	(void)result;
+	link->claim_op = NULL;
+	if (!err) {
+		gantry_error_set(&ended, -EHOSTUNREACH, "the engine was let go of");
+		err = &ended;
+	}
+	if (link->op) { /* it goes down when the watch has ended too */
+		link->lost = *err;
+		op_cancel(link->op);
+		return;
+	}
+	if (at_start && err->code == -EBUSY && !link->closing) {
+		ended = *err;
+		gantry_error_prefix(&ended, "node %s", link->node.name);
+		note_claim(link, &ended);
+		if (link->daemon->stopping)
+			return; /* that is what this daemon ends with */
+	}
 	go_down(link, err);
 }
 
 static void on_probed(void *arg, const struct gantry_error *err, const void *result)
 {
 	struct node_link *link = arg;
-	struct gantry_containers known;
 
 	link->op = NULL;
 	if (err || link->closing) {
@@ -278,10 +339,13 @@ static void on_probed(void *arg, const struct gantry_error *err, const void *res
 	}
 	keep_facts(link, result);
 	list_images(link);
-	link->op = op_new(&link->daemon->scope, "watch a node", on_watch_over, link);
-	takeover_known(link, op_arena(link->op), &known);
-	link->sink = (struct gantry_watch_sink){.arg = link, .sync = on_sync, .event = on_event};
-	link->runtime->watch(link->handle, &link->anchor, &known, &link->sink, link->op);
+	if (!link->runtime->claim) {
+		note_claim(link, NULL);
+		watch_node(link);
+		return;
+	}
+	link->claim_op = op_new(&link->daemon->scope, "hold a node", on_claim_over, link);
+	link->runtime->claim(link->handle, &link->claim, link->claim_op);
 }
 
 static void connect_node(struct node_link *link)
@@ -311,6 +375,8 @@ struct node_link *node_link_new(struct daemon *daemon, const struct settings_nod
 	link->node.labels = &settings->labels;
 	link->node.drained = settings->drained;
 	link->node.state = NODE_CONNECTING;
+	link->claim = (struct gantry_claim){
+		.daemon = daemon->id, .holder = daemon->holder, .held = on_held, .arg = link};
 	list_init(&link->anchor_moved);
 	loop_timer_init(&link->retry, on_retry);
 	start_window_init(&link->window);
@@ -327,6 +393,7 @@ struct node_link *node_link_new(struct daemon *daemon, const struct settings_nod
 	daemon->links = xrealloc(daemon->links, daemon->fleet.node_count * sizeof(*daemon->links));
 	daemon->links[daemon->fleet.node_count - 1] = link;
 	daemon->links_untried++;
+	daemon->links_unclaimed++;
 	return link;
 }
 
@@ -341,6 +408,8 @@ void node_link_close(struct node_link *link)
 	loop_timer_stop(link->daemon->loop, &link->retry);
 	if (link->op)
 		op_cancel(link->op);
+	if (link->claim_op)
+		op_cancel(link->claim_op);
 	if (link->image_op)
 		op_cancel(link->image_op);
 }

@@ -2,10 +2,13 @@
 /*
  * The link to a node: a session that keeps what we believe of an engine equal to what it holds.
  *
- *	DOWN ──timer──▶ CONNECTING: probe, images, watch ──sync──▶ UP
- *	  ▲                  │ any failure                          │ the watch ends
- *	  └──────────────────┴──────────────────────────────────────┘
+ *	DOWN ──timer──▶ CONNECTING: probe, images, claim, watch ──sync──▶ UP
+ *	  ▲                  │ any failure                                 │ the watch or the claim ends
+ *	  └──────────────────┴─────────────────────────────────────────────┘
  *
+ * The claim comes before anything of ours on the engine is looked at: another daemon with our owner
+ * may be at work there. Where one is, this one does not start; a node that finds it later stays down and
+ * tries again, so that it takes over when that one is gone.
  * On sync: instances that were unknown are what they were; containers with our label that nobody
  * knows are taken in (the store was lost) or, where a flow is to go on with them, given to it; then
  * the interrupted flows of the node go on. On the way down every instance of it becomes unknown. The
@@ -26,7 +29,12 @@ struct node_link {
 	const struct gantry_runtime *runtime; /* borrowed from the plugin */
 	void *handle;                         /* the plugin's node, owned: node_close at the end */
 
-	struct gantry_op *op;       /* what the session waits for: probe, images or watch */
+	struct gantry_op *op; /* what the session waits for: probe or watch */
+	struct gantry_op
+		*claim_op; /* NULL: the engine is not ours, or its plugin offers no claim */
+	struct gantry_claim claim;
+	struct gantry_error
+		lost; /* why the claim ended while the watch still ran; code 0: it did not */
 	struct gantry_op *image_op; /* a refresh of the image list */
 	bool images_stale;
 	struct arena images_arena;
@@ -41,8 +49,9 @@ struct node_link {
 	int untold; /* exits that were heard of and not recorded yet: firm stays before them */
 	struct loop_timer retry;
 	int64_t retry_ms;
-	bool tried;  /* the first attempt is over, well or not */
-	bool synced; /* since it last went up */
+	bool claim_known; /* whether the engine is ours, at the first attempt */
+	bool tried;       /* the first attempt is over, well or not */
+	bool synced;      /* since it last went up */
 	bool closing;
 };
 

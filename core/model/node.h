@@ -39,6 +39,7 @@ struct node {
 	size_t index;                     /* in the fleet's nodes */
 
 	char last_error[256];
+	int last_error_code;
 	int64_t next_retry_ms; /* wall clock, 0: none */
 	int64_t up_since_ms;
 };

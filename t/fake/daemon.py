@@ -221,8 +221,8 @@ class World:
         with open(os.path.join(self.policies, name), "w") as file:
             file.write(text)
 
-    def start(self, crash_at=None, up=True, wrap=None):
-        """Starts gantryd and waits until it answers; up: and has all its nodes."""
+    def launch(self, crash_at=None, wrap=None):
+        """Starts gantryd and waits for nothing."""
         env = dict(os.environ)
         env.pop("GANTRY_CRASH_AT", None)
         if crash_at:
@@ -234,6 +234,10 @@ class World:
         with open(self.log, "ab") as log:
             self.daemon = subprocess.Popen((wrap or []) + command, stderr=log, stdout=log,
                                            stdin=subprocess.DEVNULL, env=env)
+
+    def start(self, crash_at=None, up=True, wrap=None):
+        """Starts gantryd and waits until it answers; up: and has all its nodes."""
+        self.launch(crash_at, wrap)
         until(lambda: self.answers() or self.daemon.poll() is not None, "gantryd to answer")
         if self.daemon.poll() is not None:
             diag(open(self.log).read()[-3000:])
@@ -242,6 +246,15 @@ class World:
         if up:
             until(lambda: self.get("/v1/health").json["status"] == "ok", "all nodes to be up")
         return self
+
+    def refuses(self):
+        """Starts gantryd where it is to end by itself: its exit status, and what it said."""
+        size = os.path.getsize(self.log) if os.path.exists(self.log) else 0
+        self.launch()
+        until(lambda: self.daemon.poll() is not None, "gantryd to refuse to start")
+        with open(self.log) as log:
+            log.seek(size)
+            return self.daemon.returncode, log.read()
 
     def answers(self):
         try:

@@ -76,11 +76,13 @@ class Docker:
         elif os.path.exists(self.socket):
             for container in self.containers(self.owner):
                 self.ask("DELETE", f"/containers/{container['Id']}?force=1&v=1")
+            self.ask("DELETE", f"/volumes/gantry.claim.{self.owner}")
 
     def world(self, **options):
         """A gantryd that has this engine as its node; not started."""
         options.setdefault("endpoint", f"unix://{self.socket}")
-        world = World(engine=False, owner=self.owner, **options)
+        options.setdefault("owner", self.owner)
+        world = World(engine=False, **options)
         world.engine = self
         return world
 
