@@ -70,6 +70,7 @@ static void record(struct look *look, struct instance *instance,
 		.inferred = look->inferred,
 		.at_ms = container && container->finished_ms ? container->finished_ms
 							     : clock_wall_ms(),
+		.at_engines = container && container->finished_ms,
 	};
 	fill_signal(instance);
 	instance->signal_sent = 0;

@@ -279,16 +279,65 @@ static void on_started(struct flow *flow, const struct gantry_error *err, const 
 	flow_answer_next(flow, err, result);
 }
 
-/* Before the daemon was killed, that is. A new container that is not "created" any more was. */
-static bool was_started(const struct flow *flow)
+static void start_now(struct flow *flow)
 {
 	struct instance *instance = flow->instance;
 
+	engine_event_expect(instance, GANTRY_EVENT_START);
+	flow->node->runtime->start(flow->node->handle, instance->container_id,
+				   flow_op(flow, "start", on_started));
+}
+
+/*
+ * Whether a container that has ended ran since its last exit that we recorded. The engine's time of its
+ * end tells; where we have no such time of the exit before, its start has to be after the operation's.
+ */
+static bool ran_since(const struct flow *flow, const struct gantry_container *container)
+{
+	const struct instance_exit *before = &flow->instance->last_exit;
+
+	if (before->known && before->at_engines)
+		return container->finished_ms != before->at_ms;
+	return container->started_ms >= flow->operation->created_ms;
+}
+
+static void on_looked(struct flow *flow, const struct gantry_error *err, const void *result)
+{
+	const struct gantry_container *container = result;
+	struct instance *instance = flow->instance;
+
+	if (err) {
+		flow_fail_node(flow, err);
+	} else if (!instance->exit_pending && !ran_since(flow, container)) {
+		start_now(flow);
+	} else {
+		if (!instance->exit_pending)
+			instance->pending_inferred = true;
+		instance->exit_pending = true;
+		flow_next(flow);
+	}
+}
+
+/*
+ * The daemon was killed at this step: the start may have had its effect, and must not have it twice. A
+ * process that runs was started; one that has ended may have, and the engine is asked.
+ */
+static void start_again(struct flow *flow)
+{
+	struct instance *instance = flow->instance;
+
+	/* a new container that is not "created" any more was started */
 	if (instance->listed == GANTRY_CONTAINER_EXITED && instance->boots == 0 &&
 	    !instance->exit_pending)
 		instance->exit_pending = instance->pending_inferred = true;
-	return instance->listed == GANTRY_CONTAINER_RUNNING ||
-	       instance->listed == GANTRY_CONTAINER_PAUSED || instance->exit_pending;
+	if (instance->listed == GANTRY_CONTAINER_RUNNING ||
+	    instance->listed == GANTRY_CONTAINER_PAUSED || instance->exit_pending)
+		flow_next(flow);
+	else if (instance->listed == GANTRY_CONTAINER_EXITED)
+		flow->node->runtime->inspect(flow->node->handle, instance->container_id,
+					     flow_op(flow, "was it started", on_looked));
+	else
+		start_now(flow);
 }
 
 void step_start(struct flow *flow)
@@ -297,19 +346,14 @@ void step_start(struct flow *flow)
 
 	if (flow_await_besides(flow))
 		return; /* a signal that is meant for the process before must not hit the new one */
-	if (flow->resumed && was_started(flow)) {
-		if (instance->state != INSTANCE_STARTING)
-			instance_move(instance, INSTANCE_STARTING);
-		flow_next(flow);
-		return;
-	}
 	if (instance->state != INSTANCE_STARTING) {
 		instance_move(instance, INSTANCE_STARTING);
 		instance->changed = true;
 	}
-	engine_event_expect(instance, GANTRY_EVENT_START);
-	flow->node->runtime->start(flow->node->handle, instance->container_id,
-				   flow_op(flow, "start", on_started));
+	if (flow->resumed)
+		start_again(flow);
+	else
+		start_now(flow);
 }
 
 void step_started(struct flow *flow, const char *cause)

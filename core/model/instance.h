@@ -45,6 +45,7 @@ struct instance_exit {
 	bool start_failed; /* the command could not be run */
 	bool inferred;     /* nobody saw it end: found so in a list */
 	int64_t at_ms;
+	bool at_engines;  /* at_ms is the engine's word for this very run, else our clock's */
 	char reason[160]; /* the engine's words on a failed start, "" otherwise */
 };
 

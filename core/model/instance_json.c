@@ -78,6 +78,7 @@ static struct json_object *save_exit(const struct instance_exit *last_exit)
 	json_add_bool(object, "start_failed", last_exit->start_failed);
 	json_add_bool(object, "inferred", last_exit->inferred);
 	json_add_int(object, "at_ms", last_exit->at_ms);
+	json_add_bool(object, "at_engines", last_exit->at_engines);
 	add_text(object, "reason", last_exit->reason);
 	return object;
 }
@@ -95,6 +96,7 @@ static void load_exit(struct json_object *object, struct instance_exit *last_exi
 	last_exit->start_failed = json_get_bool(object, "start_failed", false);
 	last_exit->inferred = json_get_bool(object, "inferred", false);
 	last_exit->at_ms = json_get_int(object, "at_ms", 0);
+	last_exit->at_engines = json_get_bool(object, "at_engines", false);
 	snprintf(last_exit->reason, sizeof(last_exit->reason), "%s",
 		 json_get_string(object, "reason", ""));
 }
