@@ -22,7 +22,7 @@ listen = {
 	-- },
 }
 
--- The engines. Labels are what policies choose by.
+-- The engines. Labels are what policies choose by. One that is given another name here keeps its instances.
 nodes = {
 	["local"] = {
 		plugin = "docker",

@@ -161,7 +161,7 @@ static int load_operation(void *arg, const struct store_operation *row)
 	if (!instance)
 		flow->node =
 			node_link_find(daemon, json_get_string(operation->request, "node", NULL));
-	if (instance && flow->node) /* a spawn promises by itself when it goes on */
+	if (instance)
 		flow->grace_ms = json_get_int(operation->request, "grace_ms", GANTRY_UNSET);
 	flow->awaiting_node = true;
 	return 0;

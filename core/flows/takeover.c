@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "flows/takeover.h"
+#include "flows/engine_events.h"
 #include "flows/flow.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -222,6 +223,7 @@ static void take_in(struct node_link *link, const struct gantry_container *conta
 			.oom_killed = container->oom_killed,
 			.inferred = true,
 			.at_ms = container->finished_ms,
+			.at_engines = true,
 		};
 	}
 	instance->changed = true;
@@ -277,21 +279,82 @@ static void intake_next(struct intake *intake)
 	link->runtime->inspect(link->handle, intake->container_ids[intake->at++], op);
 }
 
-/* --- the whole ---------------------------------------------------------------------------------- */
-
-static void know_again(struct node_link *link)
+static void know_again(struct instance *instance)
 {
-	LIST_FOREACH (entry, &link->node.placed) {
-		struct instance *instance = LIST_ENTRY(entry, struct instance, placed);
-
-		memset(instance->echoes, 0, sizeof(instance->echoes));
-		if (instance->state == INSTANCE_UNKNOWN)
-			instance_move(instance,
-				      instance_may_move(INSTANCE_UNKNOWN, instance->known_state)
-					      ? instance->known_state
-					      : INSTANCE_STOPPED);
-	}
+	memset(instance->echoes, 0, sizeof(instance->echoes));
+	if (instance->state == INSTANCE_UNKNOWN)
+		instance_move(instance, instance_may_move(INSTANCE_UNKNOWN, instance->known_state)
+						? instance->known_state
+						: INSTANCE_STOPPED);
 }
+
+/* --- a node that was renamed ---------------------------------------------------------------------- */
+
+/* On a node that is not in the settings any more, as far as we know; the engine of this one has it. */
+static bool is_stray(const struct node_link *link, const struct instance *instance,
+		     const struct gantry_container *container)
+{
+	return instance->node && !str_equal(instance->node, link->node.name) &&
+	       !fleet_node(&link->daemon->fleet, instance->node) &&
+	       (!instance->container_id[0] ||
+		str_equal(instance->container_id, container->container_id));
+}
+
+static void infer(struct node_link *link, struct instance *instance,
+		  const struct gantry_container *container, enum gantry_event_kind kind)
+{
+	engine_event(link, &(struct gantry_event){
+				   .kind = kind,
+				   .time_ns = clock_wall_ms() * 1000000,
+				   .container_id = container->container_id,
+				   .instance = instance->id,
+				   .exit_code = container->exit_code,
+				   .inferred = true,
+			   });
+}
+
+/* What became of it meanwhile; the watch was not told that we know it. */
+static void infer_moves(struct node_link *link, struct instance *instance,
+			const struct gantry_container *container)
+{
+	enum instance_state now = state_of(container);
+
+	if (now == INSTANCE_STOPPED) {
+		infer(link, instance, container, GANTRY_EVENT_DIE);
+		return;
+	}
+	infer(link, instance, container, GANTRY_EVENT_START); /* each is nothing where it is so */
+	infer(link, instance, container,
+	      now == INSTANCE_PAUSED ? GANTRY_EVENT_PAUSE : GANTRY_EVENT_UNPAUSE);
+}
+
+static void adopt(struct node_link *link, struct instance *instance,
+		  const struct gantry_container *container)
+{
+	struct daemon *daemon = link->daemon;
+	struct store_batch *batch = store_batch_new(daemon->store);
+
+	log_warn("%s was on node %s, which is not in the settings; its container is on the engine "
+		 "of node %s: it belongs to that one from now on",
+		 instance->spec.name, instance->node, link->node.name);
+	fleet_place(instance, &link->node);
+	fleet_count(&daemon->fleet, instance);
+	node_promise(&link->node, &instance->spec, 1);
+	LIST_FOREACH (entry, &daemon->flows) {
+		struct flow *flow = LIST_ENTRY(entry, struct flow, link);
+
+		if (flow->instance == instance && !flow->node)
+			flow->node = link;
+	}
+	know_again(instance);
+	instance->changed = true;
+	daemon_save_instance(batch, instance);
+	takeover_commit(daemon, batch);
+	if (!instance->busy) /* else the flow that was interrupted goes by the list */
+		infer_moves(link, instance, container);
+}
+
+/* --- the whole ---------------------------------------------------------------------------------- */
 
 void takeover_begin(struct node_link *link, const struct gantry_containers *containers,
 		    void (*done)(struct node_link *link))
@@ -301,7 +364,9 @@ void takeover_begin(struct node_link *link, const struct gantry_containers *cont
 	intake->link = link;
 	intake->done = done;
 	intake->container_ids = xcalloc(containers->count + 1, sizeof(*intake->container_ids));
-	know_again(link);
+	LIST_FOREACH (entry, &link->node.placed) {
+		know_again(LIST_ENTRY(entry, struct instance, placed));
+	}
 	for (size_t i = 0; i < containers->count; i++) {
 		const struct gantry_container *container = &containers->items[i];
 		const char *id = label_of(container, GANTRY_LABEL_INSTANCE);
@@ -315,6 +380,8 @@ void takeover_begin(struct node_link *link, const struct gantry_containers *cont
 		if (!instance->container_id[0])
 			snprintf(instance->container_id, sizeof(instance->container_id), "%s",
 				 container->container_id);
+		if (is_stray(link, instance, container))
+			adopt(link, instance, container);
 	}
 	intake_next(intake);
 }

@@ -4,6 +4,7 @@
  *
  *	1. instances that were unknown are again what they were
  *	2. a container of an instance that we know is given to it
+ *	   and where its node was renamed in the settings, it is this node's from now on
  *	3. a container that nobody knows is inspected and taken in (the store was lost)
  *	4. what differs for known ones then comes as events of the watch, seen or inferred
  *	5. flows that were interrupted go on
