@@ -25,8 +25,8 @@ CFLAGS_ALL = -std=gnu17 -O2 -g -Wall -Wextra -Werror -Wshadow -Wstrict-prototype
 	-isystem /usr/share/include/llhttp $(shell pkg-config --cflags $(PKGS) 2>/dev/null) $(CFLAGS)
 comma := ,
 LDFLAGS_ALL = $(if $(SAN),-fsanitize=address$(comma)undefined) $(LDFLAGS)
-LIBS_DAEMON = $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lm -ldl -lpthread
-LIBS_CTL = $(shell pkg-config --libs json-c libcurl 2>/dev/null) -lm
+LIBS_DAEMON = $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lwslay -lm -ldl -lpthread
+LIBS_CTL = $(shell pkg-config --libs json-c libcurl 2>/dev/null) -lwslay -lm
 
 LAYERS := base loop model store http plugin script flows api
 CORE_SRC := $(foreach l,$(LAYERS),$(wildcard core/$(l)/*.c))

@@ -442,7 +442,8 @@ static void settle(struct conn *conn)
 
 	if (conn->closing)
 		return;
-	want = !conn->eof && conn->pending.length < PENDING_BYTES && !(request && request->paused);
+	want = !conn->eof && conn->pending.length < PENDING_BYTES &&
+	       !(request && request->paused) && !websocket_rests(conn);
 	if (want && !conn->reading) {
 		if (uv_read_start(&conn->stream, on_alloc, on_read) < 0) {
 			conn_kill(conn);
@@ -456,7 +457,12 @@ static void settle(struct conn *conn)
 		str_fini(&conn->pending);
 		return;
 	}
-	if (conn->phase == PHASE_BODY && want)
+	if (request && request->websocket) {
+		if (!want)
+			conn->read_due_ms = 0;
+		else if (!conn->read_due_ms)
+			conn_read_due(conn, conn->server->limits.ping_ms);
+	} else if (conn->phase == PHASE_BODY && want)
 		conn_read_due(conn, conn->server->limits.progress_ms);
 	else if (conn->phase == PHASE_BODY || conn->phase == PHASE_COMPLETE)
 		conn->read_due_ms = 0;
@@ -467,7 +473,9 @@ static void settle(struct conn *conn)
 
 static void read_overdue(struct conn *conn)
 {
-	if (conn->finishing || (conn->phase == PHASE_IDLE && !conn->served))
+	if (conn->request && conn->request->websocket)
+		websocket_overdue(conn);
+	else if (conn->finishing || (conn->phase == PHASE_IDLE && !conn->served))
 		conn_kill(conn);
 	else if (conn->phase == PHASE_IDLE)
 		conn_finish(conn);

@@ -8,6 +8,7 @@
  *	parse.c      bytes to requests: llhttp and the checks it leaves to us
  *	request.c    a request as a handler sees it: getters, body, references
  *	reply.c      answers, whole and in pieces
+ *	websocket.c  a connection that has become a WebSocket
  *	server.c     the whole: deadlines of all connections, shutdown
  */
 #ifndef HTTP_INTERNAL_H
@@ -34,6 +35,7 @@
 
 struct tls_context; /* of a listener */
 struct tls;         /* of a connection */
+struct websocket;   /* of a request that has become one */
 
 struct http_listener {
 	struct list link;           /* in server->listeners */
@@ -143,9 +145,10 @@ struct http_request {
 	http_request_fn on_body; /* also on_end */
 	void *body_arg;          /* borrowed */
 
-	struct str reply_headers; /* owned */
-	bool handed;              /* on_request was called */
-	bool begun;               /* a stream was */
+	struct websocket *websocket; /* owned; NULL: it is none */
+	struct str reply_headers;    /* owned */
+	bool handed;                 /* on_request was called */
+	bool begun;                  /* a stream was */
 	bool chunked;
 	bool answered;
 	bool gone, let_go, stop;
@@ -244,6 +247,17 @@ void tls_goodbye(struct conn *conn);
 /* parse.c */
 /* Parses until the input is used or somebody waits; returns how much was used. */
 size_t parse_run(struct conn *conn, const char *data, size_t length);
+
+/* websocket.c */
+/* Takes input; returns how much of it. For a request that has become a WebSocket. */
+size_t websocket_feed(struct conn *conn, const char *data, size_t length);
+/* Its reader has asked for a rest. False where there is no WebSocket. */
+bool websocket_rests(const struct conn *conn);
+/* Nothing has come for ping_ms. */
+void websocket_overdue(struct conn *conn);
+/* Ends it from our side; the handler is told by on_gone. */
+void websocket_bye(struct conn *conn, int code, const char *reason);
+void websocket_free(struct websocket *websocket); /* NULL is fine */
 
 /* request.c */
 struct http_request *request_new(struct conn *conn);

@@ -70,6 +70,10 @@ size_t parse_run(struct conn *conn, const char *data, size_t length)
 			if (conn->request->paused || (used == length && !conn->kick))
 				break;
 			used += execute(conn, data + used, length - used);
+		} else if (conn->request->websocket) {
+			if (used == length || websocket_rests(conn))
+				break;
+			used += websocket_feed(conn, data + used, length - used);
 		} else {
 			if (!conn->request->answered)
 				break;
@@ -268,7 +272,8 @@ static void head_complete(struct conn *conn)
 	}
 	if (check_target(conn, request) < 0 || check_headers(conn, request) < 0)
 		return;
-	/* nobody here upgrades: such a request is answered as if it had not asked */
+	/* the parser stops behind the request all the same: what follows waits for the answer, and is
+	 * the WebSocket's where that is one */
 	parser->upgrade = 0;
 	if (parser->content_length > INT64_MAX) {
 		conn_fail(conn, 413, "the request's body is too large");

@@ -161,6 +161,10 @@ void http_stream_abort(struct http_request *request)
 
 void stream_cut(struct http_request *request)
 {
+	if (request->websocket) {
+		websocket_bye(request->conn, 1001, "the server stops");
+		return;
+	}
 	if (!request->chunked) {
 		conn_kill(request->conn);
 		return;

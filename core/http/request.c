@@ -45,6 +45,7 @@ void http_request_unref(struct http_request *request)
 	str_fini(&request->head);
 	str_fini(&request->body);
 	str_fini(&request->reply_headers);
+	websocket_free(request->websocket);
 	free(request->fields);
 	free(request);
 }

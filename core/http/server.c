@@ -40,6 +40,7 @@ struct http_server *http_server_new(struct loop *loop, const struct http_limits 
 	limit_time(&server->limits.header_ms, HTTP_HEADER_MS_DEFAULT);
 	limit_time(&server->limits.idle_ms, HTTP_IDLE_MS_DEFAULT);
 	limit_time(&server->limits.progress_ms, HTTP_PROGRESS_MS_DEFAULT);
+	limit_time(&server->limits.ping_ms, HTTP_PING_MS_DEFAULT);
 	limit_time(&server->limits.linger_ms, HTTP_LINGER_MS_DEFAULT);
 	server->on_request = on_request;
 	server->arg = arg;

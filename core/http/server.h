@@ -14,6 +14,7 @@
  *	                    http_reply                           whole
  *	                    http_stream_begin, …write, …end      in pieces; http_stream_abort cuts it so
  *	                                                         that the client can tell
+ *	                    http_websocket_accept                see websocket.h
  *	on_gone           instead of an answer: the client left, or the server had to end the request
  *	                  itself (body too large, bad chunk, stalled body, shutdown).
  *
@@ -54,6 +55,7 @@ struct http_limits {
 	int64_t header_ms;   /* from the first byte (or the connection) to the last header: 408 */
 	int64_t idle_ms;     /* between two requests: closed */
 	int64_t progress_ms; /* without a byte of a body that is wanted (408), or of an answer taken */
+	int64_t ping_ms;     /* a WebSocket's peer that is silent so long is asked, then dropped */
 	int64_t linger_ms; /* how long the rest of a refused body is read so that the answer arrives */
 };
 
@@ -65,6 +67,7 @@ struct http_limits {
 #define HTTP_HEADER_MS_DEFAULT    10000
 #define HTTP_IDLE_MS_DEFAULT      60000
 #define HTTP_PROGRESS_MS_DEFAULT  30000
+#define HTTP_PING_MS_DEFAULT      30000
 #define HTTP_LINGER_MS_DEFAULT    2000
 
 /* A stream's queue over which http_stream_write returns false; on_drain comes at half of it. */

@@ -18,6 +18,7 @@
 #include "base/json.h"
 #include "base/str.h"
 #include "http/server.h"
+#include "http/websocket.h"
 
 /* An upload's reader rests after so many pieces, so that the writer has to wait for it. */
 #define REST_PIECES 64
@@ -26,7 +27,7 @@
 static struct loop loop;
 static struct http_server *server;
 static int64_t grace_ms = 2000;
-static int gone_count, late_count, stop_count;
+static int gone_count, late_count, stop_count, last_close;
 static int64_t streamed_bytes;
 static char unix_mark[] = "unix", tcp_mark[] = "tcp", tls_mark[] = "tls";
 
@@ -121,6 +122,7 @@ static void stats(struct http_request *request)
 	json_add_int(object, "bad", (int64_t)counters->bad_requests_total);
 	json_add_int(object, "gone", gone_count);
 	json_add_int(object, "late", late_count);
+	json_add_int(object, "last_close", last_close);
 	json_add_int(object, "streamed", streamed_bytes);
 	reply_json(request, object);
 }
@@ -360,16 +362,137 @@ static void events(struct http_request *request)
 	http_stream_write(request, "first\n", 6);
 }
 
+/* --- WebSocket ---------------------------------------------------------------------------------- */
+
+/*
+ * /socket echoes messages. The text "close CODE REASON" closes, "rest MS" reads nothing for a while, "flood BYTES"
+ * sends so many, as fast as they are taken, "origin" tells it, "regardless" sends without looking.
+ * /socket?late=MS accepts later; /socket?stop says a last word when the server stops.
+ */
+static void socket_gone(void *arg)
+{
+	struct task *task = arg;
+
+	gone_count++;
+	last_close = http_websocket_close_code(task->request);
+	task_end(task);
+}
+
+static void socket_flood(void *arg)
+{
+	static char block[16 * 1024];
+	struct task *task = arg;
+	bool keeps_up = true;
+
+	while (keeps_up && task->left > 0) {
+		size_t length =
+			(size_t)task->left < sizeof(block) ? (size_t)task->left : sizeof(block);
+
+		task->left -= (int64_t)length;
+		streamed_bytes += (int64_t)length;
+		keeps_up = http_websocket_send(task->request, true, block, length);
+	}
+}
+
+static void socket_rested(struct loop_timer *timer)
+{
+	http_websocket_resume(LIST_ENTRY(timer, struct task, timer)->request);
+}
+
+static bool socket_message(void *arg, bool binary, const char *data, size_t length)
+{
+	static char block[1024 * 1024];
+	struct task *task = arg;
+	char text[256] = "";
+	int number = 0, at = 0;
+
+	if (!binary && length < sizeof(text))
+		memcpy(text, data, length);
+	if (sscanf(text, "close %d %n", &number, &at) == 1) {
+		http_websocket_close(task->request, number, text + at);
+		http_websocket_send(task->request, true, "late", 4); /* must do no harm */
+		task_end(task);
+	} else if (sscanf(text, "rest %d", &number) == 1) {
+		loop_timer_start(&loop, &task->timer, number);
+		return false;
+	} else if (sscanf(text, "flood %d", &number) == 1) {
+		task->left = number;
+		socket_flood(task);
+	} else if (strcmp(text, "origin") == 0) {
+		const char *origin = http_request_header(task->request, "Origin");
+
+		http_websocket_send(task->request, false, origin, strlen(origin));
+	} else if (strcmp(text, "regardless") == 0) {
+		for (int i = 0; i < 64; i++)
+			http_websocket_send(task->request, true, block, sizeof(block));
+	} else {
+		http_websocket_send(task->request, binary, data, length);
+	}
+	return true;
+}
+
+static void socket_stop(void *arg)
+{
+	struct task *task = arg;
+
+	stop_count++;
+	http_websocket_send(task->request, false, "last word", 9);
+	http_websocket_close(task->request, HTTP_WEBSOCKET_GOING_AWAY, "bye");
+	task_end(task);
+}
+
+static void socket_accept(struct task *task)
+{
+	static const char *const spoken[] = {"best", "second", NULL};
+	struct http_request *request = task->request;
+	const char *protocol;
+	bool named;
+
+	protocol = http_websocket_protocol(request, spoken, &named);
+	if (named && !protocol) {
+		http_request_on_gone(request, NULL, NULL);
+		http_reply_problem(request, 400, "no protocol in common");
+		task_end(task);
+		return;
+	}
+	loop_timer_init(&task->timer, socket_rested);
+	if (http_request_query(request, "stop"))
+		http_stream_on_stop(request, socket_stop, task);
+	http_stream_on_drain(request, socket_flood, task);
+	http_websocket_accept(request, protocol, socket_message, task);
+}
+
+static void socket_late(struct loop_timer *timer)
+{
+	socket_accept(LIST_ENTRY(timer, struct task, timer));
+}
+
+static void socket_open(struct http_request *request)
+{
+	struct task *task;
+
+	if (!http_websocket_check(request))
+		return;
+	task = task_new(request, socket_late);
+	http_request_on_gone(request, socket_gone, task);
+	if (http_request_query(request, "late"))
+		loop_timer_start(&loop, &task->timer, query_int(request, "late", 0));
+	else
+		socket_accept(task);
+}
+
 /* --- all together ------------------------------------------------------------------------------- */
 
 static const struct {
 	const char *path;
 	void (*run)(struct http_request *request);
 } routes[] = {
-	{"/hello", hello},          {"/about", about}, {"/stats", stats},     {"/echo", echo},
-	{"/refuse", refuse},        {"/twice", twice}, {"/none", no_content}, {"/large", large},
-	{"/headers", with_headers}, {"/async", async}, {"/upload", upload},   {"/halfway", halfway},
-	{"/download", download},    {"/flood", flood}, {"/events", events},
+	{"/hello", hello},        {"/about", about},   {"/stats", stats},
+	{"/echo", echo},          {"/refuse", refuse}, {"/twice", twice},
+	{"/none", no_content},    {"/large", large},   {"/headers", with_headers},
+	{"/async", async},        {"/upload", upload}, {"/halfway", halfway},
+	{"/download", download},  {"/flood", flood},   {"/events", events},
+	{"/socket", socket_open},
 };
 
 static void on_request(void *arg, struct http_request *request)
@@ -419,6 +542,7 @@ static bool limit_option(struct http_limits *limits, const char *name, const cha
 		{"--header-ms", NULL, &limits->header_ms},
 		{"--idle-ms", NULL, &limits->idle_ms},
 		{"--progress-ms", NULL, &limits->progress_ms},
+		{"--ping-ms", NULL, &limits->ping_ms},
 		{"--linger-ms", NULL, &limits->linger_ms},
 		{"--grace", NULL, &grace_ms},
 	};
