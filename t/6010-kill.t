@@ -71,27 +71,6 @@ CALLS = ("POST /containers/", "DELETE /containers/", "GET /containers/json",
          "POST /images/create", "GET /images/")
 
 
-def agree(what):
-    """The engine's list, the API's list and the store say the same."""
-    containers = {c["Labels"]["gantry.instance"]: c for c in world.engine.containers(world.owner)}
-    instances = {i["id"]: i for i in world.instances()}
-    problems = []
-    for id in containers.keys() - instances.keys():
-        problems.append(f"container {containers[id]['Names']} is an orphan")
-    for id, instance in instances.items():
-        if id not in containers:
-            problems.append(f"instance {instance['name']} is {instance['state']} without a container")
-            continue
-        state = {"exited": "stopped"}.get(containers[id]["State"], containers[id]["State"])
-        if state != instance["state"]:
-            problems.append(f"{instance['name']}: engine {state}, API {instance['state']}")
-        if instance["container_id"] != containers[id]["Id"]:
-            problems.append(f"{instance['name']}: another container id")
-    if len(world.engine.containers(world.owner)) != len(containers):
-        problems.append("two containers of one instance")
-    return problems
-
-
 reached = set()
 in_calls = set()  # steps that were killed during a call
 for kind, step in STEPS:
@@ -118,7 +97,7 @@ for kind, step in STEPS:
             world.kill()
             world.start()
             until(lambda: not world.running_operations(), f"{crash}: operations to end")
-            problems = agree(crash)
+            problems = world.disagreements()
             if problems:
                 ok(False, f"{crash}: not reached, and all agree")
                 diag("\n".join(problems))
@@ -132,7 +111,7 @@ for kind, step in STEPS:
         world.start()
         until(lambda: not world.running_operations(), f"{crash}: operations to end")
         label = f"{crash}{' (' + mode + ')' if mode else ''}"
-        problems = agree(label)
+        problems = world.disagreements()
         state = {i["name"]: i["state"] for i in world.instances()}.get(name)
         if state != end_state:
             problems.append(f"{name} is {state}, not {end_state}")
@@ -142,7 +121,7 @@ for kind, step in STEPS:
         world.stop()
         if when == "after":
             world.start()
-            problems = agree(label)
+            problems = world.disagreements()
             ok(not problems, f"{label}: and after one more start")
             world.stop()
         if when == "before":
@@ -150,7 +129,7 @@ for kind, step in STEPS:
                 if os.path.exists(world.store + extra):
                     os.unlink(world.store + extra)
             world.start()
-            problems = agree(label)
+            problems = world.disagreements()
             if not ok(not problems, f"{label}: and with the store deleted"):
                 diag("\n".join(problems))
             world.stop()

@@ -68,7 +68,7 @@ for mode, what in (("delay_after", "after the container was made"), ("hang", "be
     if mode == "delay_after":
         until(lambda: container(f"cut-{mode[:4]}"), "the container to be made")
     else:
-        until(lambda: engine.state()["calls"].get("POST /containers/create", 0), "the call to arrive")
+        until(lambda: engine.state()["struck"], "the call to arrive")
         until(lambda: world.state(f"cut-{mode[:4]}") == "creating", "the flow to be there")
     restart(down_ms=700)
     thread.join(LIMIT)

@@ -16,6 +16,9 @@ static struct json_object *print_node(const struct node_link *link)
 	json_add_int(starts, "at_work", link->window.at_work);
 	json_add_int(starts, "waiting", link->window.in_line);
 	json_add_int(starts, "mean_us", link->window.mean_us);
+	json_add_int(starts, "failed_in_a_row", link->node.failed_starts);
+	json_add_bool(starts, "lowered", link->node.lowered);
+	json_add_time(starts, "lowered_until", link->node.lowered_until_ms);
 	json_object_object_add(object, "starts", starts);
 	return object;
 }

@@ -28,6 +28,8 @@ static void add_values(struct str *line, struct json_object *row)
 	str_addf(line, "; it had %lld instances", (long long)json_get_int(row, "instances", 0));
 	units_format_size(json_get_int(row, "memory_promised_bytes", 0), has, sizeof(has));
 	units_format_size(memory, of, sizeof(of));
+	if (json_get_bool(row, "lowered", false))
+		str_add(line, ", starts failed there");
 	str_addf(line, ", memory %s%s%s", has, memory ? " of " : "", memory ? of : "");
 	str_addf(line, ", CPUs %.4g", (double)json_get_int(row, "nano_cpus_promised", 0) / 1e9);
 	if (cpus)
@@ -173,7 +175,9 @@ static void compare_scores(struct json_object *row, struct json_object *chosen)
 	int64_t had = json_get_int(row, "instances", 0),
 		other = json_get_int(chosen, "instances", 0);
 
-	if (score_of(row) != score_of(chosen))
+	if (json_get_bool(row, "lowered", false) && !json_get_bool(chosen, "lowered", false))
+		output_line("%s: starts failed there, so that it came after all others", node);
+	else if (score_of(row) != score_of(chosen))
 		output_line("%s: it has %.14g points, %s has %.14g", node, score_of(row), better,
 			    score_of(chosen));
 	else if (had != other)

@@ -113,6 +113,7 @@ struct flow *flow_resume(struct daemon *daemon, const struct flow_kind *kind,
 	struct flow *flow = make(daemon, kind, operation, instance);
 
 	flow->resumed = true;
+	flow->promised = flow->node != NULL; /* counted when the instance was loaded */
 	if (str_starts_with(operation->step, "undo ")) {
 		flow->phase = FLOW_BACK;
 		flow->step = step_named(kind, operation->step + 5);
@@ -377,10 +378,11 @@ static void step_forth(struct flow *flow)
 	save_decision(flow, batch);
 	if (flow->instance)
 		daemon_save_instance(batch, flow->instance);
-	if (first)
+	if (first || flow->begins_anew)
 		operation_save(batch, flow->operation);
 	else
 		store_put_step(batch, flow->operation->id, flow->operation->step);
+	flow->begins_anew = false;
 	commit_batch(flow, batch, run_step);
 }
 
@@ -393,12 +395,27 @@ static void run_undo(struct flow *flow, const struct gantry_error *err)
 	push_context(flow, context);
 	if (err)
 		log_error("undo goes on without its journal: %s", err->text);
+	crash_point(flow, "undo");
 	flow_step_at(flow)->undo(flow);
 	pop_context(context);
 }
 
+static void begin_anew(struct flow *flow)
+{
+	flow->phase = FLOW_FORTH;
+	flow->resumed = false;
+	flow->err = flow->operation->err = (struct gantry_error){0};
+	flow->begins_anew = true;
+	flow->step_began_us = clock_monotonic_us();
+	loop_later(flow->daemon->loop, &flow->later);
+}
+
 static void end_back(struct flow *flow)
 {
+	if (flow->kind->again && flow->kind->again(flow)) {
+		begin_anew(flow);
+		return;
+	}
 	if (flow->kind->failed)
 		flow->kind->failed(flow);
 	conclude(flow);
@@ -519,6 +536,18 @@ void flow_op_forget(struct flow *flow)
 	flow->op = NULL;
 }
 
+bool flow_can_leave(const struct flow *flow)
+{
+	return flow->phase == FLOW_BACK && flow->kind->leave;
+}
+
+static void leave(struct flow *flow)
+{
+	flow->awaiting_node = false;
+	flow->kind->leave(flow);
+	flow_undone(flow);
+}
+
 static void on_timer(struct loop_timer *timer)
 {
 	struct flow *flow = LIST_ENTRY(timer, struct flow, timer);
@@ -528,6 +557,8 @@ static void on_timer(struct loop_timer *timer)
 	else if (flow->node->node.state == NODE_UP) {
 		flow->awaiting_node = false;
 		loop_later(flow->daemon->loop, &flow->later); /* an undo is tried again */
+	} else if (flow_can_leave(flow)) {
+		leave(flow);
 	}
 }
 
@@ -558,7 +589,10 @@ void flow_node_is_up(struct flow *flow)
 {
 	if (!flow->awaiting_node)
 		return;
+	if (flow_can_leave(flow) && flow->daemon->links_untried > 0)
+		return; /* it may go on on a node that is not up yet */
 	flow->awaiting_node = false;
+	loop_timer_stop(flow->daemon->loop, &flow->timer);
 	if (is_node_gone(flow))
 		give_up_node(flow);
 	if (flow->phase == FLOW_FORTH)
@@ -600,6 +634,10 @@ void flow_answer_undone(struct flow *flow, const struct gantry_error *err, const
 	(void)result;
 	if (!err || err->code == -ENOENT) {
 		flow_undone(flow);
+		return;
+	}
+	if (flow->node->node.state != NODE_UP && flow_can_leave(flow)) {
+		leave(flow);
 		return;
 	}
 	if (flow->node->node.state != NODE_UP) {

@@ -8,6 +8,8 @@
  *	failure      the error is kept, and the flow walks back from the failed step (included) to the
  *	             first, calling each undo. An undo treats "not found" as success. Then the failure
  *	             is committed as the operation's end.
+ *	again        a kind that can do otherwise begins anew once all is walked back (`again`): a spawn
+ *	             does on another node.
  *	killed       the journal has the last name. At the next start the kind's `resume` decides where
  *	             to go on; every step can be run a second time.
  *	store fails  a step whose name cannot be committed does not run: the flow fails there. While
@@ -42,6 +44,11 @@ struct flow_kind {
 	const struct flow_step *steps; /* ends with a NULL name; the last row is the announcement */
 	/* After everything was walked back: what becomes of the instance. May free it. NULL: nothing */
 	void (*failed)(struct flow *flow);
+	/* All is walked back: whether it begins anew, from flow->step, which it sets. NULL: never */
+	bool (*again)(struct flow *flow);
+	/* What an undo should have taken back is on a node that is out of reach: sees to it that it is done
+	 * when the node is back. NULL: the flow waits for the node */
+	void (*leave)(struct flow *flow);
 	/* Whether it may run beside the flow that is at work on the instance. NULL: never */
 	bool (*beside)(const struct flow *busy);
 	/* Which step an interrupted one goes on with; the journal's step is given. NULL: that one */
@@ -72,6 +79,7 @@ struct flow {
 	enum { FLOW_FORTH, FLOW_BACK, FLOW_OVER } phase;
 	bool resumed;            /* taken up again after a restart of the daemon */
 	bool promised;           /* the node counts it */
+	bool begins_anew;        /* its row is written whole with the next step */
 	bool awaiting_node;      /* goes on when its node is up again */
 	bool awaiting_besides;   /* goes on when nothing runs beside it any more */
 	int undo_tries;          /* of the step at hand */
@@ -139,6 +147,9 @@ void flow_answer_next_if_there(struct flow *flow, const struct gantry_error *err
 void flow_answer_undone(struct flow *flow, const struct gantry_error *err, const void *result);
 /* Fails with the node's name and the error; for answers that handled a code or two themselves. */
 void flow_fail_node(struct flow *flow, const struct gantry_error *err);
+
+/* It walks back, and does not wait for its node. */
+bool flow_can_leave(const struct flow *flow);
 
 /* The batch of the end: what the announcement and `failed` put in (events, deleted rows). */
 struct store_batch *flow_batch(struct flow *flow);

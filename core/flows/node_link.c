@@ -3,6 +3,8 @@
 #include "flows/engine_events.h"
 #include "flows/flow.h"
 #include "flows/restarts.h"
+#include "flows/start_faults.h"
+#include "flows/strays.h"
 #include "flows/takeover.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -380,6 +382,8 @@ struct node_link *node_link_new(struct daemon *daemon, const struct settings_nod
 	list_init(&link->anchor_moved);
 	loop_timer_init(&link->retry, on_retry);
 	start_window_init(&link->window);
+	start_faults_init(link);
+	strays_init(link);
 	snprintf(fact, sizeof(fact), "anchor.%s", settings->name);
 	saved = store_load_fact(daemon->store, fact);
 	if (saved) {
@@ -406,6 +410,7 @@ void node_link_close(struct node_link *link)
 {
 	link->closing = true;
 	loop_timer_stop(link->daemon->loop, &link->retry);
+	start_faults_close(link);
 	if (link->op)
 		op_cancel(link->op);
 	if (link->claim_op)
@@ -418,6 +423,7 @@ void node_link_free(struct node_link *link)
 {
 	list_remove(&link->anchor_moved);
 	link->runtime->node_close(link->handle);
+	strays_fini(link);
 	arena_fini(&link->node.facts_arena);
 	arena_fini(&link->images_arena);
 	free(link);

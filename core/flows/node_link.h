@@ -42,6 +42,9 @@ struct node_link {
 	size_t image_count;
 
 	struct start_window window;
+	struct loop_timer lowered; /* how long it still is: see start_faults.h */
+	int64_t lowered_ms;        /* of the last time, 0: none since a start went well */
+	struct list strays;        /* owned: see strays.h */
 	struct gantry_watch_sink sink;
 	struct gantry_anchor anchor; /* of the last event */
 	struct gantry_anchor firm;   /* up to here all exits are recorded: this one is stored */

@@ -17,6 +17,9 @@ static void operation_free(struct operations *operations, struct operation *oper
 	free(operation->user);
 	free(operation->idempotency_key);
 	free(operation->key);
+	for (size_t i = 0; i < operation->try_count; i++)
+		free(operation->tries[i].node);
+	free(operation->tries);
 	json_object_put(operation->request);
 	json_object_put(operation->result);
 	free(operation);
@@ -94,6 +97,22 @@ struct operation *operation_find_key(const struct operations *operations, const 
 	return found;
 }
 
+void operation_add_try(struct operation *operation, const char *node,
+		       const struct gantry_error *err)
+{
+	operation->tries =
+		xrealloc(operation->tries, (operation->try_count + 1) * sizeof(*operation->tries));
+	operation->tries[operation->try_count++] = (struct operation_try){xstrdup(node), *err};
+}
+
+bool operation_was_tried(const struct operation *operation, const char *node)
+{
+	for (size_t i = 0; i < operation->try_count; i++)
+		if (str_equal(operation->tries[i].node, node))
+			return true;
+	return false;
+}
+
 /* One that is watched or has a key that may come again soon is kept a while longer. */
 static void drop_old(struct operations *operations)
 {
@@ -169,6 +188,30 @@ static struct json_object *print_timings(const struct operation_timings *timings
 	return object;
 }
 
+static struct json_object *print_try_codes(const struct operation *operation)
+{
+	struct json_object *list = json_object_new_array();
+
+	for (size_t i = 0; i < operation->try_count; i++)
+		json_object_array_add(list, json_object_new_int(operation->tries[i].err.code));
+	return list;
+}
+
+static struct json_object *print_tries(const struct operation *operation)
+{
+	struct json_object *list = json_object_new_array();
+
+	for (size_t i = 0; i < operation->try_count; i++) {
+		struct json_object *object = json_object_new_object();
+
+		json_add_string(object, "node", operation->tries[i].node);
+		json_object_object_add(object, "error",
+				       operation_problem(&operation->tries[i].err));
+		json_object_array_add(list, object);
+	}
+	return list;
+}
+
 struct json_object *operation_print(const struct operation *operation)
 {
 	struct json_object *object = json_object_new_object();
@@ -198,6 +241,8 @@ struct json_object *operation_print(const struct operation *operation)
 	json_object_object_add(object, "result", json_object_get(operation->result));
 	if (operation->decision)
 		json_add_int(object, "decision", operation->decision);
+	if (operation->try_count > 0)
+		json_object_object_add(object, "tries", print_tries(operation));
 	if (operation->ended_ms)
 		json_object_object_add(object, "timings", print_timings(&operation->timings));
 	return object;
@@ -213,6 +258,8 @@ void operation_save(struct store_batch *batch, const struct operation *operation
 			       json_object_new_int64((int64_t)operation->request_hash));
 	if (operation->err.code)
 		json_add_int(object, "error_code", operation->err.code);
+	if (operation->try_count > 0)
+		json_object_object_add(object, "try_codes", print_try_codes(operation));
 	store_put_operation(batch, &(struct store_operation){
 					   .id = operation->id,
 					   .kind = operation->kind,
@@ -239,21 +286,32 @@ struct json_object *operation_print_row(const char *row, uint64_t *ret_hash)
 	json_object_object_del(object, "request");
 	json_object_object_del(object, "request_hash");
 	json_object_object_del(object, "error_code");
+	json_object_object_del(object, "try_codes");
 	if (!*json_get_string(object, "instance", ""))
 		json_object_object_del(object, "instance");
 	return object;
 }
 
-static void load_error(struct operation *operation, struct json_object *object)
+static void load_error(struct json_object *problem, int code, struct gantry_error *ret_error)
 {
-	struct json_object *problem = json_get(object, "error");
-
-	if (!problem)
-		return;
-	gantry_error_field(&operation->err, (int)json_get_int(object, "error_code", -EIO),
-			   json_get_string(problem, "field", ""), "%s",
+	gantry_error_field(ret_error, code, json_get_string(problem, "field", ""), "%s",
 			   json_get_string(problem, "detail", "failed"));
-	operation->err.decision = json_get_int(problem, "decision", 0);
+	ret_error->decision = json_get_int(problem, "decision", 0);
+}
+
+static void load_tries(struct operation *operation, struct json_object *object)
+{
+	struct json_object *list = json_get(object, "tries");
+	struct json_object *codes = json_get(object, "try_codes");
+
+	for (size_t i = 0; list && codes && i < json_object_array_length(list); i++) {
+		struct json_object *tried = json_object_array_get_idx(list, i);
+		struct gantry_error err;
+
+		load_error(json_get(tried, "error"),
+			   json_object_get_int(json_object_array_get_idx(codes, i)), &err);
+		operation_add_try(operation, json_get_string(tried, "node", ""), &err);
+	}
 }
 
 struct operation *operation_load(struct operations *operations, const struct store_operation *row,
@@ -276,7 +334,10 @@ struct operation *operation_load(struct operations *operations, const struct sto
 	operation->request_hash = (uint64_t)json_get_int(object, "request_hash", 0);
 	operation->result = json_object_get(json_get(object, "result"));
 	operation->decision = json_get_int(object, "decision", 0);
-	load_error(operation, object);
+	if (json_get(object, "error"))
+		load_error(json_get(object, "error"), (int)json_get_int(object, "error_code", -EIO),
+			   &operation->err);
+	load_tries(operation, object);
 	if (!str_equal(row->state, "running")) {
 		operation->state =
 			str_equal(row->state, "done") ? OPERATION_DONE : OPERATION_FAILED;

@@ -30,6 +30,12 @@ struct operation_timings {
 	size_t step_count;
 };
 
+/* A node where it did not work. */
+struct operation_try {
+	char *node; /* owned */
+	struct gantry_error err;
+};
+
 struct operation {
 	char id[INSTANCE_ID_SIZE];
 	const char *kind; /* a flow kind's name; static */
@@ -44,8 +50,10 @@ struct operation {
 	uint64_t request_hash; /* of what came with the key */
 	struct json_object
 		*request; /* owned: what was asked for, without secrets; NULL, and at the end */
-	struct json_object *result; /* owned: the instance at the end, packed; NULL */
-	struct gantry_error err;    /* code 0: none */
+	struct json_object *result;  /* owned: the instance at the end, packed; NULL */
+	struct gantry_error err;     /* code 0: none */
+	struct operation_try *tries; /* owned: before it went elsewhere; NULL */
+	size_t try_count;
 	int64_t decision;
 	int64_t created_ms, ended_ms;
 	char progress_stage[48];
@@ -83,6 +91,10 @@ struct operation *operation_find(const struct operations *operations, const char
 /* The operation that the actor's key belongs to, or NULL. */
 struct operation *operation_find_key(const struct operations *operations, const char *actor,
 				     const char *key);
+/* It was tried on the node and did not work. */
+void operation_add_try(struct operation *operation, const char *node,
+		       const struct gantry_error *err);
+bool operation_was_tried(const struct operation *operation, const char *node);
 /* Ends it: moves it to the ended ones, tells the watchers. Old ended ones go. */
 void operation_end(struct operations *operations, struct operation *operation);
 /* Tells the watchers of a change. */

@@ -13,8 +13,8 @@ struct placement {
 	struct arena arena;
 	struct gantry_spec spec; /* in the arena, without values of secrets */
 	struct script_request request;
-	const char *node;     /* chosen; NULL: none */
-	unsigned char *asked; /* bits by the node's index, in the arena */
+	const char *node;             /* chosen; NULL: none */
+	unsigned char *asked, *tried; /* bits by the node's index, in the arena */
 };
 
 struct placements {
@@ -61,8 +61,18 @@ static void copy_spec(struct placement *placement, const struct gantry_spec *fro
 	spec_copy(&spec, &placement->arena, &placement->spec);
 }
 
+static void mark(unsigned char *bits, const struct node *node)
+{
+	bits[node->index / 8] |= (unsigned char)(1 << node->index % 8);
+}
+
+static bool is_marked(const unsigned char *bits, size_t node)
+{
+	return bits[node / 8] & 1 << node % 8;
+}
+
 void placements_keep(struct daemon *daemon, const struct script_request *request,
-		     struct node *const *nodes, size_t count,
+		     struct node *const *nodes, size_t count, const struct operation *operation,
 		     const struct script_decision *decision, size_t first)
 {
 	struct placement *placement = xcalloc(1, sizeof(*placement)), **place;
@@ -84,7 +94,11 @@ void placements_keep(struct daemon *daemon, const struct script_request *request
 	placement->node = arena_strdup(arena, decision->node);
 	placement->asked = arena_alloc(arena, daemon->fleet.node_count / 8 + 1);
 	for (size_t i = 0; i < count; i++)
-		placement->asked[nodes[i]->index / 8] |= (unsigned char)(1 << nodes[i]->index % 8);
+		mark(placement->asked, nodes[i]);
+	placement->tried = arena_alloc(arena, daemon->fleet.node_count / 8 + 1);
+	for (size_t i = 0; i < daemon->fleet.node_count; i++)
+		if (operation_was_tried(operation, daemon->fleet.nodes[i]->name))
+			mark(placement->tried, daemon->fleet.nodes[i]);
 	if (!daemon->placements)
 		daemon->placements = xcalloc(1, sizeof(*daemon->placements));
 	place = &daemon->placements->items[daemon->placements->next++ % PLACEMENTS_KEPT];
@@ -94,20 +108,19 @@ void placements_keep(struct daemon *daemon, const struct script_request *request
 
 /* --- told ---------------------------------------------------------------------------------------- */
 
+/* The last one of the decision: it has several where nodes were tried. */
 static const struct placement *find(const struct daemon *daemon, int64_t decision)
 {
-	for (size_t i = 0; daemon->placements && i < PLACEMENTS_KEPT; i++) {
-		const struct placement *placement = daemon->placements->items[i];
+	const struct placements *placements = daemon->placements;
+
+	for (size_t i = 1; placements && i <= PLACEMENTS_KEPT; i++) {
+		const struct placement *placement =
+			placements->items[(placements->next - i) % PLACEMENTS_KEPT];
 
 		if (placement && placement->decision == decision)
 			return placement;
 	}
 	return NULL;
-}
-
-static bool was_asked(const struct placement *placement, size_t node)
-{
-	return placement->asked[node / 8] & 1 << node % 8;
 }
 
 struct json_object *placements_no_matrix(int64_t decision, const char *why)
@@ -143,15 +156,17 @@ static void add_unasked(struct json_object *rows, const struct daemon *daemon,
 		const struct node *node = daemon->fleet.nodes[i];
 		struct json_object *row;
 
-		if (was_asked(placement, i))
+		if (is_marked(placement->asked, i))
 			continue;
 		row = json_object_new_object();
 		json_add_string(row, "node", node->name);
 		json_add_bool(row, "asked", false);
 		json_add_bool(row, "refused", true);
 		json_add_string(row, "reason",
-				node->drained ? "it is drained: it takes no new instances"
-					      : "it was not up");
+				is_marked(placement->tried, i)
+					? "it was tried before, and that failed"
+				: node->drained ? "it is drained: it takes no new instances"
+						: "it was not up");
 		json_object_object_add(row, "answers", json_object_new_array());
 		json_object_array_add(rows, row);
 	}
@@ -167,7 +182,7 @@ static struct json_object *ask_again(struct daemon *daemon, const struct placeme
 	bool same;
 
 	for (size_t i = 0; i < daemon->fleet.node_count; i++)
-		if (was_asked(placement, i))
+		if (is_marked(placement->asked, i))
 			asked[count++] = &copies[i];
 	script_decision_init(&decision, daemon->policies, &placement->request, placement->decision);
 	rows = script_matrix(daemon->policies, &placement->request, asked, count, &decision);
@@ -211,7 +226,7 @@ struct json_object *placements_matrix(struct daemon *daemon, int64_t decision)
 		object = not_kept(placement, "the nodes have changed more than %d times since",
 				  PAST_CHANGES);
 	for (size_t i = 0; !object && i < fleet->node_count; i++)
-		if (was_asked(placement, i) && lost[i])
+		if (is_marked(placement->asked, i) && lost[i])
 			object =
 				not_kept(placement,
 					 "node %s has gone down, come up or told other facts since",

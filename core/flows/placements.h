@@ -17,10 +17,10 @@
 
 /*
  * Keeps what the placement was asked with: call it after script_place, before anything is promised.
- * first: the decision's first record of it.
+ * operation: what has been tried before. first: the decision's first record of it.
  */
 void placements_keep(struct daemon *daemon, const struct script_request *request,
-		     struct node *const *nodes, size_t count,
+		     struct node *const *nodes, size_t count, const struct operation *operation,
 		     const struct script_decision *decision, size_t first);
 
 /* `Matrix` of api/openapi.yaml; NULL where the placement is not kept. */

@@ -10,6 +10,10 @@
  *	start
  *	announce
  *
+ * Where the node is to blame (start_faults.h) it is tried on another one that the policies accept, on
+ * TRIES_MAX at most: all is walked back first, the operation keeps what each said, and the container
+ * of the next try is of a new generation. What a node out of reach may still have is a stray.
+ *
  * It is all or nothing: where a step fails, the container is removed, the promise is taken back and
  * the instance goes; the operation keeps the reason. Killed in between, it is taken up again: a
  * container that is there is gone on with, otherwise everything begins anew. What cannot be had
@@ -18,7 +22,9 @@
 #include "flows/flows.h"
 #include "flows/engine_events.h"
 #include "flows/placements.h"
+#include "flows/start_faults.h"
 #include "flows/steps.h"
+#include "flows/strays.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"
@@ -34,6 +40,10 @@ static void create_undo(struct flow *flow);
 static void wire(struct flow *flow);
 static bool wire_wanted(const struct flow *flow);
 static void announce(struct flow *flow);
+#define TRIES_MAX 3 /* nodes */
+
+static bool again(struct flow *flow);
+static void leave(struct flow *flow);
 static void failed(struct flow *flow);
 static size_t resume(struct flow *flow, size_t step);
 
@@ -61,6 +71,8 @@ static const struct flow_step steps[] = {
 const struct flow_kind flow_spawn = {
 	.name = "spawn",
 	.steps = steps,
+	.again = again,
+	.leave = leave,
 	.failed = failed,
 	.resume = resume,
 };
@@ -155,6 +167,31 @@ static void policy(struct flow *flow)
 	flow_next(flow);
 }
 
+/* Nodes that a spawn may go to: up, not drained, and not tried before by this one. */
+static size_t find_nodes(const struct flow *flow, struct node **nodes)
+{
+	const struct fleet *fleet = &flow->daemon->fleet;
+	size_t count = 0;
+
+	for (size_t i = 0; i < fleet->node_count; i++) {
+		struct node *node = fleet->nodes[i];
+
+		if (node->state == NODE_UP && !node->drained &&
+		    !operation_was_tried(flow->operation, node->name))
+			nodes[count++] = node;
+	}
+	return count;
+}
+
+/* No node. Where some were tried, what the last of them said is the reason. */
+static void fail_reserve(struct flow *flow, const struct gantry_error *err)
+{
+	const struct operation *operation = flow->operation;
+
+	flow_fail(flow,
+		  operation->try_count ? &operation->tries[operation->try_count - 1].err : err);
+}
+
 static void reserve(struct flow *flow)
 {
 	struct daemon *daemon = flow->daemon;
@@ -163,30 +200,27 @@ static void reserve(struct flow *flow)
 	struct script_request request;
 	struct gantry_error err;
 	struct node *chosen;
-	size_t count = 0, first = flow->decision.count;
+	size_t count = find_nodes(flow, nodes), first = flow->decision.count;
 	int64_t began_us = clock_monotonic_us();
 	int code;
 
-	for (size_t i = 0; i < daemon->fleet.node_count; i++)
-		if (daemon->fleet.nodes[i]->state == NODE_UP && !daemon->fleet.nodes[i]->drained)
-			nodes[count++] = daemon->fleet.nodes[i];
 	if (count == 0) {
 		gantry_error_set(&err, -EHOSTUNREACH, "no node is up and takes instances%s%s",
 				 daemon->fleet.node_count ? "; the first says: " : "",
 				 daemon->fleet.node_count ? daemon->fleet.nodes[0]->last_error
 							  : "");
-		flow_fail(flow, &err);
+		fail_reserve(flow, &err);
 		return;
 	}
 	step_request(flow, &request);
 	request.usage = fleet_usage_placed(&daemon->fleet, request.project, flow->instance);
 	code = script_place(daemon->policies, &request, nodes, count, &chosen, &flow->decision,
 			    &err);
-	placements_keep(daemon, &request, nodes, count, &flow->decision, first);
+	placements_keep(daemon, &request, nodes, count, flow->operation, &flow->decision, first);
 	flow->operation->timings.policy_us += clock_monotonic_us() - began_us;
 	flow->decision_saved = false;
 	if (code < 0) {
-		flow_fail(flow, &err);
+		fail_reserve(flow, &err);
 		return;
 	}
 	fleet_place(flow->instance, chosen);
@@ -239,6 +273,7 @@ static void pull(struct flow *flow)
 static void on_created(struct flow *flow, const struct gantry_error *err, const void *result)
 {
 	if (err) {
+		start_faults_failed(flow->node, err);
 		flow_fail_node(flow, err);
 		return;
 	}
@@ -355,6 +390,97 @@ static void announce(struct flow *flow)
 	flow_next(flow);
 }
 
+static bool has_lost_secrets(const struct gantry_spec *spec)
+{
+	for (size_t i = 0; i < spec->environment.count; i++)
+		if (!spec->environment.items[i].value)
+			return true;
+	return false;
+}
+
+/* The spec as it was asked for, of a flow that was taken up again. */
+static int take_request(struct flow *flow, struct gantry_error *err)
+{
+	if (spec_parse(flow->operation->request, &flow->arena, &flow->spec, err) == 0 &&
+	    !has_lost_secrets(&flow->spec))
+		return 0;
+	return gantry_error_set(
+		err, -ECANCELED,
+		"gantryd was restarted before the container was made, and values of secrets are not "
+		"stored: ask again");
+}
+
+/* --- another node ---------------------------------------------------------------------------------- */
+
+static void leave(struct flow *flow)
+{
+	strays_add(flow->node, flow->instance);
+}
+
+/* On the node nothing is left of it, or a stray. */
+static void take_off(struct flow *flow)
+{
+	struct instance *instance = flow->instance;
+
+	fleet_unplace(instance);
+	fleet_count(&flow->daemon->fleet, instance);
+	flow->node = NULL;
+	instance->container_id[0] = '\0';
+	instance->generation++;
+	instance->listed = GANTRY_CONTAINER_CREATED;
+	instance->exit_pending = instance->gone_pending = false;
+	instance->oom_seen = false;
+	memset(instance->echoes, 0, sizeof(instance->echoes));
+	if (instance->state == INSTANCE_STARTING)
+		instance_move(instance, INSTANCE_CREATING);
+	instance->changed = true;
+}
+
+static bool again(struct flow *flow)
+{
+	struct operation *operation = flow->operation;
+	struct node **nodes =
+		ARENA_ARRAY(&flow->arena, struct node *, flow->daemon->fleet.node_count + 1);
+	bool asked = flow->spec.name != NULL; /* the policies, by this gantryd */
+	struct gantry_error err;
+
+	if (!flow->node || !start_fault_is_nodes(&flow->err) ||
+	    operation_was_tried(operation, flow->node->node.name))
+		return false;
+	operation_add_try(operation, flow->node->node.name, &flow->err);
+	if (flow->decision.id)
+		script_decision_tried(&flow->decision, flow->node->node.name, flow->err.text);
+	flow->decision_saved = false;
+	if (operation->try_count == TRIES_MAX || flow->daemon->stopping ||
+	    find_nodes(flow, nodes) == 0 || (!asked && take_request(flow, &err) < 0))
+		return false;
+	if (flow->undo_failed)
+		strays_add(flow->node, flow->instance);
+	flow->undo_failed = false;
+	log_info("it is tried on another node: %s", flow->err.text);
+	take_off(flow);
+	if (!asked)
+		spec_copy(&flow->spec, &flow->instance->arena, &flow->instance->spec);
+	flow->step = asked ? RESERVE : POLICY;
+	return true;
+}
+
+/* "…; tried on n1, n2" */
+static void tell_tries(struct flow *flow)
+{
+	const struct operation *operation = flow->operation;
+	size_t used = strlen(flow->err.text);
+	struct str names = STR_INIT;
+
+	if (operation->try_count < 2)
+		return;
+	for (size_t i = 0; i < operation->try_count; i++)
+		str_addf(&names, "%s%s", i ? ", " : "", operation->tries[i].node);
+	snprintf(flow->err.text + used, sizeof(flow->err.text) - used, "; tried on %s",
+		 str_text(&names));
+	str_fini(&names);
+}
+
 /* --- the other ends ------------------------------------------------------------------------------ */
 
 static void failed(struct flow *flow)
@@ -362,6 +488,7 @@ static void failed(struct flow *flow)
 	struct instance *instance = flow->instance;
 	struct json_object *detail = json_object_new_object();
 
+	tell_tries(flow);
 	json_object_object_add(detail, "error", operation_problem(&flow->err));
 	event_add(&flow->daemon->events, flow_batch(flow), "instance.spawn_failed", instance, NULL,
 		  detail);
@@ -378,31 +505,17 @@ static void failed(struct flow *flow)
 	fleet_remove(&flow->daemon->fleet, instance);
 }
 
-static bool has_lost_secrets(const struct gantry_spec *spec)
-{
-	for (size_t i = 0; i < spec->environment.count; i++)
-		if (!spec->environment.items[i].value)
-			return true;
-	return false;
-}
-
 static size_t resume(struct flow *flow, size_t step)
 {
 	struct instance *instance = flow->instance;
 	struct gantry_error err;
 
-	flow->promised = flow->node != NULL; /* counted when it was loaded */
 	if (instance->container_id[0]) {
 		if (instance->state == INSTANCE_PENDING)
 			instance_move(instance, INSTANCE_CREATING);
 		return START;
 	}
-	if (spec_parse(flow->operation->request, &flow->arena, &flow->spec, &err) < 0 ||
-	    has_lost_secrets(&flow->spec)) {
-		gantry_error_set(
-			&err, -ECANCELED,
-			"gantryd was restarted before the container was made, and values of "
-			"secrets are not stored: ask again");
+	if (take_request(flow, &err) < 0) {
 		flow->step = step;
 		flow->err = err;
 		flow->phase = FLOW_BACK;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "flows/steps.h"
 #include "flows/engine_events.h"
+#include "flows/start_faults.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"
@@ -276,6 +277,10 @@ static void on_started(struct flow *flow, const struct gantry_error *err, const 
 	}
 	if (err && err->code == -EALREADY)
 		err = NULL;
+	if (err)
+		start_faults_failed(flow->node, err);
+	else
+		start_faults_started(flow->node);
 	flow_answer_next(flow, err, result);
 }
 

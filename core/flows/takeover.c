@@ -2,6 +2,7 @@
 #include "flows/takeover.h"
 #include "flows/engine_events.h"
 #include "flows/flow.h"
+#include "flows/strays.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"
@@ -125,7 +126,7 @@ void takeover_known(struct node_link *link, struct arena *arena,
 	}
 }
 
-static const char *label_of(const struct gantry_container *container, const char *name)
+const char *takeover_label(const struct gantry_container *container, const char *name)
 {
 	for (size_t i = 0; i < container->labels.count; i++)
 		if (str_equal(container->labels.items[i].name, name))
@@ -170,7 +171,7 @@ static void take_limits(struct gantry_spec *spec, const struct gantry_limits *li
 static int read_spec(struct instance *instance, const struct gantry_container *container,
 		     struct gantry_error *err)
 {
-	const char *text = label_of(container, GANTRY_LABEL_SPEC);
+	const char *text = takeover_label(container, GANTRY_LABEL_SPEC);
 	struct json_object *object = NULL;
 	int code;
 
@@ -186,8 +187,8 @@ static int read_spec(struct instance *instance, const struct gantry_container *c
 static void take_in(struct node_link *link, const struct gantry_container *container)
 {
 	struct daemon *daemon = link->daemon;
-	const char *id = label_of(container, GANTRY_LABEL_INSTANCE);
-	const char *generation = label_of(container, GANTRY_LABEL_GENERATION);
+	const char *id = takeover_label(container, GANTRY_LABEL_INSTANCE);
+	const char *generation = takeover_label(container, GANTRY_LABEL_GENERATION);
 	struct instance *instance;
 	struct store_batch *batch;
 	struct gantry_error err;
@@ -291,8 +292,8 @@ static void know_again(struct instance *instance)
 /* --- a node that was renamed ---------------------------------------------------------------------- */
 
 /* On a node that is not in the settings any more, as far as we know; the engine of this one has it. */
-static bool is_stray(const struct node_link *link, const struct instance *instance,
-		     const struct gantry_container *container)
+static bool was_renamed(const struct node_link *link, const struct instance *instance,
+			const struct gantry_container *container)
 {
 	return instance->node && !str_equal(instance->node, link->node.name) &&
 	       !fleet_node(&link->daemon->fleet, instance->node) &&
@@ -367,20 +368,31 @@ void takeover_begin(struct node_link *link, const struct gantry_containers *cont
 	LIST_FOREACH (entry, &link->node.placed) {
 		know_again(LIST_ENTRY(entry, struct instance, placed));
 	}
+	strays_listed(link, containers);
 	for (size_t i = 0; i < containers->count; i++) {
 		const struct gantry_container *container = &containers->items[i];
-		const char *id = label_of(container, GANTRY_LABEL_INSTANCE);
+		const char *id = takeover_label(container, GANTRY_LABEL_INSTANCE);
 		struct instance *instance = id ? fleet_find(&link->daemon->fleet, id) : NULL;
+		bool renamed;
 
+		if (strays_has(link, container))
+			continue;
 		if (!instance) {
 			intake->container_ids[intake->count++] = xstrdup(container->container_id);
+			continue;
+		}
+		renamed = was_renamed(link, instance, container);
+		if (!renamed && !str_equal(instance->node, link->node.name)) {
+			log_warn("node %s: container %s is of %s, which is on %s: left alone",
+				 link->node.name, container->name, instance->spec.name,
+				 instance->node ? instance->node : "no node yet");
 			continue;
 		}
 		instance->listed = container->state;
 		if (!instance->container_id[0])
 			snprintf(instance->container_id, sizeof(instance->container_id), "%s",
 				 container->container_id);
-		if (is_stray(link, instance, container))
+		if (renamed)
 			adopt(link, instance, container);
 	}
 	intake_next(intake);
@@ -393,7 +405,7 @@ void takeover_node_tried(struct daemon *daemon)
 	LIST_FOREACH (node, &daemon->flows) {
 		struct flow *flow = LIST_ENTRY(node, struct flow, link);
 
-		if (!flow->node)
+		if (!flow->node || flow_can_leave(flow))
 			flow_node_is_up(flow);
 	}
 }

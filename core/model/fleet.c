@@ -407,3 +407,9 @@ void fleet_place(struct instance *instance, struct node *node)
 	list_append(&node->placed, &instance->placed);
 	instance->node = node->name;
 }
+
+void fleet_unplace(struct instance *instance)
+{
+	list_remove(&instance->placed);
+	instance->node = NULL;
+}

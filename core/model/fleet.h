@@ -70,5 +70,7 @@ struct node *fleet_node(const struct fleet *fleet, const char *name);
 void fleet_add_node(struct fleet *fleet, struct node *node);
 /* Puts the instance on the node; it leaves the one where it was. Promises are not touched. */
 void fleet_place(struct instance *instance, struct node *node);
+/* It is on none again. */
+void fleet_unplace(struct instance *instance);
 
 #endif

@@ -28,7 +28,9 @@ static const struct {
 } states[INSTANCE_STATE_COUNT] = {
 	[INSTANCE_PENDING] = {"pending", BIT(CREATING) | ENDS},
 	[INSTANCE_CREATING] = {"creating", BIT(STARTING) | BIT(STOPPED) | BIT(UNKNOWN) | ENDS},
-	[INSTANCE_STARTING] = {"starting", BIT(RUNNING) | BIT(STOPPED) | BIT(UNKNOWN) | ENDS},
+	/* creating: it is made anew, on another node */
+	[INSTANCE_STARTING] = {"starting",
+			       BIT(RUNNING) | BIT(CREATING) | BIT(STOPPED) | BIT(UNKNOWN) | ENDS},
 	/* starting: a restart whose stop nobody saw */
 	[INSTANCE_RUNNING] = {"running", BIT(PAUSED) | BIT(STOPPING) | BIT(STOPPED) |
 						 BIT(STARTING) | BIT(UNKNOWN) | ENDS},

@@ -121,6 +121,8 @@ static void print_facts(struct json_object *object, const struct node *node)
 {
 	json_add_int(object, "version", node->version);
 	json_add_int(object, "instances", node->instances);
+	if (node->lowered)
+		json_add_bool(object, "lowered", true);
 	json_add_int(object, "memory_bytes", node->memory_bytes);
 	json_add_int(object, "memory_promised_bytes", node->memory_promised_bytes);
 	json_add_int(object, "nano_cpus", node->nano_cpus);

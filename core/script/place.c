@@ -4,7 +4,8 @@
  *
  *   1. each policy's filter is asked for each node that is still in; what it refuses is out;
  *   2. each policy's score is asked for each node that is left; scores add up;
- *   3. the highest sum wins, then fewer instances, then the name.
+ *   3. the highest sum wins, then fewer instances, then the name; but nodes at which starts fail
+ *      (lowered) come after all others.
  *
  * One stage is one policy's filter or score over all nodes: it runs in one protected call, which goes
  * on behind the node at which the script failed. The budget of instructions is for one node, that of
@@ -339,6 +340,8 @@ static bool is_better(const struct placing *placing, const double *scores, size_
 {
 	const struct node *left = placing->nodes[a], *right = placing->nodes[b];
 
+	if (left->lowered != right->lowered)
+		return right->lowered;
 	if (scores[a] != scores[b])
 		return scores[a] > scores[b];
 	if (left->instances != right->instances)
@@ -534,6 +537,15 @@ static int place(struct script_set *set, const struct script_request *request,
 	free(placing.dead);
 	free(groups);
 	return code;
+}
+
+void script_decision_tried(struct script_decision *decision, const char *node, const char *why)
+{
+	struct script_record *record = decision_add(decision, NULL, HOOK_SCORE, "error");
+
+	record->hook = "try";
+	record->subject = arena_strdup(&decision->arena, node);
+	record->reason = decision_text(decision, why, strlen(why));
 }
 
 int script_place(struct script_set *set, const struct script_request *request,

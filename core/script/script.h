@@ -150,13 +150,15 @@ void script_restart(struct script_set *set, const struct script_request *request
 
 /*
  * Asks `filter` and then `score` for each node given (all of them up and not drained); the highest
- * sum of scores wins, ties go to the node with fewer instances, then by name. -EACCES where no node
- * is left: the error sums up the reasons with their counts.
+ * sum of scores wins, a lowered node comes after all others; ties go to the node with fewer
+ * instances, then by name. -EACCES where no node is left: the error sums up the reasons with their counts.
  */
 int script_place(struct script_set *set, const struct script_request *request,
 		 struct node *const *nodes, size_t count, struct node **ret_node,
 		 struct script_decision *decision, struct gantry_error *err);
 
+/* Keeps that the node was tried and why it did not work; the placement goes on over the others. */
+void script_decision_tried(struct script_decision *decision, const char *node, const char *why);
 /*
  * Asks as script_place does, and tells what each policy answered for each node: a list, see
  * `MatrixRow` in api/openapi.yaml. *decision becomes what script_place would have made of it.

@@ -188,15 +188,16 @@ class World:
     all = []
 
     def __init__(self, policies=None, engine=True, settings="", endpoint=None, nodes=None, node="", contract=True,
-                 owner="test"):
-        """node: further options of the node, as Lua."""
+                 owner="test", engines=None):
+        """node: further options of the node, as Lua. engines: names of several nodes, each with an engine of its own."""
         World.all.append(self)
         self.contract = Contract() if contract else None
         self.contract_findings = []
         self.folder = tempfile.mkdtemp(prefix="gantry-t.")
         atexit.register(self.end)
         self.owner = owner
-        self.engine = Engine(self.folder) if engine else None
+        self.engines = {name: Engine(self.folder, name) for name in engines or ()}
+        self.engine = None if engines else Engine(self.folder) if engine else None
         self.socket = os.path.join(self.folder, "gantry.sock")
         self.store = os.path.join(self.folder, "gantry.db")
         self.policies = os.path.join(self.folder, "policies")
@@ -209,7 +210,9 @@ class World:
             os.mkdir(self.policies)
             for name, text in (policies or {}).items():
                 self.policy(name, text)
-        endpoint = endpoint or (f"unix://{self.engine.socket}" if engine else "unix:///nowhere")
+        endpoint = endpoint or (f"unix://{self.engine.socket}" if self.engine else "unix:///nowhere")
+        if engines:
+            nodes = ", ".join(f'["{name}"] = {{ plugin = "docker", endpoint = "unix://{e.socket}", {node} }}' for name, e in self.engines.items())
         nodes = nodes or f'["local"] = {{ plugin = "docker", endpoint = "{endpoint}", {node} }}'
         with open(self.config, "w") as file:
             file.write(f'owner = "{self.owner}"\n'
@@ -326,9 +329,13 @@ class World:
     def running_operations(self):
         return [o for o in self.get("/v1/operations?limit=1000").json["operations"] if o["state"] == "running"]
 
+    def containers(self):
+        """Those of our owner on all engines."""
+        return [c for engine in self.engines.values() or [self.engine] for c in engine.containers(self.owner)]
+
     def disagreements(self):
-        """Where the engine's list and the API's list do not say the same, as texts."""
-        containers = self.engine.containers(self.owner)
+        """Where the engines' lists and the API's list do not say the same, as texts."""
+        containers = self.containers()
         by_instance = {c["Labels"]["gantry.instance"]: c for c in containers}
         instances = {i["id"]: i for i in self.instances()}
         wrong = ["two containers of one instance"] if len(containers) != len(by_instance) else []
@@ -363,7 +370,7 @@ class World:
     def end(self):
         if self.daemon and self.daemon.poll() is None:
             self.kill()
-        if self.engine:
-            self.engine.stop()
+        for engine in [*self.engines.values(), *filter(None, [self.engine])]:
+            engine.stop()
         if os.path.isdir(self.folder) and not os.environ.get("GANTRY_KEEP"):
             shutil.rmtree(self.folder, ignore_errors=True)

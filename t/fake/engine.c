@@ -199,6 +199,7 @@ static void fake_state(struct conn *c)
 	json_add_int(o, "connections_total", connection_total);
 	json_add_int(o, "subscribers", watching);
 	json_add_int(o, "events_total", event_total);
+	json_add_int(o, "struck", struck_total); /* by faults */
 	reply_json(c, 200, o);
 }
 

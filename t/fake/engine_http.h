@@ -27,7 +27,6 @@ struct fault {
 	char mode[16];
 	int64_t ms;
 	int64_t count; /* how often it strikes; -1: always */
-	int64_t struck;
 };
 
 struct conn {
@@ -47,7 +46,7 @@ struct conn {
 };
 
 static uv_loop_t fake_loop;
-static int64_t connection_total;
+static int64_t connection_total, struck_total;
 static struct conn *restart_asker; /* is answered once the engine listens again */
 static struct list conns = {&conns, &conns}, faults = {&faults, &faults};
 
@@ -337,7 +336,7 @@ static bool strike(struct conn *c)
 			continue;
 		if (fault->count > 0)
 			fault->count--;
-		fault->struck++;
+		struck_total++;
 		c->fault_ms = fault->ms;
 		if (strcmp(fault->mode, "delay") == 0) {
 			uv_timer_start(&c->timer, route_late, (uint64_t)fault->ms, 0);
