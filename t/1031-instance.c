@@ -245,7 +245,12 @@ static struct instance *sample(void)
 						     .at_ms = 1500,
 						     .reason = "no such file"};
 	strcpy(instance->health, "healthy");
-	strcpy(instance->address, "172.17.0.2");
+	instance_take_reach(
+		instance,
+		&(struct gantry_container){
+			.address = "172.17.0.2",
+			.ports = {&(struct gantry_port){"127.0.0.1", 32768, 80, "tcp"}, 1},
+		});
 	instance->created_ms = 1000;
 	instance->started_ms = 1234;
 	instance->signal_sent = 15;
@@ -265,7 +270,9 @@ static void forms(void)
 	       "{\"id\":\"00000000-0000-4000-8000-000000000001\",\"name\":\"web\",\"project\":\"shop\","
 	       "\"node\":\"local\",\"state\":\"unknown\",\"known_state\":\"paused\",\"intent\":"
 	       "\"suspended\",\"image\":\"nginx\",\"container_id\":\"abc\",\"generation\":7,\"boots\":3,"
-	       "\"health\":\"healthy\",\"address\":\"172.17.0.2\",\"created_at\":"
+	       "\"health\":\"healthy\",\"address\":\"172.17.0.2\",\"ports\":[{"
+	       "\"host_ip\":\"127.0.0.1\",\"host_port\":32768,\"container_port\":80,"
+	       "\"protocol\":\"tcp\"}],\"created_at\":"
 	       "\"1970-01-01T00:00:01.000Z\",\"started_at\":\"1970-01-01T00:00:01.234Z\",\"last_exit\":"
 	       "{\"code\":137,\"signal\":9,\"signal_source\":\"sent\",\"oom_seen\":true,\"oom_killed\":"
 	       "true,\"start_failed\":true,\"inferred\":true,\"at\":\"1970-01-01T00:00:01.500Z\","
@@ -283,6 +290,11 @@ static void forms(void)
 	is_int(loaded->signal_sent, 15, "signal_sent");
 	ok(loaded->oom_seen && loaded->last_exit.known && loaded->last_exit.start_failed, "flags");
 	ok(!loaded->busy, "not busy");
+	instance_move(loaded, INSTANCE_PAUSED);
+	ok(loaded->reach_known && loaded->ports.count == 1, "paused, it can be reached as before");
+	instance_move(loaded, INSTANCE_STOPPED);
+	ok(!loaded->reach_known && !loaded->address[0] && loaded->ports.count == 0,
+	   "stopped, it cannot be reached");
 	is_str(instance_container_name(loaded, &arena), "shop_web",
 	       "the container's name in a project");
 	loaded->spec.project = "default";

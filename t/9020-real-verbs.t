@@ -109,6 +109,19 @@ equal((host["RestartPolicy"]["Name"], host["LogConfig"]["Type"], host["Privilege
       "nobody else restarts it, its log is bounded, it has nothing of the host")
 until(lambda: "ready" in said(web), "it to be ready")
 
+# how it is reached: the engine picks address and ports, an inspect after the start tells them
+name = begin("port", options=("-p", "127.0.0.1::80", "-p", "127.0.0.1::53/udp"))
+until(lambda: show(name).get("address") and show(web).get("address"), "the addresses to be known")
+ours, theirs = show(name), docker.inspect(name)["NetworkSettings"]
+equal(ours["address"], theirs["IPAddress"], "its address is docker inspect's")
+equal(sorted((p["container_port"], p["protocol"], p["host_ip"], p["host_port"]) for p in ours["ports"]),
+      sorted((int(key.split("/")[0]), key.split("/")[1], one["HostIp"], int(one["HostPort"]))
+             for key, ones in theirs["Ports"].items() for one in ones), "and its ports are")
+equal(show(web)["address"], docker.inspect(web)["NetworkSettings"]["IPAddress"], "one without ports has its address, too")
+run("stop", name)
+equal((show(name).get("address"), show(name).get("ports")), (None, None), "stopped, it has none of them")
+run("rm", name)
+
 # run in the foreground: bytes and statuses
 SCRIPT = r"printf 'a\000\377b\r\n'; head -c 300000 /dev/zero | tr '\000' 'x'; printf 'no newline'; printf 'err\376' >&2; exit 3"
 result = gantry("run", "--name", P + "bytes", IMAGE, "sh", "-c", SCRIPT, raw=True)

@@ -151,6 +151,20 @@ static void show_value(const char *key, struct json_object *value)
 	str_fini(&text);
 }
 
+static void show_ports(struct json_object *ports)
+{
+	for (size_t i = 0; ports && i < json_object_array_length(ports); i++) {
+		struct json_object *port = json_object_array_get_idx(ports, i);
+		const char *ip = json_get_string(port, "host_ip", "");
+		bool six = strchr(ip, ':') != NULL;
+
+		output_line("%-14s %s%s%s:%lld to %lld/%s", i ? "" : "ports", six ? "[" : "", ip,
+			    six ? "]" : "", (long long)json_get_int(port, "host_port", 0),
+			    (long long)json_get_int(port, "container_port", 0),
+			    json_get_string(port, "protocol", "tcp"));
+	}
+}
+
 static void show_instance(struct json_object *instance)
 {
 	static const char *const shown[] = {"name", "project", "labels", "image", NULL};
@@ -176,6 +190,7 @@ static void show_instance(struct json_object *instance)
 	show_text("node", json_get_string(instance, "node", NULL));
 	show_text("container", json_get_string(instance, "container_id", NULL));
 	show_text("address", json_get_string(instance, "address", NULL));
+	show_ports(json_get(instance, "ports"));
 	show_text("created", json_get_string(instance, "created_at", NULL));
 	if (json_get_string(instance, "started_at", NULL)) {
 		output_age(json_get_string(instance, "started_at", NULL), age, sizeof(age));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "flows/engine_events.h"
 #include "flows/exits.h"
+#include "flows/reach.h"
 #include "flows/restarts.h"
 #include "flows/takeover.h"
 #include "base/clock.h"
@@ -56,12 +57,17 @@ static void gap(struct node_link *link, const struct gantry_event *event)
 	log_warn("node %s: events may be missing for a while; what changed is inferred",
 		 link->node.name);
 	takeover_commit(daemon, batch);
+	reach_look_all(link, true);
 }
 
 /* Somebody beside us started it. */
 static void started(struct node_link *link, struct instance *instance,
 		    const struct gantry_event *event)
 {
+	if (instance->state == INSTANCE_RUNNING) { /* again, and nobody saw it end */
+		instance->reach_known = false;
+		reach_look(link->daemon, instance);
+	}
 	if (instance->busy || instance->state == INSTANCE_RUNNING)
 		return;
 	if (!instance_move(instance, INSTANCE_RUNNING))
@@ -72,6 +78,7 @@ static void started(struct node_link *link, struct instance *instance,
 	instance->considered = false;
 	restarts_forget(link->daemon, instance);
 	tell(link, instance, "instance.started", event, "cause", "outside");
+	reach_look(link->daemon, instance);
 }
 
 /*

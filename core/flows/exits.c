@@ -77,7 +77,6 @@ static void record(struct look *look, struct instance *instance,
 	instance->considered = false;
 	instance->oom_seen = false;
 	instance->health[0] = '\0';
-	instance->address[0] = '\0';
 	instance->changed = true;
 	instance_move(instance, INSTANCE_STOPPED);
 	json_object_object_add(detail, "exit", instance_exit_print(end));

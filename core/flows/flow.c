@@ -2,6 +2,7 @@
 #include "flows/flow.h"
 #include "flows/crash_point.h"
 #include "flows/exits.h"
+#include "flows/reach.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"
@@ -320,8 +321,10 @@ static void finish(struct flow *flow, const struct gantry_error *err)
 	pop_context(context);
 	flow_free(flow);
 	operation_end(&daemon->operations, operation);
-	if (instance && fleet_find(&daemon->fleet, operation->instance) == instance)
+	if (instance && fleet_find(&daemon->fleet, operation->instance) == instance) {
 		exits_after_flow(daemon, instance, operation->err.code != 0);
+		reach_look(daemon, instance);
+	}
 	if (daemon->stopping && list_empty(&daemon->flows))
 		loop_timer_start(daemon->loop, &daemon->stop_timer, 0);
 }

@@ -2,6 +2,7 @@
 #include "flows/node_link.h"
 #include "flows/engine_events.h"
 #include "flows/flow.h"
+#include "flows/reach.h"
 #include "flows/restarts.h"
 #include "flows/start_faults.h"
 #include "flows/strays.h"
@@ -238,6 +239,7 @@ static void on_taken_over(struct node_link *link)
 			flow_node_is_up(flow);
 	}
 	restarts_node_is_up(link->daemon, &link->node);
+	reach_look_all(link, false);
 	takeover_node_tried(link->daemon);
 }
 
@@ -380,6 +382,7 @@ struct node_link *node_link_new(struct daemon *daemon, const struct settings_nod
 	link->claim = (struct gantry_claim){
 		.daemon = daemon->id, .holder = daemon->holder, .held = on_held, .arg = link};
 	list_init(&link->anchor_moved);
+	list_init(&link->reach_line);
 	loop_timer_init(&link->retry, on_retry);
 	start_window_init(&link->window);
 	start_faults_init(link);
@@ -417,6 +420,8 @@ void node_link_close(struct node_link *link)
 		op_cancel(link->claim_op);
 	if (link->image_op)
 		op_cancel(link->image_op);
+	if (link->reach_op)
+		op_cancel(link->reach_op);
 }
 
 void node_link_free(struct node_link *link)

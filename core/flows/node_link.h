@@ -37,6 +37,9 @@ struct node_link {
 		lost; /* why the claim ended while the watch still ran; code 0: it did not */
 	struct gantry_op *image_op; /* a refresh of the image list */
 	bool images_stale;
+	struct gantry_op *reach_op; /* see reach.h */
+	struct list reach_line;     /* of instance->reach: who is to be looked at */
+	char reach_of[INSTANCE_ID_SIZE];
 	struct arena images_arena;
 	const char **image_names; /* sorted: tags, digests and ids */
 	size_t image_count;

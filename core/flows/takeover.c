@@ -207,8 +207,6 @@ static void take_in(struct node_link *link, const struct gantry_container *conta
 	fleet_place(instance, &link->node);
 	snprintf(instance->container_id, sizeof(instance->container_id), "%s",
 		 container->container_id);
-	snprintf(instance->address, sizeof(instance->address), "%s",
-		 container->address ? container->address : "");
 	snprintf(instance->health, sizeof(instance->health), "%s",
 		 container->health ? container->health : "");
 	instance->generation = generation ? atoll(generation) : 1;
@@ -216,6 +214,8 @@ static void take_in(struct node_link *link, const struct gantry_container *conta
 	instance->created_ms = container->created_ms;
 	instance->started_ms = container->started_ms;
 	instance->state = state_of(container); /* the first one: not a move */
+	if (instance->state != INSTANCE_STOPPED)
+		instance_take_reach(instance, container);
 	instance->intent = instance->state == INSTANCE_STOPPED ? INTENT_STOPPED : INTENT_RUNNING;
 	if (instance->state == INSTANCE_STOPPED && container->finished_ms) {
 		instance->last_exit = (struct instance_exit){

@@ -21,7 +21,8 @@
  * An engine out of reach makes any container `unknown`; the next list says what it is. Nothing leaves
  * `removing`: the instance goes.
  */
-#define ENDS (BIT(FAILED) | BIT(REMOVING))
+#define ENDS       (BIT(FAILED) | BIT(REMOVING))
+#define NO_PROCESS (BIT(CREATING) | BIT(STARTING) | BIT(STOPPED) | BIT(FAILED))
 static const struct {
 	const char *name;
 	unsigned to;
@@ -105,6 +106,14 @@ bool instance_may_move(enum instance_state from, enum instance_state to)
 	return (states[from].to & (1u << to)) != 0;
 }
 
+static void forget_reach(struct instance *instance)
+{
+	instance->reach_known = false;
+	instance->address[0] = '\0';
+	instance->ports = (struct gantry_ports){0};
+	arena_fini(&instance->reach_arena);
+}
+
 bool instance_move(struct instance *instance, enum instance_state to)
 {
 	if (instance->state == to)
@@ -117,8 +126,31 @@ bool instance_move(struct instance *instance, enum instance_state to)
 	}
 	if (to == INSTANCE_UNKNOWN)
 		instance->known_state = instance->state;
+	if ((1u << to) & NO_PROCESS)
+		forget_reach(instance);
 	instance->state = to;
 	return true;
+}
+
+void instance_take_reach(struct instance *instance, const struct gantry_container *container)
+{
+	const struct gantry_ports *from = &container->ports;
+
+	forget_reach(instance);
+	instance->reach_known = true;
+	instance->changed = true;
+	snprintf(instance->address, sizeof(instance->address), "%s",
+		 container->address ? container->address : "");
+	instance->ports.count = from->count;
+	instance->ports.items =
+		ARENA_ARRAY(&instance->reach_arena, struct gantry_port, from->count);
+	for (size_t i = 0; i < from->count; i++) {
+		struct gantry_port *port = &instance->ports.items[i];
+
+		*port = from->items[i];
+		port->host_ip = arena_strdup(&instance->reach_arena, port->host_ip);
+		port->protocol = arena_strdup(&instance->reach_arena, port->protocol);
+	}
 }
 
 const char *instance_verb_text(enum instance_verb verb)
@@ -171,6 +203,7 @@ struct instance *instance_new(const char *id)
 	list_init(&instance->link);
 	list_init(&instance->placed);
 	list_init(&instance->waiters);
+	list_init(&instance->reach);
 	return instance;
 }
 
@@ -179,6 +212,8 @@ void instance_free(struct instance *instance)
 	if (!instance)
 		return;
 	list_remove(&instance->placed);
+	list_remove(&instance->reach);
+	arena_fini(&instance->reach_arena);
 	arena_fini(&instance->arena);
 	free(instance);
 }

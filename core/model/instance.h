@@ -62,7 +62,11 @@ struct instance {
 	int64_t boots; /* how often it was started */
 	struct instance_exit last_exit;
 	char health[16];
-	char address[46];
+	/* where its process can be reached: of this boot, as the engine says; see instance_take_reach */
+	bool reach_known;
+	char address[46];          /* "": it has none of its own */
+	struct gantry_ports ports; /* as published, with the host's ports; in reach_arena */
+	struct arena reach_arena;
 	int64_t created_ms, started_ms;
 	int signal_sent;       /* the last signal that we sent to this boot, 0: none */
 	bool oom_seen;         /* in this boot */
@@ -80,6 +84,7 @@ struct instance {
 	struct list link;    /* in the fleet, by age */
 	struct list placed;  /* in its node's; empty where it has none */
 	struct list waiters; /* who waits for the process to end */
+	struct list reach;   /* in its node's line of those to be asked for; empty otherwise */
 	enum gantry_container_state listed; /* what the last list of the engine said */
 	bool exit_pending; /* it ended while a flow was starting it: look when the flow is over */
 	bool pending_inferred; /* of that exit, as is the code */
@@ -120,6 +125,9 @@ enum instance_verb {
 const char *instance_verb_text(enum instance_verb verb);
 int instance_verb_check(const struct instance *instance, enum instance_verb verb,
 			struct gantry_error *err);
+
+/* What an inspect of the container says of how to reach it. It is forgotten when the process is gone. */
+void instance_take_reach(struct instance *instance, const struct gantry_container *container);
 
 struct instance *instance_new(const char *id);
 void instance_free(struct instance *instance);

@@ -32,6 +32,65 @@ struct json_object *instance_exit_print(const struct instance_exit *last_exit)
 	return object;
 }
 
+static struct json_object *print_ports(const struct gantry_ports *ports)
+{
+	struct json_object *list = json_object_new_array();
+
+	for (size_t i = 0; i < ports->count; i++) {
+		const struct gantry_port *port = &ports->items[i];
+		struct json_object *object = json_object_new_object();
+
+		add_text(object, "host_ip", port->host_ip);
+		json_add_int(object, "host_port", port->host_port);
+		json_add_int(object, "container_port", port->container_port);
+		json_add_string(object, "protocol", port->protocol);
+		json_object_array_add(list, object);
+	}
+	return list;
+}
+
+/* What instance_save wrote; the strings stay the list's. */
+static void load_ports(struct json_object *list, struct gantry_ports *ports, struct arena *arena)
+{
+	ports->count = list ? json_object_array_length(list) : 0;
+	ports->items = ARENA_ARRAY(arena, struct gantry_port, ports->count);
+	for (size_t i = 0; i < ports->count; i++) {
+		struct json_object *object = json_object_array_get_idx(list, i);
+
+		ports->items[i] = (struct gantry_port){
+			.host_ip = json_get_string(object, "host_ip", NULL),
+			.host_port = (uint16_t)json_get_int(object, "host_port", 0),
+			.container_port = (uint16_t)json_get_int(object, "container_port", 0),
+			.protocol = json_get_string(object, "protocol", "tcp"),
+		};
+	}
+}
+
+/* What is not of the process that runs is not there. */
+static void load_reach(struct json_object *object, struct instance *instance)
+{
+	struct arena arena = {0};
+	struct gantry_container container = {
+		.address = json_get_string(object, "address", NULL),
+	};
+
+	if (!object)
+		return;
+	load_ports(json_get(object, "ports"), &container.ports, &arena);
+	instance_take_reach(instance, &container);
+	instance->changed = false;
+	arena_fini(&arena);
+}
+
+static struct json_object *save_reach(const struct instance *instance)
+{
+	struct json_object *object = json_object_new_object();
+
+	add_text(object, "address", instance->address);
+	json_object_object_add(object, "ports", print_ports(&instance->ports));
+	return object;
+}
+
 struct json_object *instance_print(const struct instance *instance)
 {
 	struct json_object *object = json_object_new_object(), *spec, *labels;
@@ -53,6 +112,8 @@ struct json_object *instance_print(const struct instance *instance)
 	json_add_time(object, "restart_at", instance->restart_at_ms);
 	add_text(object, "health", instance->health);
 	add_text(object, "address", instance->address);
+	if (instance->ports.count)
+		json_object_object_add(object, "ports", print_ports(&instance->ports));
 	json_add_time(object, "created_at", instance->created_ms);
 	json_add_time(object, "started_at", instance->started_ms);
 	if (instance->last_exit.known)
@@ -120,7 +181,8 @@ struct json_object *instance_save(const struct instance *instance)
 	if (instance->last_exit.known)
 		json_object_object_add(object, "last_exit", save_exit(&instance->last_exit));
 	add_text(object, "health", instance->health);
-	add_text(object, "address", instance->address);
+	if (instance->reach_known)
+		json_object_object_add(object, "reach", save_reach(instance));
 	json_add_int(object, "created_ms", instance->created_ms);
 	json_add_int(object, "started_ms", instance->started_ms);
 	json_add_int(object, "signal_sent", instance->signal_sent);
@@ -154,10 +216,9 @@ static int load(struct json_object *object, struct instance *instance, struct ga
 					  json_get_string(object, "intent", ""));
 	if (!load_text(object, "container_id", instance->container_id,
 		       sizeof(instance->container_id)) ||
-	    !load_text(object, "health", instance->health, sizeof(instance->health)) ||
-	    !load_text(object, "address", instance->address, sizeof(instance->address)))
-		return gantry_error_set(err, -EINVAL,
-					"container_id, health or address is too long");
+	    !load_text(object, "health", instance->health, sizeof(instance->health)))
+		return gantry_error_set(err, -EINVAL, "container_id or health is too long");
+	load_reach(json_get(object, "reach"), instance);
 	instance->node = arena_strdup(&instance->arena, json_get_string(object, "node", NULL));
 	instance->generation = json_get_int(object, "generation", 1);
 	instance->boots = json_get_int(object, "boots", 0);
