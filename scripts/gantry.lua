@@ -47,5 +47,8 @@ plugins = {}
 policies = "/etc/gantry/policies"
 store = "/var/lib/gantry/gantry.db"
 
+-- What event hooks of policies may ask over HTTP, each with all below it.
+-- policy_http_allow = { "https://hooks.example.org/gantry/" }
+
 -- Actors that may name a project and user other than their own.
 trusted_actors = { "uid:0" }

@@ -2,6 +2,7 @@
 /* The examples in scripts/ do what their comments say. */
 #include "base/str.h"
 #include "policy.h"
+#include "script/event.h"
 
 struct trial {
 	struct script_set *set; /* borrowed */
@@ -499,6 +500,86 @@ static void test_restart(void)
 	script_set_free(set);
 }
 
+/* --- notify -------------------------------------------------------------------------------------- */
+
+/* Runs the hook for an event; statuses are what the server answers, one a request, 0: it is not there. What it did,
+ * as "POST 1000 POST": the times that it slept are in ms; "!" where it failed. */
+static const char *notify(struct script_runner *runner, const char *event, const int *statuses)
+{
+	static struct fleet fleet;
+	static struct str done;
+	const struct script_moment moment = {.fleet = &fleet, .now_ms = 1700000000000};
+	enum script_run run;
+
+	fleet_init(&fleet);
+	str_clear(&done);
+	for (run = script_runner_start(runner, event, &moment); run == SCRIPT_RUN_WAITS;) {
+		const struct script_wait *wait = script_runner_wait(runner);
+		struct script_answer answer = {0};
+
+		str_add(&done, done.length ? " " : "");
+		if (wait->what == SCRIPT_WAIT_HTTP) {
+			str_addf(&done, "%s", wait->method);
+			answer = (struct script_answer){.status = *statuses, .body = ""};
+			answer.error = *statuses++ ? NULL : "nobody listens there";
+			is_str(wait->url, "https://hooks.example.org/gantry/alert",
+			       "the URL of the file");
+			is_str(wait->content_type, "application/json", "as JSON");
+			like(wait->body, "\"text\":\"", "with a text");
+		} else {
+			str_addf(&done, "%lld", (long long)wait->time_ms);
+		}
+		run = script_runner_go_on(runner, &answer, &moment);
+	}
+	if (run == SCRIPT_RUN_FAILED)
+		str_add(&done, " !");
+	fleet_fini(&fleet);
+	return str_text(&done);
+}
+
+static void test_notify(void)
+{
+	static const char exited[] =
+		"{\"sequence\":1,\"at\":\"2026-01-02T03:04:05Z\",\"kind\":\"instance.exited\",\"instance\":\"i\","
+		"\"name\":\"web\",\"project\":\"p\",\"node\":\"n\",\"exit\":{\"code\":%d,\"oom_killed\":true}}";
+	struct script_set *set = load("notify", NULL);
+	struct script_runner *runner = script_runner_take(set, 0);
+	char well[300], badly[300];
+
+	snprintf(well, sizeof(well), exited, 0);
+	snprintf(badly, sizeof(badly), exited, 3);
+	is_str(notify(runner, well, NULL), "", "what ended well is nobody's business");
+	is_str(notify(runner, badly, (const int[]){204}), "POST", "what did not is told");
+	is_str(notify(runner, badly, (const int[]){503, 0, 429, 200}),
+	       "POST 1000 POST 5000 POST 15000 POST", "again where nobody listens");
+	is_str(notify(runner, badly, (const int[]){404}), "POST !",
+	       "not where it would be of no use");
+	like(script_runner_error(runner),
+	     "did not take \"web ended with 3, killed for memory\": status 404",
+	     "then it is an error");
+	is_str(notify(runner, badly, (const int[]){500, 500, 500, 0}),
+	       "POST 1000 POST 5000 POST 15000 POST !", "nor for ever");
+	like(script_runner_error(runner), "nobody listens there", "with the last reason");
+	is_str(notify(runner,
+		      "{\"sequence\":2,\"kind\":\"node.down\",\"node\":\"n\",\"reason\":\"gone\"}",
+		      (const int[]){200}),
+	       "POST", "a node that is down");
+	is_str(notify(runner,
+		      "{\"sequence\":3,\"kind\":\"instance.failed\",\"name\":\"web\",\"instance\":\"i\"}",
+		      (const int[]){200}),
+	       "POST", "one that failed, for no reason given");
+	is_str(notify(runner,
+		      "{\"sequence\":4,\"kind\":\"instance.lost\",\"name\":\"web\",\"instance\":\"i\"}",
+		      (const int[]){200}),
+	       "POST", "one that is lost");
+	is_str(notify(runner,
+		      "{\"sequence\":5,\"kind\":\"instance.started\",\"name\":\"web\",\"instance\":\"i\"}",
+		      NULL),
+	       "", "nothing else");
+	script_runner_free(runner);
+	script_set_free(set);
+}
+
 int main(void)
 {
 	policy_start();
@@ -510,6 +591,7 @@ int main(void)
 	test_flavors();
 	test_canary();
 	test_restart();
+	test_notify();
 	policy_stop();
 	done_testing();
 	return tap_end();

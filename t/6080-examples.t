@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "fake"))
 from daemon import *
+from web import Web
 
 FOLDER = "/etc/gantry/policies"
 GUIDE = os.path.join(ROOT, "scripts/README.md")
@@ -85,6 +86,25 @@ records = world.get("/v1/instances/all/decisions").json["decisions"][0]["records
 equal([r for r in records if r["outcome"] == "error"], [], "and none of them fails")
 equal(answer.json["result"]["spec"]["memory"] if "result" in answer.json else world.instance("all")["spec"]["memory"], 128 << 20, "with the flavor's memory")
 world.stop()
+
+# --- a webhook that does not listen at first
+
+web = Web()
+web.answers["/alert"] = (503, {}, b"later")
+world = World({"70-notify.lua": example("notify", ("https://hooks.example.org/gantry/alert", f"{web.url}/alert"), ("{ 1, 5, 15 }", "{ 0.1, 0.2, 30 }"))},
+              settings=f'policy_http_allow = {{ "{web.url}/alert" }}').start()
+world.spawn(name="fails", command=["exit", "3"])
+world.spawn(name="quiet", command=["exit", "4"], labels={"notify": "off"})
+until(lambda: len(web.of("/alert")) == 3, "three attempts")
+web.answers["/alert"] = (200, {}, b"")
+world.spawn(name="next", command=["exit", "5"])
+until(lambda: len(web.of("/alert")) == 3 and world.get("/v1/policies").json["policies"][0]["events"]["queued"] > 0, "the next to wait for its turn")
+message = web.of("/alert")[-1].json
+equal((message["text"], message["kind"], message["state"], message["node"]), ("fails ended with 3", "instance.exited", "stopped", "local"),
+      "notify: what is told")
+equal(world.delete(f"/v1/instances/fails?wait={LIMIT}&force=true").status, 200, "it is removed meanwhile")
+equal(world.stop(), 0, "an orderly end in the wait for the next attempt")
+web.stop()
 
 # --- a quota in a burst
 

@@ -243,6 +243,7 @@ static void name_pending(void *arg, const char *name, int64_t age_ms)
 
 static void let_go(struct daemon *daemon)
 {
+	daemon->let_go = true;
 	LIST_FOREACH (pending, &daemon->flows) {
 		const struct operation *operation =
 			LIST_ENTRY(pending, struct flow, link)->operation;
@@ -278,11 +279,8 @@ static void on_scope_empty(struct op_scope *scope)
 	struct daemon *daemon = LIST_ENTRY(scope, struct daemon, scope);
 	void (*stopped)(struct daemon *) = daemon->stopped;
 
-	if (!daemon->stopping || !stopped)
-		return;
-	for (size_t i = 0; i < daemon->fleet.node_count; i++)
-		if (!daemon->links[i]->closing)
-			return; /* flows still have their grace */
+	if (!daemon->let_go || !stopped)
+		return; /* flows still have their grace, or it was told already */
 	daemon->stopped = NULL;
 	stopped(daemon);
 }

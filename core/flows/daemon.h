@@ -50,6 +50,7 @@ struct daemon {
 	const char *crash_at; /* see crash_point.h; NULL outside of tests */
 	bool unsaved;         /* a commit failed: rows of instances may be behind, see takeover.h */
 	bool stopping;
+	bool let_go; /* flows have had their grace: when the scope is empty it is over */
 	/* see daemon_load; NULL once it was called */
 	void (*ready)(struct daemon *daemon, const struct gantry_error *err);
 	void (*stopped)(struct daemon *daemon); /* see daemon_stop */
