@@ -155,6 +155,40 @@ static void test_twice(void)
 	is_int(ends, 1, "a second end is dropped");
 }
 
+static int pauses, resumes;
+
+static void on_pause(void *arg, bool paused)
+{
+	(void)arg;
+	pauses += paused;
+	resumes += !paused;
+}
+
+static void test_pause(void)
+{
+	reset();
+	held = op_new(&scope, "paused", on_done, NULL);
+	op_pause(held, true);
+	is_int(pauses, 0, "a pause that nobody hears of yet");
+	op_on_pause(held, on_pause, NULL);
+	is_int(pauses, 1, "is told to the worker as soon as it is there");
+	op_pause(held, true);
+	is_int(pauses, 1, "once");
+	op_pause(held, false);
+	op_pause(held, false);
+	is_int(resumes, 1, "as is that it may go on");
+	op_on_pause(held, NULL, NULL);
+	op_pause(held, true);
+	is_int(pauses, 1, "but not to one that took its name back");
+	op_on_pause(held, on_pause, NULL);
+	is_int(pauses, 2, "the next hears of it");
+	op_done(held, NULL, NULL);
+	op_pause(held, false);
+	is_int(resumes, 1, "after the end nobody does");
+	loop_run(&loop);
+	is_int(end_code, 0, "which comes as ever");
+}
+
 static void test_cancel_all(void)
 {
 	reset();
@@ -175,6 +209,7 @@ int main(void)
 	test_deadline();
 	test_forget();
 	test_twice();
+	test_pause();
 	test_cancel_all();
 	is_int(loop_fini(&loop), 0, "no handle is left");
 	done_testing();

@@ -15,7 +15,7 @@ struct exchange {
 	struct str body, pieces;
 	char text[512];
 	int empty_pieces, limit; /* on_data refuses after so many pieces; 0: never */
-	bool cancel_in_data, start_in_done;
+	bool cancel_in_data, start_in_done, pause_in_data;
 	struct gantry_http *http;
 	bool returned, early; /* the end came before the call had returned */
 };
@@ -79,6 +79,8 @@ static int on_data(void *arg, int status, const char *data, size_t length)
 		http_client_cancel(e->http);
 		return 0;
 	}
+	if (e->pause_in_data)
+		http_client_pause(e->http, true);
 	return e->limit && --e->limit == 0 ? -EPIPE : 0;
 }
 
@@ -359,6 +361,90 @@ static void tls(void)
 	clear(&e);
 }
 
+/* Lets the loop turn for so long, or until the end of the exchange: false. */
+static bool goes_on(struct exchange *e, int64_t ms)
+{
+	return !rig_until(&rig, &e->done, ms);
+}
+
+static void wait_start(struct exchange *e)
+{
+	if (!rig_until(&rig, &e->started, 10000))
+		bail_out("nothing comes: %s", e->text);
+}
+
+static void pauses(struct peer *peer)
+{
+	struct exchange e = {0};
+	struct gantry_http_request request = {.peer = &peer->peer,
+					      .method = "GET",
+					      .path = "/big/3000000",
+					      .stall_timeout_ms = 2000,
+					      .on_data = on_data};
+	size_t had;
+	int rounds = 0;
+
+	e.pause_in_data = true;
+	begin(&e, &request);
+	wait_start(&e);
+	had = e.pieces.length;
+	ok(goes_on(&e, 2500), "a pause outlasts the stall timeout: %s", e.text);
+	ok(e.pieces.length == had, "nothing comes meanwhile: %zu after %zu", e.pieces.length, had);
+	http_client_pause(e.http, false);
+	http_client_pause(e.http, true);
+	ok(goes_on(&e, 50) && e.pieces.length == had, "nor where it is paused again at once");
+	while (!e.done && rounds++ < 1000) { /* one piece a round, as each pauses anew */
+		e.started = false;
+		http_client_pause(e.http, false);
+		for (int i = 0; i < 1000 && !e.started && !e.done; i++)
+			rig_until(&rig, &e.started, 10);
+	}
+	is_int(e.done ? e.code : -1, 0, "it ends well after %d rounds", rounds);
+	is_int((int64_t)e.pieces.length, 3000000, "with every byte");
+	ok(rounds > 50, "in pieces");
+	request.stall_timeout_ms = 0;
+
+	clear(&e);
+	e.pause_in_data = true;
+	begin(&e, &request);
+	wait_start(&e);
+	e.limit = 1;
+	http_client_pause(e.http, false);
+	is_int(wait_end(&e), -EPIPE, "a reader may end it with the piece that was kept");
+
+	clear(&e);
+	e.pause_in_data = true;
+	begin(&e, &request);
+	wait_start(&e);
+	http_client_cancel(e.http);
+	is_int(wait_end(&e), -ECANCELED, "it can be cancelled while it is paused");
+
+	clear(&e);
+	begin(&e, &request);
+	http_client_pause(e.http, true);
+	ok(goes_on(&e, 300) && !e.pieces.length, "it may be paused before it began");
+	e.pause_in_data = false;
+	http_client_pause(e.http, false);
+	is_int(wait_end(&e), 0, "and goes on");
+	is_int((int64_t)e.pieces.length, 3000000, "with every byte");
+
+	clear(&e);
+	request.path = "/stream";
+	e.pause_in_data = true;
+	begin(&e, &request);
+	wait_start(&e);
+	e.pause_in_data = false;
+	e.started = false;
+	ok(goes_on(&e, 300), "chunks of a stream wait too");
+	http_client_pause(e.http, false);
+	wait_start(&e);
+	ok(strncmp(str_text(&e.pieces), "tick\ntick\ntick\n", 15) == 0, "and come in order");
+	http_client_cancel(e.http);
+	wait_end(&e);
+	is_int(get(&e, &peer->peer, "/ok"), 0, "another exchange is not paused");
+	clear(&e);
+}
+
 int main(void)
 {
 	struct peer peer = {0};
@@ -371,6 +457,7 @@ int main(void)
 	failures(&peer);
 	kept_connections(&peer);
 	cancels(&peer);
+	pauses(&peer);
 	many(&peer);
 	stop_peer(&peer);
 	tls();

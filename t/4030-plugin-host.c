@@ -95,9 +95,19 @@ static void timer_stop(struct gantry_timer *timer)
 	timer->set = false;
 }
 
-static const struct gantry_host host = {sizeof(host), NULL,        host_log,     op_alloc,
-					op_done,      op_progress, op_on_cancel, http,
-					http_cancel,  timer_start, timer_stop};
+/* A core of ABI 1.0: what came later is not in its table. */
+static const struct gantry_host host = {
+	.size = offsetof(struct gantry_host, op_on_pause),
+	.log = host_log,
+	.op_alloc = op_alloc,
+	.op_done = op_done,
+	.op_progress = op_progress,
+	.op_on_cancel = op_on_cancel,
+	.http = http,
+	.http_cancel = http_cancel,
+	.timer_start = timer_start,
+	.timer_stop = timer_stop,
+};
 
 static void op_clear(struct gantry_op *op)
 {

@@ -115,6 +115,13 @@ with Server("--header-ms", "400", "--idle-ms", "600", "--progress-ms", "500", "-
             ok(until(lambda: server.stats()["open"] == 2), "a download is under way")
             ok(until(lambda: server.stats()["open"] == 1), "and cut when nobody takes it")
             equal(client.reply().whole, False, "which can be told")
+    with server.connect(unix=True) as client:
+        client.send(request("/download?bytes=3000000&stall=60000"))
+        ok(until(lambda: server.stats()["open"] == 2), "a stream with a limit of its own is under way")
+        equal(until(lambda: server.stats()["open"] == 1, 1.5), False, "and not cut at the others'")
+        equal(len(client.reply().body), 3000000, "all of it comes")
+        client.send(request("/large?bytes=50000000"))
+        ok(until(lambda: server.stats()["open"] == 1), "the next answer of the connection has the common limit again")
     with server.connect() as client:
         client.send(request("/events"))
         client.head(), client.chunk()

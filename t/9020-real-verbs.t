@@ -3,6 +3,7 @@
 """Every verb of the command on a real Docker Engine under the shipped policies; after each, what
 `docker inspect`, `docker ps`, `docker logs` and the engine's events say of it."""
 import datetime
+import hashlib
 import os
 import re
 import signal
@@ -131,6 +132,28 @@ logs = docker.run("logs", P + "bytes", text=False)
 ok((logs.stdout, logs.stderr) == (result.out, result.err),
    f"run: docker logs has the same bytes ({len(logs.stdout)}, {logs.stderr!r})")
 agrees(P + "bytes", "run")
+
+# a reader of much that stops amid it: nothing is lost, and gantryd keeps no more than a little of it
+PAGES = 25600  # of 8 KiB
+AWK = ("BEGIN { for (n = 1; n <= %d; n++) { s = sprintf(\"%%07d \", n); for (i = 0; i < 10; i++) s = s s; print substr(s, 1, 8191) } }" % PAGES)
+want = hashlib.sha256()
+for number in range(1, PAGES + 1):
+    want.update((b"%07d " % number * 1024)[:-1] + b"\n")
+base = world.rss_kib()
+reader = gantry.start("run", "--rm", "--name", P + "much", "--log-size", "300m", IMAGE, "awk", AWK)
+got, length, grown = hashlib.sha256(), 0, 0
+while data := reader.stdout.read(65536):
+    got.update(data)
+    if length < 1 << 20 <= length + len(data):
+        until(lambda: docker.inspect(P + "much")["State"]["Status"] == "exited", "the process to end while nobody reads", LIMIT * 3)
+        grown = world.rss_kib() - base
+    length += len(data)
+grown = max(grown, world.rss_kib() - base)
+equal((reader.wait(LIMIT), length, got.hexdigest()), (0, PAGES * 8192, want.hexdigest()),
+      "run: 200 MiB to a reader that stops are whole, and do not hold the process up")
+ok(grown < (65536 if os.environ.get("SAN") else 8192), f"gantryd has grown by {grown} KiB")
+
+# exit statuses
 for code in (0, 1, 125, 255):
     result = gantry("run", "--rm", "--name", f"{P}code", IMAGE, "sh", "-c", f"exit {code}")
     equal((result.status, result.out, result.err), (code, "", ""), f"run: exit {code} is ours")

@@ -10,6 +10,8 @@
 
 #define ASK_LIMIT_MS    30000
 #define WAIT_DEFAULT_MS 3600000
+/* A reader may be a pager that somebody has left open. */
+#define OUTPUT_STALL_MS 3600000
 
 /* --- wait ---------------------------------------------------------------------------------------- */
 
@@ -225,17 +227,30 @@ void handle_instance_stats(struct call *call)
 
 /* --- output -------------------------------------------------------------------------------------- */
 
+/*
+ * The engine is read as fast as the client takes it: where our queue to the client is over
+ * HTTP_STREAM_HIGH_BYTES the op is paused, until half of that is left.
+ */
 struct output {
 	struct call *call;
 	struct gantry_op *op;
 	bool begun;
 };
 
+static void on_output_drained(void *arg)
+{
+	op_pause(((struct output *)arg)->op, false);
+}
+
 static bool begin_output(struct output *output)
 {
-	if (!output->begun)
-		output->begun = http_stream_begin(output->call->request, 200,
-						  "application/vnd.gantry.output");
+	struct http_request *request = output->call->request;
+
+	if (output->begun)
+		return true;
+	output->begun = http_stream_begin(request, 200, "application/vnd.gantry.output");
+	http_stream_on_drain(request, on_output_drained, output);
+	http_stream_set_stall(request, OUTPUT_STALL_MS);
 	return output->begun;
 }
 
@@ -249,7 +264,8 @@ static int on_output(void *arg, int stream, const char *data, size_t length)
 		return -ECANCELED;
 	memcpy(head + 4, &size, sizeof(size));
 	http_stream_write(output->call->request, head, sizeof(head));
-	http_stream_write(output->call->request, data, length);
+	if (!http_stream_write(output->call->request, data, length))
+		op_pause(output->op, true);
 	return 0;
 }
 

@@ -71,6 +71,7 @@ void conn_accept(struct http_listener *listener)
 
 	conn->server = server;
 	conn->listener = listener;
+	conn->take_ms = server->limits.progress_ms;
 	loop_later_init(&conn->later, on_later);
 	list_append(&server->conns, &conn->link);
 	listener->connections++;
@@ -378,7 +379,7 @@ void conn_send_raw(struct conn *conn, const void *data, size_t length)
 	memcpy(write->data, (const char *)data + count, length);
 	buffer = uv_buf_init(write->data, (unsigned)length);
 	if (conn->queued == 0) {
-		conn->write_due_ms = server_now_ms(conn->server) + conn->server->limits.progress_ms;
+		conn->write_due_ms = server_now_ms(conn->server) + conn->take_ms;
 		server_due(conn->server, conn->write_due_ms);
 	}
 	conn->queued += length;
@@ -405,7 +406,7 @@ static void on_written(uv_write_t *request, int status)
 	}
 	conn->write_due_ms = 0;
 	if (conn->queued) {
-		conn->write_due_ms = server_now_ms(conn->server) + conn->server->limits.progress_ms;
+		conn->write_due_ms = server_now_ms(conn->server) + conn->take_ms;
 		server_due(conn->server, conn->write_due_ms);
 	}
 	if (!conn->finishing)
@@ -500,7 +501,7 @@ int64_t conn_sweep(struct conn *conn, int64_t now_ms)
 			return 0;
 		}
 		conn->taken = taken;
-		conn->write_due_ms = now_ms + conn->server->limits.progress_ms;
+		conn->write_due_ms = now_ms + conn->take_ms;
 	}
 	if (conn->read_due_ms && conn->read_due_ms <= now_ms) {
 		conn->read_due_ms = 0;

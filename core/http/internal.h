@@ -88,6 +88,7 @@ struct conn {
 
 	/* Deadlines on the loop's clock; 0: none. */
 	int64_t read_due_ms, write_due_ms;
+	int64_t take_ms; /* in which the peer must take a byte of the answer at hand */
 
 	/* Of the head at hand. */
 	size_t head_bytes;

@@ -130,6 +130,12 @@ bool http_stream_write(struct http_request *request, const void *data, size_t le
 	return false;
 }
 
+void http_stream_set_stall(struct http_request *request, int64_t limit_ms)
+{
+	if (http_request_open(request))
+		request->conn->take_ms = limit_ms;
+}
+
 void http_stream_on_drain(struct http_request *request, void (*on_drain)(void *arg), void *arg)
 {
 	request->on_drain = on_drain;
@@ -233,6 +239,7 @@ static void add_head(struct http_request *request, int status, const char *conte
 	struct str *out = &request->server->scratch;
 	struct conn *conn = request->conn;
 
+	conn->take_ms = conn->server->limits.progress_ms;
 	conn->keep_alive = keeps_alive(request);
 	add_first_lines(request->server, status, content_type);
 	if (status == 204 || status == 304)

@@ -234,6 +234,8 @@ bool http_stream_begin(struct http_request *request, int status, const char *con
  * written nevertheless is still queued, up to HTTP_STREAM_MAX_BYTES: there the stream is cut.
  */
 bool http_stream_write(struct http_request *request, const void *data, size_t length);
+/* How long the peer may take nothing of this stream before it is cut; the limits' progress_ms unless set. */
+void http_stream_set_stall(struct http_request *request, int64_t limit_ms);
 /* Called, from the loop, each time the queue falls to the half after a write that returned false. */
 void http_stream_on_drain(struct http_request *request, void (*on_drain)(void *arg), void *arg);
 /* Called once, from the loop, when the server begins to drain: say a last word and end. */

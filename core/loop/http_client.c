@@ -12,23 +12,20 @@
  *   4. collect takes the exchange out of the multi, calls on_done, frees it, keeps the easy handle.
  *
  * The ways it fails, each ending in the same `finish`
- *   - curl reports a code: mapped to an errno and words in fail_with_curl;
+ *   - curl reports a code: mapped to an errno and words in curl_error.c;
  *   - nothing arrives for stall_timeout_ms: the exchange's own timer, which looks at last_us;
  *   - cancel, an answer of on_data, reply_max: noted in `failure`, the first one stays;
  *   - it could not be set up: noted in `failure`, ended from the later-queue.
  *
  * curl must not be entered from inside its callbacks. Starts and cancels that come from on_data are
- * therefore put off to the later-queue (`inside`).
+ * therefore put off to the later-queue (`inside`), and the end of a pause always is.
  */
 #include "loop/http_client.h"
 #include "base/clock.h"
 #include "base/str.h"
+#include "loop/curl_error.h"
 
-#include <ctype.h>
 #include <stdlib.h>
-#include <sys/stat.h>
-
-#include <curl/curl.h>
 
 #define POOL_MAX             32
 #define KEPT_CONNECTIONS_MAX 64
@@ -71,6 +68,8 @@ struct gantry_http {
 	size_t header_bytes;
 	int status;
 	bool added, headers_seen, sent, cancelled;
+	bool paused; /* as the caller wants it */
+	bool held;   /* curl keeps a piece that came while paused, and reads no more */
 	struct gantry_error failure; /* ours; code 0: none */
 	char curl_words[CURL_ERROR_SIZE];
 };
@@ -188,6 +187,14 @@ void http_client_cancel(struct gantry_http *http)
 	loop_later(http->client->loop, &http->later);
 }
 
+void http_client_pause(struct gantry_http *http, bool paused)
+{
+	http->paused = paused;
+	http->last_us = clock_monotonic_us(); /* nobody was to be heard of meanwhile */
+	if (!paused && http->held)
+		loop_later(http->client->loop, &http->later);
+}
+
 size_t http_client_pending(const struct http_client *client)
 {
 	return client ? client->count : 0;
@@ -251,6 +258,10 @@ static size_t on_body(char *data, size_t one, size_t length, void *arg)
 	http->last_us = clock_monotonic_us();
 	if (http->cancelled)
 		return 0;
+	if (http->paused) {
+		http->held = true;
+		return CURL_WRITEFUNC_PAUSE;
+	}
 	if (http->request.on_data && http->status < 400) {
 		answer = length ? http->request.on_data(http->request.arg, http->status, data,
 							length)
@@ -286,6 +297,12 @@ static int on_sending(void *arg, char *remote, char *local, int remote_port, int
 
 /* --- one exchange from begin to finish --- */
 
+static int64_t connect_timeout_ms(const struct gantry_http *http)
+{
+	return http->request.connect_timeout_ms ? http->request.connect_timeout_ms
+						: CONNECT_TIMEOUT_MS;
+}
+
 static void set_up(struct gantry_http *http)
 {
 	const struct gantry_http_peer *peer = http->peer;
@@ -310,9 +327,7 @@ static void set_up(struct gantry_http *http)
 	curl_easy_setopt(easy, CURLOPT_WRITEDATA, http);
 	curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_sending);
 	curl_easy_setopt(easy, CURLOPT_PREREQDATA, http);
-	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
-			 (long)(request->connect_timeout_ms ? request->connect_timeout_ms
-							    : CONNECT_TIMEOUT_MS));
+	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)connect_timeout_ms(http));
 	if (request->total_timeout_ms)
 		curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)request->total_timeout_ms);
 	if (peer->unix_socket) {
@@ -372,21 +387,59 @@ static void begin(struct gantry_http *http)
 		loop_timer_start(client->loop, &http->stall, http->request.stall_timeout_ms);
 }
 
+/* The first failure stays. */
+static void fail_with_curl(struct gantry_http *http, CURLcode code)
+{
+	const struct curl_attempt attempt = {
+		.peer = http->peer,
+		.words = http->curl_words,
+		.connect_timeout_ms = connect_timeout_ms(http),
+		.total_timeout_ms = http->request.total_timeout_ms,
+		.status = http->status,
+		.sent = http->sent,
+	};
+
+	if (http->failure.code == 0)
+		curl_error(http->easy, code, &attempt, &http->failure);
+}
+
+/* After a pause: curl hands over what it kept, at once, and reads again. */
+static void go_on(struct gantry_http *http)
+{
+	struct http_client *client = http->client;
+	CURLcode code;
+
+	if (http->paused || !http->held)
+		return;
+	http->held = false;
+	client->inside = true;
+	code = curl_easy_pause(http->easy, CURLPAUSE_CONT);
+	client->inside = false;
+	if (code == CURLE_OK) {
+		loop_later(client->loop, &client->kick);
+		return;
+	}
+	fail_with_curl(http, code);
+	finish(http, &http->failure);
+}
+
 static void on_later(struct loop_later *later)
 {
 	struct gantry_http *http = LIST_ENTRY(later, struct gantry_http, later);
 
-	if (http->failure.code == 0)
+	if (http->failure.code)
+		finish(http, &http->failure);
+	else if (!http->added)
 		begin(http); /* put off, because curl was on the stack */
 	else
-		finish(http, &http->failure);
+		go_on(http);
 }
 
 static void on_stall(struct loop_timer *timer)
 {
 	struct gantry_http *http = LIST_ENTRY(timer, struct gantry_http, stall);
 	int64_t limit_ms = http->request.stall_timeout_ms;
-	int64_t quiet_ms = (clock_monotonic_us() - http->last_us) / 1000;
+	int64_t quiet_ms = http->paused ? 0 : (clock_monotonic_us() - http->last_us) / 1000;
 
 	if (quiet_ms < limit_ms) {
 		loop_timer_start(http->client->loop, timer, limit_ms - quiet_ms);
@@ -424,97 +477,6 @@ static void finish(struct gantry_http *http, const struct gantry_error *err)
 	free(http);
 }
 
-/* --- how a curl code reads to a person --- */
-
-/* Where curl says no more than that it could not connect. */
-static int connect_error(struct gantry_http *http, int os_error, struct gantry_error *err)
-{
-	const char *where =
-		http->peer->unix_socket ? http->peer->unix_socket : http->peer->base_url;
-	struct stat status;
-
-	if (http->peer->unix_socket && os_error == 0)
-		os_error = stat(http->peer->unix_socket, &status) < 0 ? errno : ECONNREFUSED;
-	switch (os_error) {
-	case ENOENT:
-		return gantry_error_set(err, -ENOENT, "%s: there is no such socket", where);
-	case EACCES:
-	case EPERM:
-		return gantry_error_set(err, -EACCES, "%s: no permission to connect", where);
-	case 0:
-	case ECONNREFUSED:
-		return gantry_error_set(err, -ECONNREFUSED, "%s: nobody listens there", where);
-	default:
-		return gantry_error_set(err, -ECONNREFUSED, "%s: %s", where, strerror(os_error));
-	}
-}
-
-static int fail_with_curl(struct gantry_http *http, CURLcode code, struct gantry_error *err)
-{
-	const char *words = http->curl_words[0] ? http->curl_words : curl_easy_strerror(code);
-	bool tls = str_starts_with(http->peer->base_url, "https:");
-	long os_error = 0, connect_ms = 0, connects = 0;
-	curl_off_t connected_us = 0;
-
-	curl_easy_getinfo(http->easy, CURLINFO_OS_ERRNO, &os_error);
-	switch (code) {
-	case CURLE_COULDNT_CONNECT:
-		return connect_error(http, (int)os_error, err);
-	case CURLE_COULDNT_RESOLVE_HOST:
-		return gantry_error_set(err, -ECONNREFUSED, "%s: the host's name is not known",
-					http->peer->base_url);
-	case CURLE_OPERATION_TIMEDOUT:
-		curl_easy_getinfo(http->easy, CURLINFO_PRETRANSFER_TIME_T, &connected_us);
-		connect_ms =
-			(long)(http->request.connect_timeout_ms ? http->request.connect_timeout_ms
-								: CONNECT_TIMEOUT_MS);
-		if (connected_us == 0)
-			return gantry_error_set(err, -ETIMEDOUT, "%s: no connection within %ld ms",
-						http->peer->base_url, connect_ms);
-		return gantry_error_set(err, -ETIMEDOUT, "no whole reply within %lld ms",
-					(long long)http->request.total_timeout_ms);
-	case CURLE_PEER_FAILED_VERIFICATION:
-	case CURLE_SSL_CONNECT_ERROR:
-	case CURLE_SSL_CERTPROBLEM:
-	case CURLE_SSL_CACERT_BADFILE:
-	case CURLE_SSL_ISSUER_ERROR:
-	case CURLE_SSL_CIPHER:
-		return gantry_error_set(err, -EACCES, "%s: TLS: %s", http->peer->base_url, words);
-	case CURLE_GOT_NOTHING:
-	case CURLE_SEND_ERROR:
-	case CURLE_RECV_ERROR:
-	case CURLE_PARTIAL_FILE:
-		/* TLS 1.3: a server that refuses our certificate says so after the handshake */
-		if (tls && strstr(words, "alert"))
-			return gantry_error_set(err, -EACCES, "%s: TLS: %s", http->peer->base_url,
-						words);
-		if (http->status)
-			return gantry_error_set(err, -ECONNRESET,
-						"the connection broke amid the answer");
-		/* … and the words may be lost with the connection */
-		curl_easy_getinfo(http->easy, CURLINFO_NUM_CONNECTS, &connects);
-		if (!tls || connects == 0)
-			words = "";
-		else if (http->peer->certificate_file)
-			words = "; our certificate may be refused";
-		else
-			words = "; a certificate of ours may be wanted";
-		return gantry_error_set(err, -ECONNRESET,
-					"the connection broke before the answer came%s", words);
-	case CURLE_OUT_OF_MEMORY:
-		return gantry_error_set(err, -ENOMEM, "out of memory");
-	case CURLE_URL_MALFORMAT:
-	case CURLE_UNSUPPORTED_PROTOCOL:
-		if (http->sent) /* curl's way to say that no status line came */
-			return gantry_error_set(err, -EPROTO, "not an answer in HTTP: %s", words);
-		return gantry_error_set(err, -EINVAL,
-					"%s: no URL of the form http[s]://HOST[:PORT]",
-					http->peer->base_url);
-	default:
-		return gantry_error_set(err, -EPROTO, "not an answer in HTTP: %s", words);
-	}
-}
-
 /* --- curl and the loop --- */
 
 /* Takes what has ended out of the multi. Callbacks may start and cancel as they like: curl is not on
@@ -532,8 +494,8 @@ static void collect(struct http_client *client)
 		if (message->msg != CURLMSG_DONE)
 			continue;
 		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&http);
-		if (http->failure.code == 0 && code != CURLE_OK)
-			fail_with_curl(http, code, &http->failure);
+		if (code != CURLE_OK)
+			fail_with_curl(http, code);
 		err = http->failure;
 		finish(http, err.code ? &err : NULL);
 	}

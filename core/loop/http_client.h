@@ -30,6 +30,8 @@ struct gantry_http *http_client_start(struct http_client *client,
 				      const struct gantry_http_request *request);
 /* A request; on_done still comes, with -ECANCELED. Not after on_done. May be called from on_data. */
 void http_client_cancel(struct gantry_http *http);
+/* Stops reading, or goes on; see gantry/host.h. Not after on_done. */
+void http_client_pause(struct gantry_http *http, bool paused);
 
 /* How many exchanges are under way. */
 size_t http_client_pending(const struct http_client *client);

@@ -33,6 +33,9 @@ struct gantry_op {
 	void *arg; /* borrowed from the asker */
 	void (*cancel)(void *arg);
 	void *cancel_arg; /* borrowed from the worker */
+	bool paused;
+	void (*pause)(void *arg, bool paused);
+	void *pause_arg; /* borrowed from the worker */
 };
 
 static void scope_is_empty(struct loop_later *later)
@@ -137,6 +140,15 @@ void op_set_progress(struct gantry_op *op,
 	op->progress = progress;
 }
 
+void op_pause(struct gantry_op *op, bool paused)
+{
+	if (op->paused == paused || op->ended)
+		return;
+	op->paused = paused;
+	if (op->pause)
+		op->pause(op->pause_arg, paused);
+}
+
 void op_cancel(struct gantry_op *op)
 {
 	void (*cancel)(void *arg) = op->cancel;
@@ -206,4 +218,12 @@ void op_on_cancel(struct gantry_op *op, void (*cancel)(void *arg), void *arg)
 		op->cancel = NULL;
 		cancel(arg);
 	}
+}
+
+void op_on_pause(struct gantry_op *op, void (*pause)(void *arg, bool paused), void *arg)
+{
+	op->pause = pause;
+	op->pause_arg = arg;
+	if (op->paused && pause)
+		pause(arg, true);
 }

@@ -45,6 +45,8 @@ struct gantry_op *op_new(struct op_scope *scope, const char *name, op_done_fn do
 void op_set_deadline(struct gantry_op *op, int64_t after_ms);
 void op_set_progress(struct gantry_op *op,
 		     void (*progress)(void *arg, const struct gantry_progress *progress));
+/* Asks the worker to hold back, or to go on. */
+void op_pause(struct gantry_op *op, bool paused);
 /* A request; the end still comes. */
 void op_cancel(struct gantry_op *op);
 /* The asker goes away: no end will be delivered. Also cancels. */
@@ -56,5 +58,6 @@ struct arena *op_arena(struct gantry_op *op);
 void op_done(struct gantry_op *op, const struct gantry_error *err, const void *result);
 void op_progress(struct gantry_op *op, const struct gantry_progress *progress);
 void op_on_cancel(struct gantry_op *op, void (*cancel)(void *arg), void *arg);
+void op_on_pause(struct gantry_op *op, void (*pause)(void *arg, bool paused), void *arg);
 
 #endif

@@ -110,6 +110,8 @@ struct gantry_core *host_open(struct loop *loop, const char *name)
 		.http_cancel = http_client_cancel,
 		.timer_start = host_timer_start,
 		.timer_stop = host_timer_stop,
+		.op_on_pause = op_on_pause,
+		.http_pause = http_client_pause,
 	};
 	return core;
 }

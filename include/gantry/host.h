@@ -16,6 +16,8 @@
 #ifndef GANTRY_HOST_H
 #define GANTRY_HOST_H
 
+#include <stddef.h>
+
 #include <gantry/error.h>
 #include <gantry/option.h>
 
@@ -99,6 +101,23 @@ struct gantry_host {
 	struct gantry_timer *(*timer_start)(struct gantry_core *core, int64_t after_ms,
 					    void (*fire)(void *arg), void *arg);
 	void (*timer_stop)(struct gantry_timer *timer);
+
+	/* Since ABI 1.1: look with GANTRY_HOST_HAS before use. */
+
+	/*
+	 * Names who is told that what the op gives goes on too fast (paused) and may go on again; NULL
+	 * takes it back. Called at once where the pause came before. A few pieces more do no harm.
+	 */
+	void (*op_on_pause)(struct gantry_op *op, void (*pause)(void *arg, bool paused), void *arg);
+	/*
+	 * Nothing is read while paused, but for what was read already: at most one on_data more. The stall
+	 * timeout does not count meanwhile. May be called from on_data.
+	 */
+	void (*http_pause)(struct gantry_http *http, bool paused);
 };
+
+/* Whether the core that runs has this member of the table. */
+#define GANTRY_HOST_HAS(host, member)                                                              \
+	((host)->size >= offsetof(struct gantry_host, member) + sizeof((host)->member))
 
 #endif

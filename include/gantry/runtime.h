@@ -218,7 +218,10 @@ struct gantry_runtime {
 			      struct gantry_op *op); /* -ENOENT: it is not */
 	/* One download an image however many wait; fails on a stall, not on the total. */
 	void (*pull)(void *node, const char *image, struct gantry_op *op);
-	/* Output from the first byte; follow: until the container ends. A negative answer of fn ends it. */
+	/*
+	 * Output from the first byte; follow: until the container ends. A negative answer of fn ends it.
+	 * It should hear op_on_pause: a reader who falls too far behind a plugin that does not is cut.
+	 */
 	void (*output)(void *node, const char *container, bool follow, gantry_output_fn fn,
 		       void *arg, struct gantry_op *op);
 	/*

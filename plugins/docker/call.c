@@ -19,6 +19,25 @@ static void send_call(struct docker_call *call, const char *method, const char *
 		      const char *body);
 static void wait_for_version(struct docker_call *call);
 
+/* --- pauses: of calls whose answer is passed on as it comes --- */
+
+static void on_pause(void *arg, bool paused)
+{
+	struct docker_call *call = arg;
+
+	call->paused = paused;
+	if (call->http)
+		call->node->host->http_pause(call->http, paused);
+}
+
+static void hear_pauses(struct docker_call *call, void (*pause)(void *arg, bool paused))
+{
+	const struct gantry_host *host = call->node->host;
+
+	if (call->op && call->on_data && GANTRY_HOST_HAS(host, http_pause))
+		host->op_on_pause(call->op, pause, call);
+}
+
 /* --- ends --- */
 
 static void finish(struct docker_call *call, const struct gantry_error *err,
@@ -28,6 +47,7 @@ static void finish(struct docker_call *call, const struct gantry_error *err,
 	call->http = NULL;
 	if (call->op)
 		call->node->host->op_on_cancel(call->op, NULL, NULL);
+	hear_pauses(call, NULL);
 	call->done(call, err, reply);
 }
 
@@ -285,6 +305,8 @@ static void send_call(struct docker_call *call, const char *method, const char *
 	request.path = whole;
 	call->http = node->host->http(node->host->core, &request);
 	free(whole);
+	if (call->paused)
+		node->host->http_pause(call->http, true);
 }
 
 void docker_call(struct docker_call *call, const char *method, const char *body, const char *format,
@@ -299,7 +321,7 @@ void docker_call(struct docker_call *call, const char *method, const char *body,
 		abort();
 	va_end(args);
 	call->busy = true;
-	call->cancelled = false;
+	call->cancelled = call->paused = false;
 	call->status = 0;
 	call->http = NULL;
 	if (node->api_minor) {
@@ -313,6 +335,7 @@ void docker_call(struct docker_call *call, const char *method, const char *body,
 	}
 	if (call->op)
 		node->host->op_on_cancel(call->op, on_cancel, call);
+	hear_pauses(call, on_pause);
 }
 
 struct docker_call *docker_call_new(struct docker_node *node, struct gantry_op *op,

@@ -78,7 +78,7 @@ struct docker_call {
 	struct gantry_http *http;
 	struct gantry_timer *timer;
 	char *method, *path, *body; /* owned while it waits for the version */
-	bool busy, waits, cancelled;
+	bool busy, waits, cancelled, paused;
 };
 
 /* path is formatted, begins after the version, and is percent-encoded already. body: JSON text or NULL. */

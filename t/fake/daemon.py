@@ -280,6 +280,10 @@ class World:
         until(lambda: self.daemon.poll() is not None, "gantryd to end on SIGTERM", LIMIT + 15)
         return self.daemon.returncode
 
+    def rss_kib(self):
+        with open(f"/proc/{self.daemon.pid}/status") as file:
+            return int(file.read().partition("VmRSS:")[2].split()[0])
+
     def ask(self, method, target, body=None, headers=None):
         answer = ask(self.socket, method, target, body, headers)
         if self.contract:

@@ -10,6 +10,7 @@
  * "stalling…" says two words and then nothing. Commands:
  *	exit N       ends at once with N             echo TEXT / warn TEXT   writes to stdout / stderr, ends
  *	lines N      writes N lines, runs on         notfound, noexec        cannot be started
+ *	pages N      writes N lines of 8 KiB, which say their numbers again and again, ends
  *	stubborn     runs, SIGKILL alone ends it     anything else           runs until it is killed
  * With the label fake.cgroup=2 stats have the shape of cgroup v2. With fake.tail a follower of the output
  * gets what is there when it comes and no more, as Docker 20.10 loses the end. An update with CpuShares

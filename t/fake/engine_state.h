@@ -415,6 +415,17 @@ static void container_act(struct container *k)
 			snprintf(text, sizeof(text), "line %d\n", i);
 			container_write(k, i % 2 ? 1 : 2, text, strlen(text));
 		}
+	} else if (strcmp(word, "pages") == 0) {
+		char page[8192 + 1];
+
+		for (int i = 1; i <= atoi(command_word(k, 1)); i++) {
+			snprintf(page, 9, "%07d ", i);
+			for (size_t at = 8; at < 8192; at += 8)
+				memcpy(page + at, page, 8);
+			page[8191] = '\n';
+			container_write(k, 1, page, 8192);
+		}
+		container_die(k, 0);
 	}
 }
 

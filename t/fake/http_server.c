@@ -327,6 +327,8 @@ static void download(struct http_request *request)
 	task->pieces = http_request_query(request, "cut") != NULL;
 	http_request_on_gone(request, download_gone, task);
 	http_stream_on_drain(request, download_go_on, task);
+	if (http_request_query(request, "stall"))
+		http_stream_set_stall(request, query_int(request, "stall", 0));
 	download_go_on(task);
 }
 
