@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Hostile scripts: each ends within the budget and 100 ms, the failure rule is applied, the reason
- * names the budget and the line, and the next call works.
+ * names the budget and the line, and the next call works. Each is tried in admit, which is counted from
+ * its start, and in a placement, whose calls are not until the alarm.
  */
 #include "base/str.h"
-#include "policy.h"
+#include "placing.h"
 
 #define BUDGET_MS 50
 
@@ -31,6 +32,17 @@ static const struct attack {
 	 "pcall(coroutine.yield) end end) end while true do for i = 1, 500 do "
 	 "pcall(coroutine.resume, t[i]) end end",
 	 "budget"},
+	{"a coroutine made before a long loop",
+	 "local c = coroutine.wrap(function() coroutine.yield() while true do end end) c() "
+	 "for i = 1, 400000 do end c()",
+	 "budget"},
+	{"a loop behind a long coroutine",
+	 "coroutine.wrap(function() for i = 1, 400000 do end end)() while true do end", "budget"},
+	{"a loop behind a coroutine that is long to close",
+	 "local c = coroutine.create(function() local x <close> = setmetatable({}, {__close = "
+	 "function() for i = 1, 400000 do end end}) coroutine.yield() end) coroutine.resume(c) "
+	 "coroutine.close(c) while true do end",
+	 "budget"},
 	{"coroutine in coroutine",
 	 "local function f() coroutine.wrap(f)() end while true do pcall(f) end", "budget"},
 	{"loop in __close",
@@ -50,7 +62,7 @@ static const struct attack {
 	 "while true do pcall(coroutine.close, c) end",
 	 "budget"},
 	{"coroutines that close coroutines",
-	 "local inner for i = 1, 3000 do local this = inner inner = coroutine.create(function() local x "
+	 "local inner for i = 1, 1500 do local this = inner inner = coroutine.create(function() local x "
 	 "<close> = setmetatable({}, {__close = function() if this then coroutine.close(this) end "
 	 "end}) coroutine.yield() end) coroutine.resume(inner) end assert(coroutine.close(inner))",
 	 NULL},
@@ -236,12 +248,55 @@ static void try_attack(const struct attack *attack)
 	free(source);
 }
 
+/* --- in a placement: many calls in one, which begin without a count of instructions --------------- */
+
+#define NODES 100
+#define BAD   "n040"
+
+static void try_placement(const struct attack *attack)
+{
+	double limit_ms = (BUDGET_MS + 100) * slowness(), began_ms, took_ms;
+	const struct script_record *record;
+	struct trial trial;
+	char *source = xasprintf("local attack = function(req)\n%s\nend\nreturn { filter = "
+				 "function(req, node) if node.name == '" BAD
+				 "' then return attack(req) end return true end }",
+				 attack->code);
+	struct script_set *set = policy_one(source);
+
+	began_ms = cpu_ms();
+	place(&trial, set, NODES);
+	took_ms = cpu_ms() - began_ms;
+	record = policy_record(&trial.decision, "p", "filter", NULL);
+	ok(took_ms < limit_ms, "%s: a placement ends in time", attack->name);
+	is_int(trial.code, 0, "%s: the nodes before it are left", attack->name);
+	if (attack->error) {
+		is_str(record->outcome, "error", "%s: the node is refused", attack->name);
+		like(record->reason, attack->error, "%s: the reason", attack->name);
+		like(record->answer, BAD, "%s: for this node", attack->name);
+		is_int(record->line, 2, "%s: the line", attack->name);
+	} else {
+		is_str(record->outcome, "allow", "%s: is harmless", attack->name);
+	}
+	script_decision_fini(&trial.decision);
+	arena_fini(&trial.arena);
+
+	place(&trial, set, 40);
+	record = policy_record(&trial.decision, "p", "filter", NULL);
+	is_str(record->answer, "{\"count\":40}", "%s: the next placement works", attack->name);
+	end(&trial);
+	free(source);
+}
+
 int main(int argc, char **argv)
 {
 	policy_start();
+	make_nodes(NODES);
 	for (size_t i = 0; i < sizeof(attacks) / sizeof(attacks[0]); i++)
-		if (argc < 2 || strcmp(argv[1], attacks[i].name) == 0)
+		if (argc < 2 || strcmp(argv[1], attacks[i].name) == 0) {
 			try_attack(&attacks[i]);
+			try_placement(&attacks[i]);
+		}
 
 	like(policy_load_error("while true do end"), "p.lua:1: over its budget", "a loop at load");
 	like(policy_load_error("\x1bLua"), "text", "compiled Lua");

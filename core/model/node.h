@@ -43,11 +43,15 @@ struct node {
 	struct past *past; /* the fleet's, borrowed; NULL: in none */
 	size_t index;      /* in the fleet's nodes */
 
+	/* from here on nothing that a policy can see */
 	char last_error[256];
 	int last_error_code;
 	int64_t next_retry_ms; /* wall clock, 0: none */
 	int64_t up_since_ms;
 };
+
+#define NODE_SEEN_BYTES                                                                            \
+	offsetof(struct node, last_error) /* all that a policy can see is in these */
 
 const char *node_state_text(enum node_state state);
 /* Counts a promise in (+1) or out (-1); an unset limit counts 0. */

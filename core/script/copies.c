@@ -54,13 +54,10 @@ static int on_index(lua_State *L)
 {
 	const struct copy *copy = lua_touserdata(L, 1);
 
-	if (lua_type(L, 2) != LUA_TSTRING)
-		return luaL_error(L, "a fact's field is named by text, not by a %s value",
-				  luaL_typename(L, 2));
 	lua_getiuservalue(L, 1, 1);
 	lua_pushvalue(L, 2);
 	if (lua_rawget(L, -2) == LUA_TNIL)
-		facts_check_field(L, copy->kind, lua_tostring(L, 2));
+		facts_check_field(L, copy->kind, 2);
 	return 1;
 }
 

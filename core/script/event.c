@@ -85,10 +85,10 @@ static int run_stretch(lua_State *L)
 	if (!lua_checkstack(call->thread, count + 1))
 		return luaL_error(L, "out of stack");
 	lua_xmove(L, call->thread, count);
-	sandbox->running = call->thread;
+	sandbox_switch(sandbox, call->thread);
 	status = lua_resume(call->thread, L, count, &results);
 	if (status == LUA_YIELD && !sandbox->killed) {
-		sandbox->running = L;
+		sandbox_switch(sandbox, L);
 		stretch->result = SCRIPT_RUN_WAITS;
 		return 0;
 	}
@@ -97,7 +97,7 @@ static int run_stretch(lua_State *L)
 		call->ending = true;
 		lua_resetthread(call->thread); /* its pending __close; another error is of no use */
 	}
-	sandbox->running = L;
+	sandbox_switch(sandbox, L);
 	if (sandbox->killed)
 		sandbox_raise(L);
 	lua_settop(call->thread, 0); /* with something on its stack it could be resumed */

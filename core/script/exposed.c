@@ -207,6 +207,26 @@ void exposed_seal(lua_State *L)
 	lua_remove(L, -2);
 }
 
+bool exposed_is_sealed(lua_State *L, int index)
+{
+	bool sealed;
+
+	if (!lua_getmetatable(L, index))
+		return false;
+	sealed = lua_rawgetp(L, -1, &lock_key) != LUA_TNIL;
+	lua_pop(L, 2);
+	return sealed;
+}
+
+void exposed_push_globals(lua_State *L)
+{
+	lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_GLOBALS);
+	lua_getmetatable(L, -1);
+	lua_getfield(L, -1, "__index");
+	lua_replace(L, -3);
+	lua_pop(L, 1);
+}
+
 void exposed_check_writable(lua_State *L, int index)
 {
 	bool locked;

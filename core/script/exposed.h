@@ -30,6 +30,10 @@ void exposed_install(lua_State *L);
 
 /* Pushes a read-only stand-in for the table on top of the stack, in place of it. */
 void exposed_seal(lua_State *L);
+/* Whether the table at index is one of those, or the globals that scripts see. */
+bool exposed_is_sealed(lua_State *L, int index);
+/* Pushes the table behind the globals. */
+void exposed_push_globals(lua_State *L);
 /* Raises where the table at index is sealed or locked. */
 void exposed_check_writable(lua_State *L, int index);
 /* The text of the value at index as tostring gives it, pushed; no addresses. */

@@ -76,7 +76,7 @@ static bool row_is_of(int row, enum fact_kind kind)
 
 /* --- pushing --------------------------------------------------------------------------------------- */
 
-static const char metatable_key, names_key;
+static const char names_key;
 
 static struct fact *push_fact(lua_State *L, enum fact_kind kind, const void *data)
 {
@@ -86,7 +86,7 @@ static struct fact *push_fact(lua_State *L, enum fact_kind kind, const void *dat
 	fact->data = data;
 	fact->kind = (uint8_t)kind;
 	fact->count = 0;
-	lua_rawgetp(L, LUA_REGISTRYINDEX, &metatable_key);
+	facts_push_metatable(L);
 	lua_setmetatable(L, -2);
 	return fact;
 }
@@ -236,23 +236,29 @@ static void check_alive(lua_State *L, const struct fact *fact)
 			"keep the value, not the fact");
 }
 
-static unsigned slot_of(const char *key, int kind)
+static unsigned slot_of(const void *name, int kind)
 {
-	return (unsigned)((uintptr_t)key >> 3 ^ (uintptr_t)key >> 11 ^ (unsigned)kind * 41) %
+	return (unsigned)((uintptr_t)name >> 3 ^ (uintptr_t)name >> 11 ^ (unsigned)kind * 41) %
 	       SANDBOX_KEYS;
 }
 
 /* Lua keeps one copy of a short string, so that its address tells which field it names. */
-static int find_row(const struct sandbox *sandbox, int kind, const char *key)
+static int find_row(const struct sandbox *sandbox, int kind, const void *name)
 {
-	unsigned slot = slot_of(key, kind);
+	unsigned slot = slot_of(name, kind);
 
-	while (sandbox->keys[slot].key) {
-		if (sandbox->keys[slot].key == key && sandbox->keys[slot].kind == kind)
+	while (sandbox->keys[slot].name) {
+		if (sandbox->keys[slot].name == name && sandbox->keys[slot].kind == kind)
 			return sandbox->keys[slot].row;
 		slot = (slot + 1) % SANDBOX_KEYS;
 	}
 	return -1;
+}
+
+static int wrong_key(lua_State *L, int index)
+{
+	return luaL_error(L, "a fact's field is named by text, not by a %s value",
+			  luaL_typename(L, index));
 }
 
 static int unknown_field(lua_State *L, int kind, const char *key)
@@ -272,10 +278,21 @@ static int unknown_field(lua_State *L, int kind, const char *key)
 	return luaL_error(L, "%s has no field \"%s\"", kind_names[kind], key);
 }
 
-void facts_check_field(lua_State *L, int kind, const char *key)
+/* The row of the field of an object that the key at index names; raises where there is none. */
+static int row_of(lua_State *L, int kind, int index)
 {
-	if (find_row(sandbox_of(L), kind, key) < 0)
-		unknown_field(L, kind, key);
+	int row = find_row(sandbox_of(L), kind, lua_topointer(L, index));
+
+	if (row >= 0)
+		return row;
+	if (lua_type(L, index) != LUA_TSTRING)
+		wrong_key(L, index);
+	return unknown_field(L, kind, lua_tostring(L, index));
+}
+
+void facts_check_field(lua_State *L, int kind, int index)
+{
+	row_of(L, kind, index);
 }
 
 static size_t list_count(const struct fact *fact)
@@ -345,20 +362,22 @@ static int index_map(lua_State *L, const struct fact *fact, const char *key)
 	return 0;
 }
 
-static int on_index(lua_State *L)
+int facts_index(lua_State *L)
 {
 	const struct fact *fact = lua_touserdata(L, 1);
 	const char *key;
-	int row;
 
 	check_alive(L, fact);
+	if (fact->kind < FACT_OBJECTS) {
+		push_row(L, fact, row_of(L, fact->kind, 2));
+		return 1;
+	}
 	if (lua_type(L, 2) != LUA_TSTRING) {
 		lua_Integer index;
 		int exact;
 
 		if (fact->kind != FACT_STRINGS && fact->kind != FACT_LIST)
-			return luaL_error(L, "a fact's field is named by text, not by a %s value",
-					  luaL_typename(L, 2));
+			return wrong_key(L, 2);
 		index = lua_tointegerx(L, 2, &exact);
 		if (!exact || index < 1 || (size_t)index > list_count(fact))
 			return 0;
@@ -366,13 +385,6 @@ static int on_index(lua_State *L)
 		return 1;
 	}
 	key = lua_tostring(L, 2);
-	if (fact->kind < FACT_OBJECTS) {
-		row = find_row(sandbox_of(L), fact->kind, key);
-		if (row < 0)
-			return unknown_field(L, fact->kind, key);
-		push_row(L, fact, row);
-		return 1;
-	}
 	if (fact->kind == FACT_PAIRS || fact->kind == FACT_ENV)
 		return index_map(L, fact, key);
 	return luaL_error(L, "a list has no field \"%s\"; its entries are 1 to %d", key,
@@ -436,16 +448,10 @@ static int on_pairs(lua_State *L)
 	return 1;
 }
 
+/* No other userdata gets at a script. */
 static const struct fact *to_fact(lua_State *L, int index)
 {
-	bool same;
-
-	if (lua_type(L, index) != LUA_TUSERDATA || !lua_getmetatable(L, index))
-		return NULL;
-	lua_rawgetp(L, LUA_REGISTRYINDEX, &metatable_key);
-	same = lua_rawequal(L, -1, -2);
-	lua_pop(L, 2);
-	return same ? lua_touserdata(L, index) : NULL;
+	return lua_touserdata(L, index);
 }
 
 const void *facts_check(lua_State *L, int index, enum fact_kind kind)
@@ -474,20 +480,37 @@ lua_Integer facts_length(lua_State *L, int index)
 	return (lua_Integer)list_count(fact);
 }
 
+/* --- for kept facts -------------------------------------------------------------------------------- */
+
+void facts_push_metatable(lua_State *L)
+{
+	lua_rawgeti(L, LUA_REGISTRYINDEX, sandbox_of(L)->fact_metatable);
+}
+
+enum fact_kind facts_kind(lua_State *L, int index)
+{
+	return ((const struct fact *)lua_touserdata(L, index))->kind;
+}
+
+void facts_revive(lua_State *L, int index)
+{
+	((struct fact *)lua_touserdata(L, index))->epoch = sandbox_of(L)->epoch;
+}
+
 /* --- setting up ------------------------------------------------------------------------------------ */
 
-static void add_key(struct sandbox *sandbox, const char *key, int kind, int row)
+static void add_key(struct sandbox *sandbox, const void *name, int kind, int row)
 {
-	unsigned slot = slot_of(key, kind);
+	unsigned slot = slot_of(name, kind);
 
-	while (sandbox->keys[slot].key)
+	while (sandbox->keys[slot].name)
 		slot = (slot + 1) % SANDBOX_KEYS;
-	sandbox->keys[slot] = (struct sandbox_key){key, row, kind};
+	sandbox->keys[slot] = (struct sandbox_key){name, row, kind};
 }
 
 void facts_install(lua_State *L)
 {
-	static const luaL_Reg functions[] = {{"__index", on_index},
+	static const luaL_Reg functions[] = {{"__index", facts_index},
 					     {"__newindex", on_newindex},
 					     {"__len", on_length},
 					     {"__pairs", on_pairs},
@@ -502,16 +525,18 @@ void facts_install(lua_State *L)
 	lua_setfield(L, -2, "__metatable");
 	lua_pushliteral(L, "fact");
 	lua_setfield(L, -2, "__name");
-	lua_rawsetp(L, LUA_REGISTRYINDEX, &metatable_key);
+	sandbox->fact_metatable = luaL_ref(L, LUA_REGISTRYINDEX);
 
 	lua_createtable(L, fact_fields_count, 0); /* keeps the names where they are */
 	for (int row = 0; row < fact_fields_count; row++) {
-		const char *key = lua_pushstring(L, fact_fields[row].key);
+		const void *name;
 
+		lua_pushstring(L, fact_fields[row].key);
+		name = lua_topointer(L, -1);
 		lua_rawseti(L, -2, row + 1);
-		add_key(sandbox, key, fact_fields[row].kind, row);
+		add_key(sandbox, name, fact_fields[row].kind, row);
 		if (fact_fields[row].kind == FACT_SPEC && row_is_of(row, FACT_REQUEST))
-			add_key(sandbox, key, FACT_REQUEST, row);
+			add_key(sandbox, name, FACT_REQUEST, row);
 	}
 	lua_rawsetp(L, LUA_REGISTRYINDEX, &names_key);
 }

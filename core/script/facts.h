@@ -49,8 +49,15 @@ void facts_push(lua_State *L, enum fact_kind kind, const void *data);
 struct field;
 /* Pushes one field of data, nil where it is not given. */
 void facts_push_field(lua_State *L, const struct field *field, const void *data);
-/* Raises where facts of the kind have no field of the name, which is a text of Lua's. */
-void facts_check_field(lua_State *L, int kind, const char *key);
+/* Raises where facts of the kind have no field that the key at index names. */
+void facts_check_field(lua_State *L, int kind, int index);
+
+/* For facts with a metatable of their own (kept.c): what facts have, its __index, the kind of the fact
+ * at index, and a new epoch for one whose data is still there. */
+void facts_push_metatable(lua_State *L);
+int facts_index(lua_State *L);
+enum fact_kind facts_kind(lua_State *L, int index);
+void facts_revive(lua_State *L, int index);
 
 /* What the fact at index is over; raises where it is another kind or dead. */
 const void *facts_check(lua_State *L, int index, enum fact_kind kind);

@@ -40,9 +40,9 @@ static int resume(lua_State *L, lua_State *co, int count)
 		return -1;
 	}
 	lua_xmove(L, co, count);
-	sandbox->running = co;
+	sandbox_switch(sandbox, co);
 	status = lua_resume(co, L, count, &results);
-	sandbox->running = L;
+	sandbox_switch(sandbox, L);
 	if (sandbox->killed)
 		sandbox_raise(L);
 	if (status != LUA_OK && status != LUA_YIELD) {
@@ -83,9 +83,9 @@ static int end(lua_State *L, lua_State *co)
 	if (sandbox->close_depth >= CLOSE_DEPTH_MAX)
 		luaL_error(L, "coroutines that close coroutines, %d deep", CLOSE_DEPTH_MAX);
 	sandbox->close_depth++;
-	sandbox->running = co;
+	sandbox_switch(sandbox, co);
 	status = lua_resetthread(co);
-	sandbox->running = L;
+	sandbox_switch(sandbox, L);
 	sandbox->close_depth--;
 	if (sandbox->killed)
 		sandbox_raise(L);

@@ -14,11 +14,14 @@
  *
  * A node's fact is made once a placement and state, not once a call. Answers are recorded as groups
  * with the same reason. The line of a `return` costs a hook at each return, so that it is looked for
- * at the first nodes, and again for some after each reason whose line is not known.
+ * at the first nodes, and again for some after each reason whose line is not known; for reasons whose
+ * line is not known at the end of the stage, one node is asked once more.
  */
 #include "base/clock.h"
+#include "script/alarm.h"
 #include "script/decision.h"
 #include "script/facts.h"
+#include "script/kept.h"
 #include "script/matrix.h"
 #include "script/verdict.h"
 
@@ -28,6 +31,8 @@
 #define GROUPS_MAX      16
 #define GROUP_NAMES_MAX 8
 #define LINE_NODES      16
+#define UNCOUNTED_NODES 64 /* at least, for an alarm to pay */
+#define UNCOUNTED_FEW   16
 #define TOP_MAX         5
 #define SCORE_MAX       1e12
 
@@ -37,6 +42,8 @@ struct group {
 	uint32_t hash;
 	int line;
 	bool error;
+	size_t first;    /* node */
+	uint64_t random; /* before the call for it */
 	size_t count;
 	const char *names[GROUP_NAMES_MAX]; /* borrowed */
 };
@@ -45,6 +52,7 @@ struct placing {
 	const struct script_request *request;
 	struct script_decision *decision;
 	struct node *const *nodes;
+	const struct kept_nodes *kept; /* of the same nodes; borrowed */
 	size_t count;
 	bool *out;             /* by node */
 	double *scores;        /* by node */
@@ -54,18 +62,20 @@ struct placing {
 	/* of the stage */
 	struct policy *policy;
 	enum hook hook;
-	size_t at;       /* the node that is asked for */
-	int lines_left;  /* nodes for which the line of the answer is looked for */
-	double *given;   /* scores of this stage */
-	size_t answered; /* nodes for which an opinion was given */
+	size_t at;        /* the node that is asked for */
+	bool counted;     /* calls are slow, or fail: no more of them uncounted */
+	size_t uncounted; /* calls since the alarm was set */
+	uint64_t random;  /* before the call */
+	int lines_left;   /* nodes for which the line of the answer is looked for */
+	double *given;    /* scores of this stage */
+	size_t answered;  /* nodes for which an opinion was given */
 	struct group *groups;
 	size_t groups_count;
+	struct group *group; /* whose line is looked for; borrowed */
 
 	/* of all stages, for the sum of reasons */
 	struct str reasons;
 };
-
-static const char nodes_key; /* in the registry: facts of this placement's nodes */
 
 /* --- groups ---------------------------------------------------------------------------------------- */
 
@@ -96,7 +106,11 @@ static struct group *find_group(struct placing *placing, const char *reason, siz
 	if (placing->groups_count == GROUPS_MAX)
 		return same_line ? same_line : &placing->groups[GROUPS_MAX - 1];
 	group = &placing->groups[placing->groups_count++];
-	*group = (struct group){.length = length, .hash = hash, .error = error};
+	*group = (struct group){.length = length,
+				.hash = hash,
+				.error = error,
+				.first = placing->at,
+				.random = placing->random};
 	if (reason)
 		group->reason = decision_text(placing->decision, reason, length);
 	return group;
@@ -180,42 +194,85 @@ static void take_score(lua_State *L, struct placing *placing)
 		matrix_score(placing->matrix, placing->at, score);
 }
 
+/*
+ * Many short calls run uncounted. An alarm that rings after few of them tells of a slow script: it is
+ * counted from there on; after many it was only a long list, and is set anew.
+ */
+static void decide_count(struct placing *placing, struct sandbox *sandbox)
+{
+	if (sandbox->uncounted) {
+		placing->uncounted++;
+	} else if (!placing->counted && placing->count - placing->at >= UNCOUNTED_NODES) {
+		placing->counted = placing->uncounted < UNCOUNTED_FEW;
+		placing->uncounted = 0;
+		if (!placing->counted)
+			sandbox_uncount(sandbox);
+	}
+}
+
+/* Whether the node at hand is to be asked again, with the same random numbers. */
+static bool ask_again(struct placing *placing, struct sandbox *sandbox)
+{
+	if (!sandbox_doubts(sandbox))
+		return false;
+	sandbox_count(sandbox);
+	placing->counted = true;
+	sandbox->random = placing->random;
+	return true;
+}
+
 static int ask_nodes(lua_State *L)
 {
 	struct placing *placing = lua_touserdata(L, 1);
 	struct sandbox *sandbox = sandbox_of(L);
 
-	if (lua_rawgetp(L, LUA_REGISTRYINDEX, &nodes_key) != LUA_TTABLE) {
-		lua_pop(L, 1);
-		lua_createtable(L, (int)placing->count, 0);
-		lua_pushvalue(L, -1);
-		lua_rawsetp(L, LUA_REGISTRYINDEX, &nodes_key);
-	}
+	kept_push(L, placing->request, placing->kept, placing->count);
 	policy_push_hook(L, placing->policy, placing->hook);
-	facts_push(L, FACT_REQUEST, placing->request);
-	for (; placing->at < placing->count; placing->at++) {
-		if (placing->out[placing->at])
+	lua_rawgeti(L, 2, 0);
+	while (placing->at < placing->count) {
+		if (placing->out[placing->at]) {
+			placing->at++;
 			continue;
+		}
+		decide_count(placing, sandbox);
 		sandbox_next(sandbox);
+		placing->random = sandbox->random;
 		sandbox_want_line(sandbox, placing->lines_left > 0);
 		placing->lines_left--;
 		lua_pushvalue(L, 3);
 		lua_pushvalue(L, 4);
 		push_node(L, placing);
 		lua_call(L, 2, 2);
-		if (placing->hook == HOOK_FILTER)
-			take_verdict(L, placing);
-		else
-			take_score(L, placing);
+		if (!ask_again(placing, sandbox)) {
+			if (placing->hook == HOOK_FILTER)
+				take_verdict(L, placing);
+			else
+				take_score(L, placing);
+			placing->at++;
+		}
 		lua_settop(L, 4);
 	}
 	return 0;
 }
 
-static int drop_nodes(lua_State *L)
+/* A node is asked once more, for the line of its answer alone: placing->group's first. */
+static int ask_for_line(lua_State *L)
 {
-	lua_pushnil(L);
-	lua_rawsetp(L, LUA_REGISTRYINDEX, &nodes_key);
+	struct placing *placing = lua_touserdata(L, 1);
+	struct group *group = placing->group;
+	const char *reason;
+	size_t length = 0;
+
+	sandbox_of(L)->random = group->random;
+	placing->at = group->first;
+	kept_push(L, placing->request, placing->kept, placing->count);
+	policy_push_hook(L, placing->policy, placing->hook);
+	lua_rawgeti(L, 2, 0);
+	push_node(L, placing);
+	lua_call(L, 2, 2);
+	if (verdict_read(L, &reason, &length) == VERDICT_DENY && length == group->length &&
+	    (!reason || hash_text(reason, length) == group->hash))
+		group->line = policy_line(placing->policy);
 	return 0;
 }
 
@@ -227,10 +284,15 @@ static void run_stage(struct placing *placing, void (*fail)(struct placing *plac
 	bool batch = false;
 
 	placing->at = 0;
+	placing->counted = false;
+	placing->uncounted = UNCOUNTED_FEW;
 	placing->lines_left = placing->hook == HOOK_FILTER ? LINE_NODES : 0;
 	while (policy_run(placing->policy, placing->hook, placing->request, ask_nodes, placing,
 			  batch) < 0) {
 		batch = true;
+		if (!policy_killed(placing->policy) && ask_again(placing, placing->policy->sandbox))
+			continue;
+		placing->counted = true;
 		fail(placing);
 		if (policy_killed(placing->policy))
 			return;
@@ -261,6 +323,18 @@ static void score_failed(struct placing *placing)
 
 	refuse(placing, placing->at, text, strlen(text), policy_error_line(placing->policy), true);
 	placing->out[placing->at] = out;
+}
+
+static void find_lines(struct placing *placing)
+{
+	sandbox_want_line(placing->policy->sandbox, true);
+	for (size_t i = 0; i < placing->groups_count; i++) {
+		placing->group = &placing->groups[i];
+		if (placing->group->line == 0 && !placing->group->error &&
+		    policy_run(placing->policy, placing->hook, placing->request, ask_for_line,
+			       placing, true) < 0)
+			return; /* it is not as it was: the answer stands without its line */
+	}
 }
 
 /* One record a group, and one for all nodes that passed. */
@@ -329,6 +403,8 @@ static void filter(struct placing *placing)
 	int64_t began_us = clock_monotonic_us();
 
 	run_stage(placing, filter_failed);
+	if (!policy_killed(placing->policy))
+		find_lines(placing);
 	record_groups(placing, clock_monotonic_us() - began_us);
 	sum_up(placing);
 }
@@ -505,6 +581,7 @@ static int place(struct script_set *set, const struct script_request *request,
 	struct placing placing = {.request = request,
 				  .decision = decision,
 				  .nodes = nodes,
+				  .kept = &set->kept,
 				  .count = count,
 				  .out = xcalloc(count + 1, sizeof(bool)),
 				  .scores = xcalloc(count + 1, sizeof(double)),
@@ -514,15 +591,17 @@ static int place(struct script_set *set, const struct script_request *request,
 				  .matrix = ret_matrix ? matrix_new(nodes, count) : NULL};
 	int code;
 
+	kept_compare(&set->kept, nodes, count);
 	code = ask_all(&placing, set, err);
+	alarm_clear();
 	for (size_t i = 0; i < set->count; i++) {
 		struct policy *policy = set->policies[i];
 
 		if (!policy_has(policy, HOOK_FILTER) && !policy_has(policy, HOOK_SCORE))
 			continue;
-		policy_end(policy); /* makes a full sandbox anew, and with it the table of facts */
+		policy_end(policy); /* makes a full sandbox anew, and with it the facts */
 		if (policy->sandbox)
-			sandbox_run(policy->sandbox, drop_nodes, NULL, false);
+			sandbox_run(policy->sandbox, kept_end, NULL, false);
 	}
 	if (code == 0)
 		*ret_node = choose(&placing);

@@ -64,10 +64,14 @@ static bool read_choice(lua_State *L, struct loading *loading, const char *yes, 
 
 static void read_hook(lua_State *L, struct loading *loading, enum hook hook)
 {
+	struct sandbox *sandbox = sandbox_of(L);
+
+	_Static_assert(HOOK_COUNT <= SANDBOX_ROOTS, "room for all hooks");
 	if (lua_type(L, -1) != LUA_TFUNCTION || lua_iscfunction(L, -1))
 		wrong(L, loading, "must be a function of this file");
 	lua_pushvalue(L, -1);
 	loading->policy->hooks[hook] = luaL_ref(L, LUA_REGISTRYINDEX);
+	sandbox->roots[sandbox->roots_count++] = loading->policy->hooks[hook];
 }
 
 static void read_entry(lua_State *L, struct loading *loading)

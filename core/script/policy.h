@@ -8,6 +8,7 @@
 #ifndef SCRIPT_POLICY_H
 #define SCRIPT_POLICY_H
 
+#include "script/kept.h"
 #include "script/sandbox.h"
 #include "script/source.h"
 
@@ -44,6 +45,7 @@ struct script_set {
 	struct policy **policies; /* owned, in the order they are asked */
 	size_t count;
 	char revision[20];
+	struct kept_nodes kept;
 };
 
 /* Takes the source over, also on failure. err says file and line. Where it has an event hook that is to be

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/str.h"
 #include "base/units.h"
+#include "script/alarm.h"
 #include "script/copies.h"
 #include "script/exposed.h"
 #include "script/facts.h"
@@ -24,9 +25,18 @@ int64_t sandbox_cpu_us(void)
 
 static void on_hook(lua_State *L, lua_Debug *ar);
 
-static int hook_mask(const struct sandbox *sandbox)
+/* The alarm may go off anywhere in here. */
+static void set_hook(struct sandbox *sandbox, lua_State *L)
 {
-	return LUA_MASKCOUNT | (sandbox->want_line ? LUA_MASKRET : 0);
+	sig_atomic_t uncounted;
+
+	do {
+		uncounted = sandbox->uncounted;
+		lua_sethook(L, on_hook,
+			    (uncounted ? 0 : LUA_MASKCOUNT) |
+				    (sandbox->want_line ? LUA_MASKRET : 0),
+			    sandbox->killed ? 1 : SANDBOX_INTERVAL);
+	} while (uncounted != sandbox->uncounted);
 }
 
 /* Seen from inside a C function, a hook or the allocator too. */
@@ -51,7 +61,8 @@ static void kill_script(struct sandbox *sandbox, enum sandbox_kill why, const ch
 	if (!sandbox->running) /* the state is not made yet */
 		return;
 	sandbox->killed_line = sandbox_line(sandbox->running);
-	lua_sethook(sandbox->running, on_hook, hook_mask(sandbox), 1);
+	sandbox->uncounted = false;
+	set_hook(sandbox, sandbox->running);
 }
 
 int sandbox_raise(lua_State *L)
@@ -113,6 +124,45 @@ static void on_hook(lua_State *L, lua_Debug *ar)
 		if (ar->currentline > 0)
 			sandbox->line = ar->currentline;
 	}
+}
+
+/* --- without the count ----------------------------------------------------------------------------- */
+
+/* In a signal handler. */
+static void on_alarm(void *context)
+{
+	struct sandbox *sandbox = context;
+
+	if (!sandbox->uncounted)
+		return;
+	sandbox->uncounted = false;
+	set_hook(sandbox, sandbox->running);
+}
+
+void sandbox_uncount(struct sandbox *sandbox)
+{
+	if (sandbox->killed || sandbox->budget.instructions < SANDBOX_UNCOUNTED)
+		return;
+	sandbox->uncounted = true;
+	if (!alarm_set(SANDBOX_ALARM_US, on_alarm, sandbox))
+		sandbox->uncounted = false;
+	set_hook(sandbox, sandbox->L);
+}
+
+void sandbox_count(struct sandbox *sandbox)
+{
+	if (!sandbox->uncounted)
+		return;
+	alarm_mute();
+	sandbox->uncounted = false;
+	set_hook(sandbox, sandbox->L);
+}
+
+void sandbox_switch(struct sandbox *sandbox, lua_State *L)
+{
+	sandbox->running = L;
+	if (!sandbox->uncounted && !(lua_gethookmask(L) & LUA_MASKCOUNT))
+		set_hook(sandbox, L);
 }
 
 /* --- memory ---------------------------------------------------------------------------------------- */
@@ -260,12 +310,14 @@ int sandbox_run(struct sandbox *sandbox, lua_CFunction body, void *context, bool
 	lua_pushcfunction(L, body);
 	lua_pushlightuserdata(L, context);
 	status = lua_pcall(L, 1, 0, 1);
+	sandbox_switch(sandbox, L);
+	sandbox_count(sandbox);
 	lua_settop(L, 0);
-	sandbox->running = L;
 	sandbox->close_depth = 0;
 	if (sandbox->killed) {
 		set_kill_error(sandbox);
-		lua_sethook(L, on_hook, hook_mask(sandbox), SANDBOX_INTERVAL);
+		sandbox->want_line = false;
+		lua_sethook(L, on_hook, LUA_MASKCOUNT, SANDBOX_INTERVAL);
 		return -1;
 	}
 	if (status == LUA_OK)
@@ -281,7 +333,7 @@ void sandbox_want_line(struct sandbox *sandbox, bool want)
 	if (sandbox->want_line == want)
 		return;
 	sandbox->want_line = want;
-	lua_sethook(sandbox->L, on_hook, hook_mask(sandbox), SANDBOX_INTERVAL);
+	set_hook(sandbox, sandbox->L);
 }
 
 void sandbox_compile(lua_State *L, const char *source, size_t length, const char *chunk)
@@ -317,7 +369,7 @@ struct sandbox *sandbox_new(const char *name, const struct script_budget *budget
 		return NULL;
 	}
 	*(struct sandbox **)lua_getextraspace(sandbox->L) = sandbox;
-	lua_sethook(sandbox->L, on_hook, LUA_MASKCOUNT, SANDBOX_INTERVAL);
+	set_hook(sandbox, sandbox->L);
 	sandbox->budget.time_ms = INT32_MAX; /* no script runs yet: only memory may be short */
 	if (sandbox_run(sandbox, set_up, NULL, false) < 0) {
 		sandbox_free(sandbox);
@@ -333,5 +385,6 @@ void sandbox_free(struct sandbox *sandbox)
 		return;
 	lua_close(sandbox->L);
 	str_fini(&sandbox->scratch);
+	free(sandbox->kept_stamps);
 	free(sandbox);
 }

@@ -8,6 +8,14 @@
  *   - time          looked at whenever something is charged;
  *   - memory        the allocator's own count, with a limit for one string and one block too.
  *
+ * The count hook costs a call of C for each instruction, a third of the time of a short hook. Where a
+ * thousand short hooks are called in one body, it may run *uncounted* (sandbox_uncount): without the
+ * hook, under an alarm that sets it. Lua allows lua_sethook in a signal handler; `running` tells which
+ * thread it is for, and who switches threads sets the hook where the alarm found another one
+ * (sandbox_switch). So no script is without the hook for longer than the alarm. What ran before it is
+ * not counted, and so cannot decide: a call that may have gone over its budget is made once more, with
+ * the count (sandbox_doubts). A replay decides alike.
+ *
  * Over budget the sandbox is *killed*: from then on the hook fires at every instruction and raises,
  * and pcall, xpcall, coroutine.resume, wrap and close (all ours, lib_base.c) raise on instead of
  * returning. Nothing of the script runs any more and sandbox_run returns. What makes that whole:
@@ -28,12 +36,15 @@
 #include <lauxlib.h>
 #include <lua.h>
 #include <lualib.h>
+#include <signal.h>
 
 #include "base/arena.h"
 #include "base/str.h"
 #include "script/script.h"
 
 #define SANDBOX_INTERVAL     200         /* instructions between two looks */
+#define SANDBOX_ALARM_US     500         /* without the hook at the most … */
+#define SANDBOX_UNCOUNTED    900000      /* … and more than can run in this time */
 #define SANDBOX_STRING_BYTES (256 << 10) /* one string; a smaller budget of memory makes it less */
 #define SANDBOX_SOURCE_BYTES (256 << 10) /* one file */
 #define SANDBOX_PRINT_LINES  20          /* of print, in one call */
@@ -42,17 +53,19 @@ enum sandbox_kill { SANDBOX_ALIVE, SANDBOX_INSTRUCTIONS, SANDBOX_TIME, SANDBOX_M
 
 #define SANDBOX_FUNCTIONS_MAX 160
 #define SANDBOX_KEYS          512
+#define SANDBOX_ROOTS         8
 
 struct sandbox_key { /* a field of a fact, found by the address of its interned name */
-	const char *key;
+	const void *name;
 	int row;
 	int kind;
 };
 
 struct sandbox {
-	lua_State *L;       /* owned: the main thread */
-	lua_State *running; /* the thread that runs: L or a coroutine */
-	const char *name;   /* borrowed: for print and messages */
+	lua_State *L; /* owned: the main thread */
+	lua_State
+		*volatile running; /* the thread that runs: L or a coroutine; the alarm reads it */
+	const char *name;          /* borrowed: for print and messages */
 	struct script_budget budget;
 
 	int64_t used_bytes;
@@ -64,6 +77,9 @@ struct sandbox {
 	enum sandbox_kill killed;
 	const char *killed_why; /* static text for a block or string that was too large; NULL */
 	int killed_line;
+
+	volatile sig_atomic_t uncounted; /* no count hook is set; the alarm ends that */
+	bool was_uncounted;              /* when this call began */
 
 	bool want_line; /* keep the line of the last return */
 	int line;       /* of the last return of a Lua function, 0 */
@@ -80,6 +96,16 @@ struct sandbox {
 
 	lua_CFunction functions[SANDBOX_FUNCTIONS_MAX]; /* by row of exposed[] */
 	struct sandbox_key keys[SANDBOX_KEYS];
+	int fact_metatable; /* a reference in the registry */
+
+	uint64_t *kept_stamps; /* owned, of kept.c: by node, 0: none is kept */
+	uint64_t kept_epoch;   /* facts of a placement are ready for it */
+	size_t kept_count;     /* nodes of that placement, 0: it has ended */
+	bool kept_never;       /* the script has where to hold a fact */
+
+	int roots
+		[SANDBOX_ROOTS]; /* the script's functions that are called: references in the registry */
+	int roots_count;
 };
 
 /* A state with the library of exposed.c in it. name is borrowed. NULL where memory is below need. */
@@ -102,6 +128,7 @@ int sandbox_run(struct sandbox *sandbox, lua_CFunction body, void *context, bool
 static inline void sandbox_next(struct sandbox *sandbox)
 {
 	sandbox->used_instructions = 0;
+	sandbox->was_uncounted = sandbox->uncounted;
 	sandbox->line = 0;
 }
 
@@ -111,6 +138,19 @@ void sandbox_keep_error(lua_State *co);
 int sandbox_line(lua_State *L);
 /* CPU time of this thread. */
 int64_t sandbox_cpu_us(void);
+
+/* In a body, before a call: no count for it and the calls behind it, until the alarm or the end. */
+void sandbox_uncount(struct sandbox *sandbox);
+void sandbox_count(struct sandbox *sandbox);
+/* Whether the call before may have used more than its budget without being counted. */
+static inline bool sandbox_doubts(const struct sandbox *sandbox)
+{
+	return sandbox->was_uncounted &&
+	       sandbox->used_instructions + SANDBOX_UNCOUNTED > sandbox->budget.instructions;
+}
+
+/* L goes on: a coroutine that is resumed, or who resumed it. */
+void sandbox_switch(struct sandbox *sandbox, lua_State *L);
 
 /* Turns the record of return lines on or off. */
 void sandbox_want_line(struct sandbox *sandbox, bool want);

@@ -149,9 +149,10 @@ void script_restart(struct script_set *set, const struct script_request *request
 		    struct script_restart *ret_answer);
 
 /*
- * Asks `filter` and then `score` for each node given (all of them up and not drained); the highest
- * sum of scores wins, a lowered node comes after all others; ties go to the node with fewer
- * instances, then by name. -EACCES where no node is left: the error sums up the reasons with their counts.
+ * Asks `filter` and then `score` for each node given (all of them up and not drained; some once more,
+ * for the line of a reason or for a call that has to be counted); the highest sum of scores wins, a
+ * lowered node comes after all others; ties go to the node with fewer instances, then by name. -EACCES
+ * where no node is left: the error sums up the reasons with their counts.
  */
 int script_place(struct script_set *set, const struct script_request *request,
 		 struct node *const *nodes, size_t count, struct node **ret_node,

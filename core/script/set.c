@@ -147,6 +147,7 @@ void script_set_free(struct script_set *set)
 	for (size_t i = 0; i < set->count; i++)
 		policy_free(set->policies[i]);
 	free(set->policies);
+	kept_nodes_fini(&set->kept);
 	free(set);
 }
 
