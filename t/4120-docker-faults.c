@@ -178,6 +178,24 @@ static void updates(void)
 	       "an engine that goes away: -EHOSTUNREACH");
 	RUN(&rig, remove, id);
 	is_int(RUN(&rig, update, id, &limits), -ENOENT, "of what is gone: -ENOENT");
+
+	/* one that had no limits: not all can be unset */
+	rig.take = NULL;
+	spec_init(&spec);
+	conf_create_spec(&list, "free", list.run, &spec, id);
+	RUN(&rig, start, id);
+	rig.runtime->probe(rig.node, rig_op(&rig)); /* by which the host's size is known */
+	rig_wait(&rig);
+	limits = (struct gantry_limits){128 << 20, GANTRY_UNSET, 1000000000, 4343, 50, "0-1"};
+	is_int(RUN(&rig, update, id, &limits), -EINVAL, "of what had no limits: -EINVAL");
+	like(rig.err.text, "cannot unset one that was not set before: memory is 274877906944 now",
+	     "it says what is not as before");
+	like(rig.err.text, "cpus is 64000000000 now, cpu_shares is 1024 now, cpuset stays \"0-1\"",
+	     "each of them");
+	conf_inspect(&list, id);
+	is_int(conf_limits.nano_cpus, 64000000000, "all of the host's CPUs");
+	is_int(conf_limits.pids, GANTRY_UNSET, "no limit of processes");
+	RUN(&rig, remove, id);
 }
 
 /* --- pull --- */

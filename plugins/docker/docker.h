@@ -10,7 +10,7 @@
  *   create.c      spec to request
  *   containers.c  start, kill, wait, remove, pause, rename, top, stats
  *   inspect.c     list and inspect
- *   update.c      limits
+ *   update.c      limits;  cgroup.c  the same as the kernel holds them
  *   images.c      list, present;  pull.c  one download however many wait
  *   output.c      logs, demultiplexed
  *   claim.c       one daemon an owner
@@ -45,6 +45,8 @@ struct docker_node {
 	const struct docker_node_settings *settings;
 	char *unix_socket, *base_url; /* owned */
 	struct gantry_http_peer peer;
+
+	int64_t cpus, memory_bytes; /* all that the host has; 0: not known yet */
 
 	int api_minor;                    /* 0: not agreed yet */
 	bool podman;                      /* answers by other names here and there */
@@ -180,6 +182,24 @@ void docker_read_list(struct docker_node *node, struct gantry_op *op, struct jso
 		      struct gantry_containers *ret_containers);
 void docker_read_limits(struct json_object *inspected, struct gantry_limits *ret_limits);
 const char *docker_label(const struct gantry_pairs *labels, const char *name); /* NULL: none */
+
+/* --- cgroup.c --- */
+
+#define DOCKER_CGROUP_UNREAD (-2)      /* there is no such file, or it cannot be read */
+#define DOCKER_CGROUP_NONE   INT64_MAX /* no limit */
+
+/* Limits of a process as the kernel holds them. */
+struct docker_cgroup {
+	int64_t memory_bytes, memory_swap_bytes, nano_cpus, cpu_shares, pids;
+	char cpuset[256]; /* "": not read */
+};
+
+/* False where the process is not one of this container on this host. root: "", or a test's folder. */
+bool docker_read_cgroup(const char *root, int64_t pid, const char *container_id,
+			struct docker_cgroup *ret_cgroup);
+/* What was asked for is what is held, but for less than a step; or one of the two is not known. */
+bool docker_cgroup_holds(int64_t wanted, int64_t held, int64_t step);
+bool docker_cgroup_holds_set(const char *wanted, const char *held);
 
 /* --- events.c --- */
 

@@ -113,6 +113,8 @@ static void probed(struct docker_call *call, const struct gantry_error *err,
 #undef KEEP
 	facts->cpus = docker_int(reply, "NCPU", 0);
 	facts->memory_bytes = docker_int(reply, "MemTotal", 0);
+	node->cpus = facts->cpus;
+	node->memory_bytes = facts->memory_bytes;
 	facts->memory_limit = docker_bool(reply, "MemoryLimit");
 	facts->swap_limit = docker_bool(reply, "SwapLimit");
 	facts->cpu_quota = docker_bool(reply, "CpuCfsQuota");

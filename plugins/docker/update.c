@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Changing limits of a container: an update that the engine accepted proves nothing, so each is
- * framed by two inspects.
+ * framed by two inspects, and where the engine is on this host the cgroup is read too.
  *
  *	before ─▶ update ─▶ after ─▶ all as wanted? ──yes──▶ done: the limits as they are
  *	  │          │                     └──no──▶ revert ─▶ failed: which limits did not take
@@ -10,11 +10,16 @@
  * Memory and the sum of memory and swap go together: the engine would refuse a memory over the sum
  * that is there. Where one of the two was not asked for, the other moves so that the swap itself
  * stays what it was; it stays unlimited where it was unlimited.
+ * A limit that was not set before cannot be unset by an update, but for that of processes [ran with Docker
+ * 20.10: 0 is "leave it", -1 is refused, or told and not applied]. Memory and CPUs are set to all that the
+ * host has, which holds nothing back, and the error says so.
  * The revert is not cancelled with the op: half of a change is worse than a late end.
  */
 #include "docker.h"
 
 #include <stdlib.h>
+
+#define DEFAULT_SHARES 1024 /* of a container that names none */
 
 struct update {
 	struct docker_call call;
@@ -23,6 +28,7 @@ struct update {
 	struct gantry_limits wanted, before, after; /* strings in the op's memory */
 	bool swap_is_ours;                          /* not asked for: moved along with the memory */
 	char missed[160];
+	char unset[160]; /* what the revert has set in place of nothing */
 };
 
 static void add(struct json_object *body, const char *key, int64_t value)
@@ -104,6 +110,46 @@ static void compare(struct update *update)
 	}
 }
 
+static void miss(struct update *update, const char *name, int64_t wanted, int64_t held,
+		 int64_t step)
+{
+	size_t length = strlen(update->missed);
+	char text[32] = "without a limit";
+
+	if (docker_cgroup_holds(wanted, held, step))
+		return;
+	if (held != DOCKER_CGROUP_NONE)
+		snprintf(text, sizeof(text), "%lld", (long long)held);
+	snprintf(update->missed + length, sizeof(update->missed) - length,
+		 "%s%s is %s in the cgroup, not %lld", length ? ", " : "", name, text,
+		 (long long)wanted);
+}
+
+/* The kernel counts memory in pages, and CPUs in microseconds of a period. */
+static void compare_cgroup(struct update *update, struct json_object *reply)
+{
+	const struct gantry_limits *wanted = &update->wanted;
+	struct docker_cgroup held;
+	size_t length;
+
+	if (!update->call.node->unix_socket ||
+	    !docker_read_cgroup("", docker_int(docker_get(reply, "State"), "Pid", 0),
+				docker_text(reply, "Id"), &held))
+		return;
+	miss(update, "memory", wanted->memory_bytes, held.memory_bytes, 64 << 10);
+	if (!update->swap_is_ours)
+		miss(update, "memory_swap", wanted->memory_swap_bytes, held.memory_swap_bytes,
+		     64 << 10);
+	miss(update, "cpus", wanted->nano_cpus, held.nano_cpus, 1000000);
+	miss(update, "cpu_shares", wanted->cpu_shares, held.cpu_shares, 1);
+	miss(update, "pids", wanted->pids, held.pids, 1);
+	length = strlen(update->missed);
+	if (!docker_cgroup_holds_set(wanted->cpuset, held.cpuset))
+		snprintf(update->missed + length, sizeof(update->missed) - length,
+			 "%scpuset is \"%s\" in the cgroup, not \"%s\"", length ? ", " : "",
+			 held.cpuset, wanted->cpuset);
+}
+
 static void reverted(struct docker_call *call, const struct gantry_error *err,
 		     struct json_object *reply)
 {
@@ -115,28 +161,63 @@ static void reverted(struct docker_call *call, const struct gantry_error *err,
 			call->node, update->op, -EINVAL,
 			"the engine accepted the limits, but %s; and taking them back failed: %s",
 			update->missed, err->text);
+	else if (update->unset[0])
+		docker_fail(call->node, update->op, -EINVAL,
+			    "the engine accepted the limits, but %s; they are taken back, but it "
+			    "cannot unset one that was not set before: %s",
+			    update->missed, update->unset);
 	else
 		docker_fail(call->node, update->op, -EINVAL,
 			    "the engine accepted the limits, but %s; all is as it was before",
 			    update->missed);
 }
 
-/* What was set before, for each limit that was to change. What was not set cannot be unset by an
- * update: 0 is "leave it" to the engine, but for pids and memory+swap. */
+/* What was set before, or in its place what holds nothing back: 0 where there is no such value. */
+static int64_t back_to(struct update *update, const char *name, int64_t wanted, int64_t before,
+		       int64_t nothing)
+{
+	size_t length = strlen(update->unset);
+
+	if (wanted == GANTRY_UNSET || before != GANTRY_UNSET)
+		return wanted == GANTRY_UNSET ? GANTRY_UNSET : before;
+	if (nothing)
+		snprintf(update->unset + length, sizeof(update->unset) - length, "%s%s is %lld now",
+			 length ? ", " : "", name, (long long)nothing);
+	else
+		snprintf(update->unset + length, sizeof(update->unset) - length, "%s%s stays %lld",
+			 length ? ", " : "", name, (long long)wanted);
+	return nothing ? nothing : GANTRY_UNSET;
+}
+
 static void revert(struct update *update)
 {
-	struct gantry_limits back = update->before;
+	const struct gantry_limits *wanted = &update->wanted, *before = &update->before;
+	const struct docker_node *node = update->call.node;
+	struct gantry_limits back = {
+		.memory_bytes = back_to(update, "memory", wanted->memory_bytes,
+					before->memory_bytes, node->memory_bytes),
+		.memory_swap_bytes = before->memory_swap_bytes,
+		.nano_cpus = back_to(update, "cpus", wanted->nano_cpus, before->nano_cpus,
+				     node->cpus * 1000000000),
+		.cpu_shares = back_to(update, "cpu_shares", wanted->cpu_shares, before->cpu_shares,
+				      DEFAULT_SHARES),
+		.pids = wanted->pids == GANTRY_UNSET || before->pids != GANTRY_UNSET
+				? back_to(update, "pids", wanted->pids, before->pids, 0)
+				: 0, /* the engine's word for no limit */
+		.cpuset = wanted->cpuset ? before->cpuset : NULL,
+	};
+	size_t length = strlen(update->unset);
 
-	if (update->wanted.nano_cpus == GANTRY_UNSET)
-		back.nano_cpus = GANTRY_UNSET;
-	if (update->wanted.cpu_shares == GANTRY_UNSET)
-		back.cpu_shares = GANTRY_UNSET;
-	if (update->wanted.pids == GANTRY_UNSET)
-		back.pids = GANTRY_UNSET;
-	if (!update->wanted.cpuset)
-		back.cpuset = NULL;
-	if (update->wanted.memory_bytes == GANTRY_UNSET)
-		back.memory_bytes = GANTRY_UNSET;
+	/* -1, which is "no limit" at create, does not reach the kernel by an update */
+	if (before->memory_bytes == GANTRY_UNSET && node->memory_bytes)
+		back.memory_swap_bytes = 2 * node->memory_bytes;
+	else if (wanted->memory_swap_bytes != GANTRY_UNSET &&
+		 before->memory_swap_bytes == GANTRY_UNSET)
+		back.memory_swap_bytes = back_to(update, "memory_swap", wanted->memory_swap_bytes,
+						 before->memory_swap_bytes, 2 * node->memory_bytes);
+	if (wanted->cpuset && !before->cpuset)
+		snprintf(update->unset + length, sizeof(update->unset) - length,
+			 "%scpuset stays \"%s\"", length ? ", " : "", wanted->cpuset);
 	update->call.done = reverted;
 	update->call.op = NULL; /* for the call only: no cancel */
 	send_limits(update, &back, back.memory_bytes != GANTRY_UNSET);
@@ -153,6 +234,7 @@ static void read_back(struct docker_call *call, const struct gantry_error *err,
 	}
 	keep_limits(update, reply, &update->after);
 	compare(update);
+	compare_cgroup(update, reply);
 	if (update->missed[0])
 		revert(update);
 	else
