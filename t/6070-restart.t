@@ -102,6 +102,9 @@ equal(world.delete("/v1/instances/gone?wait=20").status, 200, "it can be removed
 # an engine that restarts under 50 running instances
 for i in range(50):
     spawn(f"many{i}", "0")
+for i in range(10):
+    spawn(f"off{i}", "0")
+    world.post(f"/v1/instances/off{i}/stop?wait=20", {"grace": "0s"})
 before = {i["name"]: i["boots"] for i in world.instances()}
 world.engine.ask("POST", "/fake/restart", {"down_ms": 300, "stop": True})
 until(lambda: all(show(f"many{i}")["state"] == "running" and show(f"many{i}")["boots"] == 2 for i in range(50)),
@@ -110,7 +113,31 @@ equal({show(f"many{i}")["boots"] for i in range(50)}, {2}, "each of 50 was start
 has(last_decision("many7")["records"][0]["reason"], "engine", "with its cause")
 ok(all(container(f"many{i}")["State"]["Running"] for i in range(50)), "the engine agrees")
 equal(show("meant")["state"], "stopped", "what is meant to be stopped stays so")
+equal({(show(f"off{i}")["state"], show(f"off{i}")["boots"]) for i in range(10)}, {("stopped", 1)}, "each of ten of them")
 equal(show("never")["boots"], before["never"], "and what is to be left is left")
+causes = {last_decision(f"many{i}")["records"][0]["reason"].split()[0] for i in range(50)}
+equal(causes, {"engine"}, "the hook was told the cause for each")
+
+# once more, and gantryd is killed while it starts them again
+world.engine.ask("POST", "/fake/restart", {"down_ms": 300, "stop": True})
+until(lambda: any(show(f"many{i}")["boots"] == 3 for i in range(50)), "the first of them to be started", LIMIT * 2)
+world.kill()
+world.start()
+until(lambda: all(show(f"many{i}")["state"] == "running" for i in range(50)), "all 50 to run again", LIMIT * 2)
+until(lambda: not world.running_operations(), "nothing to be under way")
+starts = [sum(o["kind"] == "start" and o["state"] == "done" and o["instance_name"] == f"many{i}" for o in
+          world.get(f"/v1/operations?limit=1000&instance={show(f'many{i}')['id']}").json["operations"]) for i in range(50)]
+equal(set(starts), {2}, "gantryd killed in the middle: each was started once for each time")
+equal({show(f"many{i}")["boots"] for i in range(50)}, {3}, "and has as many boots")
+equal({(show(f"off{i}")["state"], show(f"off{i}")["boots"]) for i in range(10)}, {("stopped", 1)}, "what is meant to be stopped stays so")
+
+# gantryd is not there when the engine restarts
+world.kill()
+world.engine.ask("POST", "/fake/restart", {"down_ms": 0, "stop": True})
+world.start()
+until(lambda: all(show(f"many{i}")["state"] == "running" and show(f"many{i}")["boots"] == 4 for i in range(50)), "all 50 to run again", LIMIT * 2)
+equal({last_decision(f"many{i}")["records"][0]["reason"].split()[0] for i in range(50)}, {"engine"}, "gantryd away meanwhile: the cause is the same")
+equal({(show(f"off{i}")["state"], show(f"off{i}")["boots"]) for i in range(10)}, {("stopped", 1)}, "and what is meant to be stopped stays so")
 
 equal(world.stop(), 0, "an orderly end")
 equal(world.sanitizer_findings(), [], "nothing for the sanitizers")
