@@ -231,6 +231,26 @@ int main(void)
 	RUN(&rig, start, b);
 	until(&w, "start:b ");
 
+	/* the stream stalls without being closed */
+	rig_tell(&rig, "/fake/clock", "{\"ahead_ms\":0}");
+	ok(cut_off(&w), "it breaks");
+	items[1].state = GANTRY_CONTAINER_RUNNING;
+	RUN0(&rig, probe);
+	watch(&w, &known);
+	rig_turn(&rig, 1500);
+	ok(!w.ended, "quiet, and asked for what it has: it goes on");
+	rig_tell(&rig, "/fake/mute-events", "{\"mute\":true}");
+	RUN(&rig, pause, b);
+	rig_until(&rig, &w.ended, 5000);
+	rig_tell(&rig, "/fake/mute-events", "{\"mute\":false}");
+	is_int(w.code, -ETIMEDOUT, "an event that does not come by the stream ends it");
+	like(w.err.text, "stalls", "with its reason");
+	watch(&w, &known);
+	until(&w, "pause:b ");
+	is_str(str_text(&w.log), "pause:b ", "the next watch has it, once and with no gap");
+	RUN(&rig, unpause, b);
+	until(&w, "unpause:b ");
+
 	/* 300 foreign events while we are away */
 	make(&rig, "c", "sleep", c);
 	RUN(&rig, start, c);

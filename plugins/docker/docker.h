@@ -55,6 +55,7 @@ struct docker_node {
 	struct docker_pull *pulls;        /* under way and open to more waiters */
 
 	struct gantry_anchor told, fresh; /* see watch.c */
+	int64_t clock_ahead_ns; /* the engine's clock, of our monotonic one; 0: it did not tell */
 };
 
 /* --- call.c --- */
@@ -127,6 +128,8 @@ struct gantry_pairs docker_keep_pairs(struct docker_node *node, struct gantry_op
 				      struct json_object *object);
 /* RFC 3339 to nanoseconds since 1970; 0 where it is none or before 1970. */
 int64_t docker_time_ns(const char *text);
+/* Of a clock that nobody sets. */
+int64_t docker_monotonic_ns(void);
 /* Percent-encodes for a query value or a path; "/" and ":" stay. The caller frees. */
 char *docker_url(const char *text);
 

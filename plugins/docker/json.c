@@ -126,6 +126,14 @@ int64_t docker_time_ns(const char *text)
 	return ((int64_t)seconds - offset_s) * 1000000000 + fraction;
 }
 
+int64_t docker_monotonic_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
 char *docker_url(const char *text)
 {
 	char *encoded = malloc(strlen(text) * 3 + 1), *out = encoded;

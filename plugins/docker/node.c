@@ -94,6 +94,7 @@ static void probed(struct docker_call *call, const struct gantry_error *err,
 {
 	struct docker_node *node = call->node;
 	struct gantry_node_facts *facts = call->arg;
+	int64_t system_ns;
 
 	if (err) {
 		node->host->op_done(call->op, err, NULL);
@@ -111,6 +112,8 @@ static void probed(struct docker_call *call, const struct gantry_error *err,
 	facts->operating_system = KEEP("OperatingSystem");
 	facts->architecture = KEEP("Architecture");
 #undef KEEP
+	system_ns = docker_time_ns(docker_text(reply, "SystemTime"));
+	node->clock_ahead_ns = system_ns > 0 ? system_ns - docker_monotonic_ns() : 0;
 	facts->cpus = docker_int(reply, "NCPU", 0);
 	facts->memory_bytes = docker_int(reply, "MemTotal", 0);
 	node->cpus = facts->cpus;

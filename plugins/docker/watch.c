@@ -27,8 +27,14 @@
  * (exec, attach, …); it lives with the node and is used where the core comes back with the anchor of
  * the last told event.
  *
- * A connection that is dead without being closed brings no error: while the engine is quiet it is
- * asked for a sign of life each ping_interval; no answer in that time ends the watch.
+ * A connection that is dead without being closed brings no error, and a stream may stall while the
+ * engine answers everything else (a proxy in between, a half-dead connection). So each ping_interval the
+ * engine is asked for the events after the newest that the stream brought, up to a second ago: an
+ * answer in that time is a sign of life, and one with an event that did not come by the stream by then
+ * ends the watch, as no answer does. The next watch repeats what was missed. "A second ago" is by the
+ * engine's clock: /info told it, and ours that is never set went on from there. Where that is not known
+ * (Podman), or where the engine's clock was set back so that it answers late, /_ping is asked instead,
+ * and a stalled stream is not noticed until it closes.
  */
 #include "docker.h"
 
@@ -38,6 +44,7 @@
 #define OVERLAP_NS    100000000 /* events are stamped before they are put in order */
 #define REMEMBERED    9         /* hashes in a key: 9 * 17 < 160 */
 #define SETUP_MS      60000
+#define STALL_NS      1000000000 /* an event is in the stream by then */
 #define PING_LIMIT_MS 10000
 
 enum phase { SUBSCRIBING, PROVING, LISTING, FOLLOWING, ENDING };
@@ -50,10 +57,13 @@ struct watch {
 	struct gantry_anchor fresh;
 	enum phase phase;
 	struct docker_call containers, images, proof, list, ping;
-	struct docker_stream container_stream, image_stream, proof_stream;
+	struct docker_stream container_stream, image_stream, proof_stream, ping_stream;
 	bool containers_on, images_on, proven, closed;
 	struct gantry_timer *timer;      /* limit of the set-up, then the next ping */
 	int64_t newest_ns, settled_ns;   /* of the events; of the list */
+	int64_t followed_ns;             /* since when; the engine's clock, 0: not known */
+	int64_t asked_newest_ns;         /* of the events that the last ping brought */
+	bool clock_moved;                /* the engine's: only /_ping is asked */
 	uint64_t remembered[REMEMBERED]; /* newest first; 0: none */
 	uint64_t past[REMEMBERED];       /* those of the anchor that was passed in */
 	struct docker_beliefs beliefs;
@@ -227,23 +237,31 @@ static void format_time(char *text, size_t size, int64_t ns)
 		 (long long)(ns % 1000000000));
 }
 
-static void subscribe(struct watch *watch)
+/* Events of our containers, for a URL; the caller frees. */
+static char *container_filters(const struct watch *watch)
 {
 	char *filters = NULL, *encoded;
-	char since[64] = "", stamp[48];
 
 	if (asprintf(&filters,
 		     "{\"type\":[\"container\"],\"label\":[\"" GANTRY_LABEL_OWNER "=%s\"]}",
 		     watch->node->owner) < 0)
 		abort();
 	encoded = docker_url(filters);
+	free(filters);
+	return encoded;
+}
+
+static void subscribe(struct watch *watch)
+{
+	char *encoded = container_filters(watch);
+	char since[64] = "", stamp[48];
+
 	if (watch->anchor.time_ns) {
 		format_time(stamp, sizeof(stamp), watch->anchor.time_ns - OVERLAP_NS);
 		snprintf(since, sizeof(since), "&since=%s", stamp);
 	}
 	docker_call(&watch->containers, "GET", NULL, "/events?filters=%s%s", encoded, since);
 	free(encoded);
-	free(filters);
 	encoded = docker_url(
 		"{\"type\":[\"image\"],\"event\":[\"pull\",\"delete\",\"import\",\"load\",\"tag\",\"untag\",\"remove\",\"build\"]}");
 	docker_call(&watch->images, "GET", NULL, "/events?filters=%s", encoded);
@@ -352,16 +370,76 @@ static void settle(struct watch *watch, const struct gantry_containers *listed)
 
 /* --- signs of life --- */
 
+/* The engine's clock as it should be now; 0: not known. */
+static int64_t engine_now_ns(const struct watch *watch)
+{
+	return watch->node->clock_ahead_ns ? docker_monotonic_ns() + watch->node->clock_ahead_ns
+					   : 0;
+}
+
+static int on_ping_message(void *arg, struct json_object *message)
+{
+	struct watch *watch = arg;
+	struct docker_event event;
+
+	if (docker_read_event(message, &event) && event.event.time_ns > watch->asked_newest_ns)
+		watch->asked_newest_ns = event.event.time_ns;
+	return 0;
+}
+
+static int on_ping_data(struct docker_call *call, const char *data, size_t length)
+{
+	struct watch *watch = call->arg;
+
+	return docker_stream_feed(&watch->ping_stream, data, length, on_ping_message, watch);
+}
+
+static void ask_ping(struct watch *watch)
+{
+	int64_t after_ns =
+		watch->newest_ns > watch->followed_ns ? watch->newest_ns : watch->followed_ns;
+	int64_t until_ns = engine_now_ns(watch) - STALL_NS;
+	char since[48], until[48], *filters;
+
+	docker_stream_fini(&watch->ping_stream);
+	watch->asked_newest_ns = 0;
+	watch->ping.on_data = NULL;
+	if (!watch->followed_ns || watch->clock_moved || until_ns <= after_ns) {
+		docker_call(&watch->ping, "GET", NULL, "/_ping");
+		return;
+	}
+	format_time(since, sizeof(since), after_ns);
+	format_time(until, sizeof(until), until_ns);
+	filters = container_filters(watch);
+	watch->ping.on_data = on_ping_data;
+	docker_call(&watch->ping, "GET", NULL, "/events?filters=%s&since=%s&until=%s", filters,
+		    since, until);
+	free(filters);
+}
+
 static void ping_done(struct docker_call *call, const struct gantry_error *err,
 		      struct json_object *reply)
 {
 	struct watch *watch = call->arg;
+	struct gantry_error stalled;
 
 	(void)reply;
-	if (err && watch->phase != ENDING)
-		end_watch(watch, err);
-	else
+	if (watch->phase == ENDING) {
 		tick(watch);
+	} else if (err && err->code == -ETIMEDOUT && call->on_data) {
+		watch->clock_moved = true; /* or it is dead: the next one tells */
+		ask_ping(watch);
+	} else if (err) {
+		end_watch(watch, err);
+	} else if (watch->asked_newest_ns > watch->newest_ns) {
+		gantry_error_set(
+			&stalled, -ETIMEDOUT,
+			"docker: the stream of events stalls: the engine has some that did "
+			"not come");
+		end_watch(watch, &stalled);
+	} else {
+		tick(watch);
+	}
 }
 
 static void on_timer(void *arg)
@@ -375,7 +453,7 @@ static void on_timer(void *arg)
 		end_watch(watch, &err);
 		return;
 	}
-	docker_call(&watch->ping, "GET", NULL, "/_ping");
+	ask_ping(watch);
 }
 
 static void set_timer(struct watch *watch, int64_t after_ms)
@@ -402,6 +480,7 @@ static void list_done(struct docker_call *call, const struct gantry_error *err,
 	settle(watch, &listed);
 	if (watch->phase != ENDING)
 		watch->phase = FOLLOWING;
+	watch->followed_ns = engine_now_ns(watch);
 	tick(watch);
 }
 
@@ -422,6 +501,7 @@ static void close_watch(struct watch *watch)
 	docker_stream_fini(&watch->container_stream);
 	docker_stream_fini(&watch->image_stream);
 	docker_stream_fini(&watch->proof_stream);
+	docker_stream_fini(&watch->ping_stream);
 	docker_beliefs_fini(&watch->beliefs);
 	free(watch->held);
 	watch->held = NULL;

@@ -24,6 +24,7 @@
  *	POST /fake/event-flood {count}  events of strangers
  *	POST /fake/exit {id, code, oom, write}      POST /fake/write {id, stream, text}
  *	POST /fake/health {id, status}
+ *	POST /fake/clock {ahead_ms}     the engine's clock is set so far ahead (or back), and /info tells it
  *	POST /fake/disconnect-events    POST /fake/mute-events {mute}
  *	POST /fake/restart {down_ms, stop}   all connections break, the ring is empty; stop: nothing runs after
  */
@@ -332,6 +333,11 @@ static void route_fake(struct conn *c)
 		while (!list_empty(&subscribers))
 			conn_close(LIST_ENTRY(subscribers.next, struct conn, wait_link));
 		reply(c, 200, "{}");
+	} else if (strcmp(what, "clock") == 0) {
+		clock_ahead_ns = json_get_int(o, "ahead_ms", 0) * 1000000;
+		last_ns = 0;
+		clock_told = true;
+		reply(c, 200, "{}");
 	} else if (strcmp(what, "mute-events") == 0) {
 		events_muted = json_get_bool(o, "mute", true);
 		reply(c, 200, "{}");
@@ -344,6 +350,16 @@ static void route_fake(struct conn *c)
 }
 
 /* --- routes --- */
+
+static struct json_object *info(void)
+{
+	struct json_object *o = json_tokener_parse(
+		"{\"ID\":\"FAKE:ENGINE\",\"Driver\":\"overlay2\",\"CgroupVersion\":\"2\",\"KernelVersion\":\"6.1.0\",\"OperatingSystem\":\"Fake Linux\",\"Architecture\":\"x86_64\",\"NCPU\":64,\"MemTotal\":274877906944,\"MemoryLimit\":true,\"SwapLimit\":true,\"CpuCfsQuota\":true,\"PidsLimit\":true,\"ServerVersion\":\"20.10.24\"}");
+
+	if (clock_told)
+		json_add_time(o, "SystemTime", now_ns() / 1000000);
+	return o;
+}
 
 /* "POST /containers/ID/start" */
 static void count_call(struct conn *c)
@@ -398,8 +414,7 @@ static void route(struct conn *c)
 		reply(c, 200,
 		      "{\"Version\":\"20.10.24\",\"ApiVersion\":\"1.41\",\"MinAPIVersion\":\"1.12\",\"Os\":\"linux\",\"Arch\":\"amd64\",\"KernelVersion\":\"6.1.0\",\"Components\":[{\"Name\":\"Engine\",\"Version\":\"20.10.24\"}]}");
 	} else if (strcmp(c->path, "/info") == 0) {
-		reply(c, 200,
-		      "{\"ID\":\"FAKE:ENGINE\",\"Driver\":\"overlay2\",\"CgroupVersion\":\"2\",\"KernelVersion\":\"6.1.0\",\"OperatingSystem\":\"Fake Linux\",\"Architecture\":\"x86_64\",\"NCPU\":64,\"MemTotal\":274877906944,\"MemoryLimit\":true,\"SwapLimit\":true,\"CpuCfsQuota\":true,\"PidsLimit\":true,\"ServerVersion\":\"20.10.24\"}");
+		reply_json(c, 200, info());
 	} else {
 		reply_error(c, 404, "page not found");
 	}
