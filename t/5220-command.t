@@ -303,6 +303,16 @@ def foreground(fake, gantry):
     with open("/dev/full", "w") as full:
         result = gantry("run", "busybox", stdout=full)
     equal((result.status, result.err), (125, "gantry: the output cannot be written: No space left on device\n"), "a full disk: 125")
+    fake.answers[OUTPUT] = output(frame(1, b"y\n"), b"what is this?")
+    check(gantry("run", "busybox"), 125, "y\n", f"gantry: gantryd at {fake.host} sends no frames of output\n", "a stream of something else: 125")
+
+    def nonsense(handler, _):
+        handler.wfile.write(b"garbage\r\n\r\n")
+        handler.cut()
+
+    fake.answers[OUTPUT] = nonsense
+    result = gantry("run", "busybox")
+    equal((result.status, result.err.startswith(f"gantry: talking to gantryd at {fake.host}: ")), (125, True), "no HTTP: the error says so")
     fake.take()
 
 

@@ -84,7 +84,7 @@ void handle_metrics(struct call *call)
 	metric(&text, "gantry_http_connections", "gauge", "Connections that are open.",
 	       (int64_t)http->connections_open);
 	metric(&text, "gantry_uptime_seconds", "gauge", "Since the daemon was started.",
-	       (clock_wall_ms() - daemon->started_ms) / 1000);
+	       (clock_monotonic_us() - daemon->started_us) / 1000000);
 	http_reply(call->request, 200, "text/plain; version=0.0.4; charset=utf-8", text.data,
 		   text.length);
 	str_fini(&text);

@@ -33,6 +33,8 @@ struct foreground {
 	size_t frame_left;
 	/* Bytes printed, and still to be skipped, of each stream */
 	int64_t printed[3], skip[3];
+	/* Why the stream was left: our output cannot be written, or it is none of output */
+	bool unwritten, unframed;
 };
 
 /* The spawn failed: as Docker says it, 127 for a command that is not there, 126 for one that cannot run. */
@@ -111,8 +113,10 @@ static int print_bytes(struct foreground *run, int stream, const char *bytes, si
 			signal(SIGPIPE, SIG_DFL);
 			raise(SIGPIPE);
 		}
-		if (written < 0)
+		if (written < 0) {
+			run->unwritten = true;
 			return -errno;
+		}
 		run->printed[stream] += written;
 		bytes += written;
 		length -= (size_t)written;
@@ -133,8 +137,10 @@ static int on_output(void *arg, const char *bytes, size_t length)
 			length--;
 			if (run->header_length < FRAME_HEADER)
 				continue;
-			if (run->header[0] != 1 && run->header[0] != 2)
+			if (run->header[0] != 1 && run->header[0] != 2) {
+				run->unframed = true;
 				return -EPROTO;
+			}
 			run->frame_left = (size_t)run->header[4] << 24 | run->header[5] << 16 |
 					  run->header[6] << 8 | run->header[7];
 		}
@@ -178,9 +184,12 @@ static int follow_output(struct foreground *run)
 	if (error == -EINTR) {
 		status = CTL_FAILED; /* told by the caller */
 	} else if (error < 0) {
-		if (error != -ECONNRESET && error != -ECONNREFUSED)
+		if (run->unwritten)
 			gantry_error_set(&err, error, "the output cannot be written: %s",
 					 strerror(-error));
+		else if (run->unframed)
+			gantry_error_set(&err, error, "gantryd at %s sends no frames of output",
+					 client_host(run->ctl->client));
 		status = output_fail(NULL, &err);
 	} else {
 		if (reply.status >= 400)

@@ -37,7 +37,7 @@ void daemon_init(struct daemon *daemon, struct loop *loop, struct store *store,
 		.store = store,
 		.settings = settings,
 		.policies = policies,
-		.started_ms = clock_wall_ms(),
+		.started_us = clock_monotonic_us(),
 		.last_decision = store_last_decision(store),
 		.crash_at = getenv("GANTRY_CRASH_AT"),
 	};
