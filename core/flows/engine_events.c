@@ -27,6 +27,16 @@ static bool is_echo(struct instance *instance, const struct gantry_event *event)
 	return true;
 }
 
+/*
+ * An echo of a pause is not to be heard again after a kill, when nobody knows any more that it was ours.
+ * Other echoes are nothing the second time, as the state is reached.
+ */
+static void heard(struct node_link *link, const struct instance *instance)
+{
+	if (!instance->busy) /* else the flow puts the anchor in with its end */
+		takeover_commit(link->daemon, store_batch_new(link->daemon->store));
+}
+
 /* Commits what changed, one event with it. */
 static void tell(struct node_link *link, struct instance *instance, const char *kind,
 		 const struct gantry_event *event, const char *key, const char *value)
@@ -121,12 +131,16 @@ void engine_event(struct node_link *link, const struct gantry_event *event)
 			started(link, instance, event);
 		break;
 	case GANTRY_EVENT_PAUSE:
-		if (!is_echo(instance, event))
+		if (is_echo(instance, event))
+			heard(link, instance);
+		else
 			moved(link, instance, INSTANCE_RUNNING, INSTANCE_PAUSED, "instance.paused",
 			      event);
 		break;
 	case GANTRY_EVENT_UNPAUSE:
-		if (!is_echo(instance, event))
+		if (is_echo(instance, event))
+			heard(link, instance);
+		else
 			moved(link, instance, INSTANCE_PAUSED, INSTANCE_RUNNING,
 			      "instance.unpaused", event);
 		break;

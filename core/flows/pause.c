@@ -3,6 +3,7 @@
 #include "flows/flows.h"
 #include "flows/engine_events.h"
 #include "flows/steps.h"
+#include "flows/takeover.h"
 
 #include <stddef.h>
 
@@ -44,6 +45,7 @@ static void announce(struct flow *flow, enum instance_state state, enum instance
 		instance_move(flow->instance, state);
 	flow->instance->intent = intent;
 	flow->instance->changed = true;
+	takeover_put_anchors(flow->daemon, flow_batch(flow));
 	json_add_string(detail, "operation", flow->operation->id);
 	event_add(&flow->daemon->events, flow_batch(flow), event, flow->instance, NULL, detail);
 	flow_next(flow);
