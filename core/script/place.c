@@ -173,6 +173,20 @@ static void take_verdict(lua_State *L, struct placing *placing)
 	}
 }
 
+/* The number that was answered; raises where it is none. */
+static double read_score(lua_State *L)
+{
+	double score;
+
+	if (lua_type(L, -2) != LUA_TNUMBER)
+		luaL_error(L, "the answer must be a number or nil, not a %s value",
+			   luaL_typename(L, -2));
+	score = lua_tonumber(L, -2);
+	if (!(fabs(score) <= SCORE_MAX))
+		luaL_error(L, "the score must be a finite number within plus or minus 1e12");
+	return score;
+}
+
 static void take_score(lua_State *L, struct placing *placing)
 {
 	double score;
@@ -182,12 +196,7 @@ static void take_score(lua_State *L, struct placing *placing)
 			matrix_answer(placing->matrix, placing->at, "none", NULL, 0, 0);
 		return;
 	}
-	if (lua_type(L, -2) != LUA_TNUMBER)
-		luaL_error(L, "the answer must be a number or nil, not a %s value",
-			   luaL_typename(L, -2));
-	score = lua_tonumber(L, -2);
-	if (!(fabs(score) <= SCORE_MAX))
-		luaL_error(L, "the score must be a finite number within plus or minus 1e12");
+	score = read_score(L);
 	placing->given[placing->at] = score;
 	placing->answered++;
 	if (placing->matrix)
@@ -270,8 +279,10 @@ static int ask_for_line(lua_State *L)
 	lua_rawgeti(L, 2, 0);
 	push_node(L, placing);
 	lua_call(L, 2, 2);
-	if (verdict_read(L, &reason, &length) == VERDICT_DENY && length == group->length &&
-	    (!reason || hash_text(reason, length) == group->hash))
+	if (placing->hook == HOOK_SCORE)
+		read_score(L);
+	else if (verdict_read(L, &reason, &length) == VERDICT_DENY && length == group->length &&
+		 (!reason || hash_text(reason, length) == group->hash))
 		group->line = policy_line(placing->policy);
 	return 0;
 }
@@ -325,15 +336,26 @@ static void score_failed(struct placing *placing)
 	placing->out[placing->at] = out;
 }
 
+/* Whatever is not as it was keeps its answer, without a line. */
 static void find_lines(struct placing *placing)
 {
-	sandbox_want_line(placing->policy->sandbox, true);
+	struct policy *policy = placing->policy;
+
+	if (policy_killed(policy))
+		return;
+	sandbox_want_line(policy->sandbox, true);
 	for (size_t i = 0; i < placing->groups_count; i++) {
-		placing->group = &placing->groups[i];
-		if (placing->group->line == 0 && !placing->group->error &&
-		    policy_run(placing->policy, placing->hook, placing->request, ask_for_line,
-			       placing, true) < 0)
-			return; /* it is not as it was: the answer stands without its line */
+		struct group *group = placing->group = &placing->groups[i];
+		const char *text;
+
+		if (group->line || policy_run(policy, placing->hook, placing->request, ask_for_line,
+					      placing, true) == 0)
+			continue;
+		text = policy_error(policy);
+		if (policy_killed(policy))
+			return;
+		if (group->error && hash_text(text, strlen(text)) == group->hash)
+			group->line = policy_error_line(policy);
 	}
 }
 
@@ -403,8 +425,7 @@ static void filter(struct placing *placing)
 	int64_t began_us = clock_monotonic_us();
 
 	run_stage(placing, filter_failed);
-	if (!policy_killed(placing->policy))
-		find_lines(placing);
+	find_lines(placing);
 	record_groups(placing, clock_monotonic_us() - began_us);
 	sum_up(placing);
 }
@@ -486,6 +507,7 @@ static int score(struct placing *placing, struct gantry_error *err)
 
 	memset(placing->given, 0, placing->count * sizeof(placing->given[0]));
 	run_stage(placing, score_failed);
+	find_lines(placing);
 	began_us = clock_monotonic_us() - began_us;
 	record_groups(placing, began_us);
 	if (placing->groups_count > 0 && !placing->policy->shadow &&
