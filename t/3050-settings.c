@@ -146,12 +146,44 @@ static void test_torn(void)
 	is_int(count, 1, "one return is in it");
 }
 
+/* A fleet is made by a loop; the file stays small. */
+static void test_many_nodes(void)
+{
+	static const char fleet[] =
+		"owner = 'x'\nnodes = {}\nfor i = 1, %d do\n"
+		"  nodes['n' .. i] = { endpoint = 'tcp://n' .. i .. ':2376', plugin = 'docker', cpus = 64,\n"
+		"    memory = '256GiB', labels = { zone = 'z' .. i %% 3, rack = 'r' .. i %% 40 } }\nend\n";
+	struct gantry_error err;
+	char source[600], path[200];
+	double began_ms;
+	int code;
+
+	snprintf(source, sizeof(source), fleet, 10000);
+	policy_write("many.lua", source);
+	snprintf(path, sizeof(path), "%s/many.lua", policy_folder);
+	began_ms = cpu_ms();
+	code = script_settings_read(path, &values, &lines, &err);
+	is_int(code, 0, "10,000 nodes: %s", code < 0 ? err.text : "fine");
+	ok(cpu_ms() - began_ms < 3000 * slowness(), "in time");
+	is_int(json_object_object_length(json_get(values, "nodes")), 10000, "all of them");
+	json_object_put(values);
+	script_lines_free(lines);
+
+	snprintf(source, sizeof(source), fleet, 30000);
+	policy_write("many.lua", source);
+	code = script_settings_read(path, &values, &lines, &err);
+	is_int(code, -EINVAL, "30,000 are refused");
+	like(err.text, "has over 200000 values", "with the reason");
+	policy_remove("many.lua");
+}
+
 int main(void)
 {
 	policy_start();
 	test_values();
 	test_errors();
 	test_torn();
+	test_many_nodes();
 	policy_stop();
 	done_testing();
 	return tap_end();

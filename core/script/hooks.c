@@ -85,7 +85,7 @@ static int ask_values(lua_State *L)
 		return luaL_error(
 			L, "the answer must be a table of what to set, or nil, not a %s value",
 			luaL_typename(L, -1));
-	if (value_to_json(L, -1, "", &asking->answer, &asking->err) < 0)
+	if (value_to_json(L, -1, "", VALUE_ANSWER_VALUES, &asking->answer, &asking->err) < 0)
 		return luaL_error(L, "wrong answer: %s",
 				  value_error_text(&asking->err, text, sizeof(text)));
 	return 0;

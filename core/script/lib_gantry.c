@@ -146,7 +146,7 @@ int gantry_lua_json(lua_State *L)
 
 	luaL_checkany(L, 1);
 	sandbox_charge(L, 20);
-	if (value_to_json(L, 1, "", &value, &err) < 0)
+	if (value_to_json(L, 1, "", VALUE_ANSWER_VALUES, &value, &err) < 0)
 		return luaL_error(L, "not JSON: %s", value_error_text(&err, wrong, sizeof(wrong)));
 	text = json_object_to_json_string_length(
 		value, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &length);

@@ -32,7 +32,7 @@ static int take_globals(lua_State *L)
 	lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_GLOBALS);
 	lua_pushnil(L);
 	lua_setmetatable(L, -2);
-	if (value_to_json(L, -1, "", &reading->values, &reading->err) < 0)
+	if (value_to_json(L, -1, "", VALUE_SETTINGS_VALUES, &reading->values, &reading->err) < 0)
 		return luaL_error(L, "a setting is wrong");
 	return 0;
 }

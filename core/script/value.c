@@ -6,7 +6,6 @@
 #include <stdlib.h>
 
 #define DEPTH_MAX      16
-#define VALUES_MAX     20000
 #define TEXT_BYTES_MAX (4 << 20) /* of all texts: the same one may be in it many times */
 
 struct walk {
@@ -14,7 +13,7 @@ struct walk {
 	struct gantry_error *err;
 	char path[sizeof(((struct gantry_error *)0)->field)];
 	size_t length; /* of path */
-	int depth, count;
+	int depth, count, count_max;
 	size_t text_bytes;
 };
 
@@ -142,9 +141,9 @@ static struct json_object *convert_table(struct walk *walk, int index)
 	for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
 		int type = lua_type(L, -2);
 
-		if (++walk->count > VALUES_MAX) {
+		if (++walk->count > walk->count_max) {
 			lua_pop(L, 2);
-			return refuse(walk, "has over %d values", VALUES_MAX);
+			return refuse(walk, "has over %d values", walk->count_max);
 		}
 		if (is_in_list(L, -2, size))
 			numbers++;
@@ -202,10 +201,10 @@ static struct json_object *convert(struct walk *walk, int index)
 	return refuse(walk, "must be plain data, not a %s", luaL_typename(L, index));
 }
 
-int value_to_json(lua_State *L, int index, const char *name, struct json_object **ret_value,
-		  struct gantry_error *err)
+int value_to_json(lua_State *L, int index, const char *name, int values_max,
+		  struct json_object **ret_value, struct gantry_error *err)
 {
-	struct walk walk = {.L = L, .err = err};
+	struct walk walk = {.L = L, .err = err, .count_max = values_max};
 	int top = lua_gettop(L);
 	struct json_object *value;
 
