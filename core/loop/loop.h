@@ -7,7 +7,7 @@
  * first in, first out; what is queued while it runs, runs in the next turn.
  *
  * Timers: embedded in their owner, plain to stop, and safe to free at once after loop_timer_stop:
- * they live in a heap of ours under one uv_timer, so that no close callback is needed.
+ * they live in a list of ours, in order of time, under one uv_timer, so that no close callback is needed.
  */
 #ifndef LOOP_LOOP_H
 #define LOOP_LOOP_H

@@ -20,7 +20,8 @@
  * time and memory that no script can swallow; what a script may call is one table with a bound for
  * each function (exposed.c). Facts are read-only userdata over the C structs; what a hook answers
  * is checked field by field here, and a wrong answer is an error of the policy: nothing of it is
- * taken. A policy that went over its budget is run anew from its source before the next call.
+ * taken. A policy that went over its budget is run anew from its source at the end of that call, under
+ * the same budget: such a call takes the budget, and what loading the file takes on top.
  *
  * All calls are from the loop's thread, not from inside another script call, and return within the
  * budget. Nothing here does I/O but script_set_load and script_settings_read.
