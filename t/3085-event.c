@@ -322,6 +322,39 @@ static void test_where_it_does_not(void)
 	holds("as many as it has", "for i = 1, 100 do gantry.sleep(0) end", 100, &nothing);
 }
 
+/* What is pending when a run ends by an error runs, and must not wait: the second run tells what it heard. */
+static void test_pending_close(void)
+{
+	static const char *const calls[][2] = {
+		{"gantry.sleep(1)", "gantry.sleep cannot wait any more"},
+		{"gantry.http{ url = 'x' }", "gantry.http cannot wait any more"},
+		{"coroutine.yield()", "coroutine.yield in the event hook itself"},
+	};
+	static const char format[] =
+		"local heard\n"
+		"return { event = function(ev)\n"
+		"if heard then error(heard, 0) end\n"
+		"local x <close> = setmetatable({}, { __close = function()\n"
+		"  local _, why = pcall(function() %s end) heard = why or 'nothing' end })\n"
+		"gantry.sleep(1)\n"
+		"error('the first error', 0) end }";
+
+	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+		char *source = xasprintf(format, calls[i][0]);
+		struct script_set *set;
+		struct script_runner *runner = take(source, &set);
+
+		is_int(drive(runner, &reply), -1, "%s in a __close that is pending", calls[i][0]);
+		like(script_runner_error(runner), "the first error",
+		     "the run fails for its own reason");
+		is_int(drive(runner, &reply), -1, "it ran");
+		like(script_runner_error(runner), calls[i][1], "and was told why not");
+		script_runner_free(runner);
+		script_set_free(set);
+		free(source);
+	}
+}
+
 /* --- outside of the hook ------------------------------------------------------------------------------ */
 
 static void test_other_hooks(void)
@@ -584,6 +617,7 @@ int main(void)
 	test_http();
 	test_where_it_works();
 	test_where_it_does_not();
+	test_pending_close();
 	test_other_hooks();
 	test_apart();
 	test_fleet();

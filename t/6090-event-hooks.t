@@ -256,4 +256,10 @@ never.set()
 world.start()
 equal(world.stop(), 0, "killed in a wait, started, stopped")
 web.stop()
+
+# --- no node is up ---
+world = World(engine=False, policies={"10-all.lua": 'return { event = function(ev) gantry.sleep(3600) end }'}).start(up=False)
+load("20-more.lua", "return {}")
+until(lambda: events_of("10-all").get("waits"), "a run to wait")
+equal(world.stop(), 0, "a run that waits does not keep gantryd from its end, where no node is up either")
 done()

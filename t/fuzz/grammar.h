@@ -206,6 +206,15 @@ static const char *const calls[] = {
 	"gantry.size_text($)",
 	"gantry.calendar($, $)",
 	"gantry.count($, $, $)",
+	"gantry.json($)",
+	"gantry.sleep($)",
+	"gantry.http({url = 'http://a/', body = $})",
+	"gantry.http({url = $, method = $, headers = {[$] = $}, timeout = $})",
+	"gantry.http($)",
+	"gantry.instance($, $)",
+	"gantry.instances({label = $, limit = $})",
+	"gantry.instances($)",
+	"gantry.now()",
 	"math.random($, $)",
 	"math.fmod($, $)",
 	"tostring($)",
@@ -392,12 +401,16 @@ static const char *const answers[][16] = {
 	 "-node.instances", "'5'", "node"},
 	{"5", "false", "'fail'", "0.001, 'later'", "$", "$, $", "nil", "true", "1e9", "-1",
 	 "exit.code", "0/0", "{}", "'fail', $", "exit"},
+	{"nil", "$", "gantry.sleep(1)", "ev", "ev.instance", "gantry.http({url = 'a'})",
+	 "pcall(gantry.sleep, $)", "ev.detail", "gantry.json(ev.detail)", "ev[$]",
+	 "gantry.instances()"},
 };
 
 static const char *const hook_heads[] = {
 	"admit = function(req, ...)",          "environment = function(req, env, ...)",
 	"resources = function(req, res, ...)", "filter = function(req, node, ...)",
 	"score = function(req, node, ...)",    "restart = function(req, exit, ...)",
+	"event = function(ev, ...)",
 };
 
 /* An answer that only trouble would give. */
@@ -467,7 +480,7 @@ static void make_policy(struct grammar *g)
 		str_addf(&g->text, "on_error = '%s',\n", choose(2) ? "deny" : "skip");
 	if (choose(6) == 0)
 		put(g, "mode = 'shadow',\n");
-	for (unsigned hook = 0; hook < 6; hook++) {
+	for (unsigned hook = 0; hook < sizeof(hook_heads) / sizeof(hook_heads[0]); hook++) {
 		g->left += 20;
 		if (choose(5))
 			add_hook(g, hook);

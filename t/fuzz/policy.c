@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Policies at random in the real sandbox. Each is one of three in a set, between two that are good, and
- * all hooks are asked, twice over. Whatever it does:
+ * all hooks are asked, twice over; the event hook is told how its waits end. Whatever it does:
  *
  *	- each call ends within the budget (of all that it asks) and 100 ms;
  *	- the good policies answer as ever;
@@ -16,6 +16,7 @@
 #include "../policy.h"
 #include "base/log.h"
 #include "grammar.h"
+#include "script/event.h"
 #include "script/policy.h"
 
 #define NODES        4
@@ -285,9 +286,54 @@ static void ask_restart(struct trial *trial)
 	end_call(trial, &decision, "restart", 0, &(struct gantry_error){0});
 }
 
+/* One event; each wait ends at once, by turns well and badly, and the run is ended where they are many. */
+static void tell_event(struct trial *trial, struct script_runner *runner)
+{
+	static const char event[] =
+		"{\"sequence\":9,\"at\":\"2026-01-02T03:04:05Z\",\"kind\":\"instance.exited\",\"instance\":"
+		"\"i-1\",\"name\":\"web\",\"exit\":{\"code\":7}}";
+	const struct script_answer ends[] = {{.status = 200, .body = "fine", .length = 4},
+					     {.error = "nobody listens there"}};
+	struct instance *instance = instance_new("i-1");
+	struct script_moment moment = {.now_ms = 1700000000000};
+	struct gantry_error err;
+	struct fleet fleet;
+	enum script_run run;
+	double began_ms = cpu_ms();
+	int waits = 0;
+
+	fleet_init(&fleet);
+	moment.fleet = &fleet;
+	spec_copy(&trial->spec, &instance->arena, &instance->spec);
+	if (fleet_add(&fleet, instance, &err) < 0)
+		bail_out("%s", err.text);
+	run = script_runner_start(runner, event, &moment);
+	judge_time(trial, "event", began_ms, 1);
+	for (; run == SCRIPT_RUN_WAITS && waits < 12; waits++) {
+		fuzz_note("waits");
+		began_ms = cpu_ms();
+		run = script_runner_go_on(runner, &ends[waits % 2], &moment);
+		judge_time(trial, "event, after a wait", began_ms, 1);
+	}
+	if (run == SCRIPT_RUN_WAITS)
+		script_runner_end(runner, "too many waits");
+	if (run != SCRIPT_RUN_DONE) {
+		const char *why = script_runner_error(runner);
+
+		if (!why[0])
+			fuzz_finding("event: an error without a reason");
+		if (strstr(why, "over its budget") || strstr(why, "memory"))
+			trial->by_clock = true;
+	}
+	str_addf(&trial->told, "event %d after %d waits: %s\n", (int)run, waits,
+		 run == SCRIPT_RUN_DONE ? "" : script_runner_error(runner));
+	fleet_fini(&fleet);
+}
+
 /* A new set, asked everything, rounds times. false: it does not load. */
 static bool run(struct trial *trial, int rounds)
 {
+	struct script_runner *runner = NULL;
 	struct gantry_error err = {0};
 	double began_ms = cpu_ms();
 	int code = script_set_load(policy_folder, &trial->budget, &trial->set, &err);
@@ -303,12 +349,17 @@ static bool run(struct trial *trial, int rounds)
 	}
 	policy_spec(spec_json, &trial->arena, &trial->spec);
 	trial->request = policy_request(&trial->spec, &trial->arena);
+	for (size_t i = 0; i < script_set_count(trial->set) && !runner; i++)
+		runner = script_runner_take(trial->set, i);
 	for (int round = 0; round < rounds; round++) {
 		ask_admit(trial);
 		ask_values(trial);
 		ask_place(trial);
 		ask_restart(trial);
+		if (runner)
+			tell_event(trial, runner);
 	}
+	script_runner_free(runner);
 	script_set_free(trial->set);
 	arena_fini(&trial->arena);
 	return true;
