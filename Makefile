@@ -79,11 +79,14 @@ $(B)/gantryd: $(B)/core/main.o $(B)/libcore.a
 $(B)/gantry: $(CTL_OBJ)
 	$(call say,LINK)$(CC) $(LDFLAGS_ALL) $^ -o $@ $(LIBS_CTL)
 
-# A plugin exports one symbol and links json-c at the most; the core's services come by the host table.
+# A plugin exports one symbol; the core's services come by the host table. Its tests link its objects.
+LIBS_stdout = -lz
 define plugin_rule
 $(B)/plugins/$(1).so: $(patsubst %.c,$(B)/%.o,$(wildcard plugins/$(1)/*.c))
 	@mkdir -p $$(@D)
-	$$(call say,LINK)$(CC) $$(LDFLAGS_ALL) -shared -Wl,--version-script=plugins/exports.map $$^ -o $$@ -ljson-c
+	$$(call say,LINK)$(CC) $$(LDFLAGS_ALL) -shared -Wl,--version-script=plugins/exports.map $$^ -o $$@ -ljson-c $$(LIBS_$(1))
+$(patsubst %.c,$(B)/%.t,$(wildcard plugins/$(1)/t/[0-9]*.c)): LIBS_DAEMON += $$(LIBS_$(1))
+$(patsubst %.c,$(B)/%.t,$(wildcard plugins/$(1)/t/[0-9]*.c)): $(patsubst %.c,$(B)/%.o,$(wildcard plugins/$(1)/*.c))
 endef
 $(foreach p,$(PLUGINS),$(eval $(call plugin_rule,$(p))))
 

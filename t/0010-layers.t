@@ -69,6 +69,9 @@ def judge(root, path, quote, target):
     if where[0] == "plugins":
         if target.startswith("gantry/"):
             return None
+        if quote == '"' and len(where) > 3 and where[2] == "t":  # a plugin's own tests see the plugin, and t/
+            if os.path.normpath(os.path.join(os.path.dirname(path), target)).startswith((f"plugins/{where[1]}/", "t/")):
+                return None
         if quote == '"' and os.path.exists(os.path.join(root, os.path.dirname(path), target)):
             return None if ".." not in target else "a plugin keeps to its own folder"
         if os.path.exists(os.path.join(root, "core", target)) or ".." in target or target.startswith("core/"):

@@ -15,6 +15,14 @@ int64_t clock_wall_ms(void)
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+int64_t clock_wall_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
 int64_t clock_monotonic_us(void)
 {
 	struct timespec now;
@@ -23,15 +31,27 @@ int64_t clock_monotonic_us(void)
 	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
-void clock_format(int64_t wall_ms, char *text, size_t size)
+/* Up to the seconds; how much was written. */
+static size_t format_seconds(time_t seconds, char *text, size_t size)
 {
-	time_t seconds = (time_t)(wall_ms / 1000);
 	struct tm tm;
-	size_t used;
 
 	gmtime_r(&seconds, &tm);
-	used = strftime(text, size, "%Y-%m-%dT%H:%M:%S", &tm);
+	return strftime(text, size, "%Y-%m-%dT%H:%M:%S", &tm);
+}
+
+void clock_format(int64_t wall_ms, char *text, size_t size)
+{
+	size_t used = format_seconds((time_t)(wall_ms / 1000), text, size);
+
 	snprintf(text + used, size - used, ".%03dZ", (int)(wall_ms % 1000));
+}
+
+void clock_format_ns(int64_t wall_ns, char *text, size_t size)
+{
+	size_t used = format_seconds((time_t)(wall_ns / 1000000000), text, size);
+
+	snprintf(text + used, size - used, ".%09dZ", (int)(wall_ns % 1000000000));
 }
 
 int clock_parse_ns(const char *text, int64_t *ret_ns)

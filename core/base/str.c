@@ -129,27 +129,42 @@ size_t str_utf8_length(const char *text, size_t left)
 	return n;
 }
 
+/* How many bytes from p on need nothing done to them. */
+static size_t plain_run(const unsigned char *p, const unsigned char *end)
+{
+	const unsigned char *at = p;
+
+	while (at < end && *at >= 0x20 && *at != '"' && *at != '\\') {
+		size_t n = *at < 0x80 ? 1 : str_utf8_length((const char *)at, (size_t)(end - at));
+
+		if (n == 0)
+			break;
+		at += n;
+	}
+	return (size_t)(at - p);
+}
+
 void str_add_json(struct str *s, const char *text, size_t length)
 {
 	const unsigned char *p = (const unsigned char *)text, *end = p + length;
 
 	while (p < end) {
-		size_t n = str_utf8_length((const char *)p, (size_t)(end - p));
+		size_t n = plain_run(p, end);
 
-		if (n == 0) {
-			str_add(s, "\\ufffd");
-			n = 1;
-		} else if (*p == '"' || *p == '\\') {
-			str_add_char(s, '\\');
-			str_add_char(s, (char)*p);
-		} else if (*p == '\n') {
-			str_add(s, "\\n");
-		} else if (*p < 0x20) {
-			str_addf(s, "\\u%04x", *p);
-		} else {
+		if (n > 0) {
 			str_add_bytes(s, p, n);
+			p += n;
+			continue;
 		}
-		p += n;
+		if (*p >= 0x80)
+			str_add(s, "\\ufffd");
+		else if (*p == '"' || *p == '\\')
+			str_addf(s, "\\%c", *p);
+		else if (*p == '\n')
+			str_add(s, "\\n");
+		else
+			str_addf(s, "\\u%04x", *p);
+		p++;
 	}
 }
 

@@ -10,6 +10,8 @@
 
 #include <stdlib.h>
 
+#define QUIET_MS 200 /* an editor writes a file in several steps */
+
 /* One load in a thread: what it reads is copied, what it makes is taken over on the loop. */
 struct loading {
 	struct daemon *daemon;
@@ -137,8 +139,8 @@ void policy_reload_open(struct daemon *daemon)
 	struct gantry_error err;
 
 	daemon->policies_loaded_ms = clock_wall_ms();
-	if (folder_watch_open(daemon->loop, daemon->settings->policies, on_changed, daemon,
-			      &daemon->policies_watch, &err) < 0)
+	if (folder_watch_open(daemon->loop, daemon->settings->policies, QUIET_MS, on_changed,
+			      daemon, &daemon->policies_watch, &err) < 0)
 		log_warn("policies are reloaded by hand only: %s", err.text);
 }
 

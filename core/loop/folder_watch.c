@@ -4,12 +4,11 @@
 
 #include <stdlib.h>
 
-#define QUIET_MS 200
-
 struct folder_watch {
 	uv_fs_event_t handle;
 	struct loop *loop; /* borrowed */
 	struct loop_timer quiet;
+	int64_t quiet_ms;
 	void (*changed)(void *arg);
 	void *arg; /* borrowed */
 };
@@ -28,7 +27,10 @@ static void on_event(uv_fs_event_t *handle, const char *name, int events, int st
 	(void)name;
 	(void)events;
 	(void)status; /* an error is a change too: whoever reads the folder finds out */
-	loop_timer_start(watch->loop, &watch->quiet, QUIET_MS);
+	if (watch->quiet_ms)
+		loop_timer_start(watch->loop, &watch->quiet, watch->quiet_ms);
+	else
+		watch->changed(watch->arg);
 }
 
 static void on_closed(uv_handle_t *handle)
@@ -36,13 +38,15 @@ static void on_closed(uv_handle_t *handle)
 	free(handle->data);
 }
 
-int folder_watch_open(struct loop *loop, const char *path, void (*changed)(void *arg), void *arg,
-		      struct folder_watch **ret_watch, struct gantry_error *err)
+int folder_watch_open(struct loop *loop, const char *path, int64_t quiet_ms,
+		      void (*changed)(void *arg), void *arg, struct folder_watch **ret_watch,
+		      struct gantry_error *err)
 {
 	struct folder_watch *watch = xcalloc(1, sizeof(*watch));
 	int code;
 
 	watch->loop = loop;
+	watch->quiet_ms = quiet_ms;
 	watch->changed = changed;
 	watch->arg = arg;
 	watch->handle.data = watch;

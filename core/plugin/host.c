@@ -3,8 +3,10 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "loop/folder_watch.h"
 #include "loop/http_client.h"
 #include "loop/op.h"
+#include "loop/work.h"
 
 #include <stdlib.h>
 
@@ -14,6 +16,21 @@ struct gantry_core {
 	const char *name;           /* borrowed */
 	struct http_client *client; /* owned; NULL until the first exchange */
 	struct list timers;         /* of gantry_timer, owned */
+	struct list works;          /* of host_work, owned: on the pool */
+	struct list watches;        /* of gantry_watch, owned */
+};
+
+struct host_work {
+	struct list link;
+	int64_t started_us;
+	void (*run)(void *arg);
+	void (*done)(void *arg);
+	void *arg; /* borrowed from the plugin */
+};
+
+struct gantry_watch {
+	struct list link;
+	struct folder_watch *folder; /* owned */
 };
 
 struct gantry_timer {
@@ -91,6 +108,57 @@ static void host_timer_stop(struct gantry_timer *set)
 	free(set);
 }
 
+static void run_work(void *arg)
+{
+	struct host_work *work = arg;
+
+	work->run(work->arg);
+}
+
+static void work_done(void *arg)
+{
+	struct host_work *work = arg;
+
+	list_remove(&work->link);
+	work->done(work->arg);
+	free(work);
+}
+
+static void host_do_work(struct gantry_core *core, void (*run)(void *arg), void (*done)(void *arg),
+			 void *arg)
+{
+	struct host_work *work = xcalloc(1, sizeof(*work));
+
+	work->started_us = clock_monotonic_us();
+	work->run = run;
+	work->done = done;
+	work->arg = arg;
+	list_append(&core->works, &work->link);
+	loop_work(core->loop, run_work, work_done, work);
+}
+
+static int host_watch(struct gantry_core *core, const char *folder, void (*changed)(void *arg),
+		      void *arg, struct gantry_watch **ret_watch, struct gantry_error *err)
+{
+	struct gantry_watch *watch = xcalloc(1, sizeof(*watch));
+	int code = folder_watch_open(core->loop, folder, 0, changed, arg, &watch->folder, err);
+
+	if (code < 0) {
+		free(watch);
+		return code;
+	}
+	list_append(&core->watches, &watch->link);
+	*ret_watch = watch;
+	return 0;
+}
+
+static void host_watch_close(struct gantry_watch *watch)
+{
+	folder_watch_close(watch->folder);
+	list_remove(&watch->link);
+	free(watch);
+}
+
 struct gantry_core *host_open(struct loop *loop, const char *name)
 {
 	struct gantry_core *core = xcalloc(1, sizeof(*core));
@@ -98,6 +166,8 @@ struct gantry_core *host_open(struct loop *loop, const char *name)
 	core->loop = loop;
 	core->name = name;
 	list_init(&core->timers);
+	list_init(&core->works);
+	list_init(&core->watches);
 	core->table = (struct gantry_host){
 		.size = sizeof(core->table),
 		.core = core,
@@ -112,6 +182,9 @@ struct gantry_core *host_open(struct loop *loop, const char *name)
 		.timer_stop = host_timer_stop,
 		.op_on_pause = op_on_pause,
 		.http_pause = http_client_pause,
+		.work = host_do_work,
+		.watch = host_watch,
+		.watch_close = host_watch_close,
 	};
 	return core;
 }
@@ -128,6 +201,12 @@ size_t host_pending(const struct gantry_core *core)
 	LIST_FOREACH (node, &core->timers) {
 		count++;
 	}
+	LIST_FOREACH (node, &core->works) {
+		count++;
+	}
+	LIST_FOREACH (node, &core->watches) {
+		count++;
+	}
 	return count;
 }
 
@@ -140,12 +219,24 @@ void host_walk(struct gantry_core *core, void (*fn)(void *arg, const char *name,
 
 		fn(arg, "timer", (clock_monotonic_us() - set->started_us) / 1000);
 	}
+	LIST_FOREACH (node, &core->works) {
+		struct host_work *work = LIST_ENTRY(node, struct host_work, link);
+
+		fn(arg, "work on the pool", (clock_monotonic_us() - work->started_us) / 1000);
+	}
+	LIST_FOREACH (node, &core->watches) {
+		fn(arg, "watch of a folder", 0);
+	}
 }
 
 int host_close(struct gantry_core *core)
 {
-	if (http_client_pending(core->client) > 0)
+	if (http_client_pending(core->client) > 0 || !list_empty(&core->works))
 		return -EBUSY;
+	while (!list_empty(&core->watches)) {
+		log_error("plugin %s: left a watch of a folder behind", core->name);
+		host_watch_close(LIST_ENTRY(core->watches.next, struct gantry_watch, link));
+	}
 	while (!list_empty(&core->timers)) {
 		log_error("plugin %s: left a timer behind", core->name);
 		host_timer_stop(LIST_ENTRY(core->timers.next, struct gantry_timer, link));

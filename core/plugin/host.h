@@ -17,14 +17,14 @@ struct gantry_core;
 struct gantry_core *host_open(struct loop *loop, const char *name);
 /* The table to pass to `open`; valid until host_close. */
 const struct gantry_host *host_table(struct gantry_core *core);
-/* HTTP exchanges and timers that the plugin has not seen the end of. */
+/* HTTP exchanges, timers, work and watches that the plugin has not seen the end of. */
 size_t host_pending(const struct gantry_core *core);
 /* Calls fn for each: "GET http://localhost/events?…", "timer". */
 void host_walk(struct gantry_core *core, void (*fn)(void *arg, const char *name, int64_t age_ms),
 	       void *arg);
 /*
- * Timers that are left are stopped and told in the log as a defect of the plugin. Exchanges that are
- * left would call into it later: then -EBUSY, and everything stays.
+ * Timers and watches that are left are stopped and told in the log as a defect of the plugin. Exchanges
+ * and work that are left would call into it later: then -EBUSY, and everything stays.
  */
 int host_close(struct gantry_core *core);
 

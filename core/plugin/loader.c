@@ -13,6 +13,7 @@
 struct plugin {
 	struct gantry_plugin info;     /* a copy; what it points to is the plugin's */
 	struct gantry_runtime runtime; /* a copy; size 0: no such role */
+	struct gantry_logger logger;   /* likewise */
 	char *path;                    /* owned */
 	void *library;                 /* of dlopen, owned; NULL: linked in */
 	void *handle;                  /* the plugin's own, owned: close */
@@ -23,6 +24,7 @@ struct plugin {
 /* With a struct that ends before this nothing can be done. */
 #define PLUGIN_SIZE_LEAST  (offsetof(struct gantry_plugin, close) + sizeof(void (*)(void)))
 #define RUNTIME_SIZE_LEAST (offsetof(struct gantry_runtime, inspect) + sizeof(void (*)(void)))
+#define LOGGER_SIZE_LEAST  (offsetof(struct gantry_logger, removed) + sizeof(void (*)(void)))
 
 static const struct gantry_option no_options[] = {{0}};
 
@@ -74,6 +76,21 @@ static int take_runtime(struct plugin *plugin, const char *from, struct gantry_e
 	return 0;
 }
 
+static int take_logger(struct plugin *plugin, const char *from, struct gantry_error *err)
+{
+	const struct gantry_logger *offer = plugin->info.logger;
+
+	if (!offer)
+		return 0;
+	if (offer->size < LOGGER_SIZE_LEAST)
+		return gantry_error_set(
+			err, -EPROTO, "%s: its logger table has %u bytes; at least %zu are wanted",
+			from, offer->size, LOGGER_SIZE_LEAST);
+	memcpy(&plugin->logger, offer, smaller(offer->size, sizeof(plugin->logger)));
+	plugin->logger.size = sizeof(plugin->logger);
+	return 0;
+}
+
 static int take_info(struct plugin *plugin, const struct gantry_plugin *offer, const char *from,
 		     struct gantry_error *err)
 {
@@ -94,7 +111,7 @@ static int take_info(struct plugin *plugin, const struct gantry_plugin *offer, c
 	if (!plugin->info.open || !plugin->info.close)
 		return gantry_error_set(err, -EPROTO, "%s: plugin %s lacks open or close", from,
 					plugin->info.name);
-	return take_runtime(plugin, from, err);
+	return take_runtime(plugin, from, err) < 0 ? -EPROTO : take_logger(plugin, from, err);
 }
 
 static int apply(struct plugin *plugin, const struct gantry_option *table, size_t size,
@@ -226,6 +243,12 @@ struct gantry_core *plugin_core(struct plugin *plugin)
 const struct gantry_runtime *plugin_runtime(const struct plugin *plugin)
 {
 	return plugin->runtime.size ? &plugin->runtime : NULL;
+}
+
+const struct gantry_logger *plugin_logger(const struct plugin *plugin, void **ret_handle)
+{
+	*ret_handle = plugin->handle;
+	return plugin->logger.size ? &plugin->logger : NULL;
 }
 
 int plugin_node_open(struct plugin *plugin, const char *name, struct json_object *values,

@@ -25,6 +25,7 @@ struct gantry_core;  /* the core's side of a loaded plugin */
 struct gantry_op;    /* one piece of work under way */
 struct gantry_http;  /* one HTTP exchange under way */
 struct gantry_timer; /* one timer that is set */
+struct gantry_watch; /* one folder that is watched */
 
 enum gantry_log_level {
 	GANTRY_LOG_DEBUG,
@@ -114,6 +115,18 @@ struct gantry_host {
 	 * timeout does not count meanwhile. May be called from on_data.
 	 */
 	void (*http_pause)(struct gantry_http *http, bool paused);
+
+	/* Since ABI 1.2. */
+
+	/* Calls run on a thread of the pool, then done on the loop, exactly once. run may block, and
+	 * calls nothing of this table. */
+	void (*work)(struct gantry_core *core, void (*run)(void *arg), void (*done)(void *arg),
+		     void *arg);
+
+	/* Calls changed as soon as something in the folder was made, written, renamed or removed. */
+	int (*watch)(struct gantry_core *core, const char *folder, void (*changed)(void *arg),
+		     void *arg, struct gantry_watch **ret_watch, struct gantry_error *err);
+	void (*watch_close)(struct gantry_watch *watch);
 };
 
 /* Whether the core that runs has this member of the table. */

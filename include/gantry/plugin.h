@@ -14,11 +14,12 @@
 #define GANTRY_PLUGIN_H
 
 #include <gantry/host.h>
+#include <gantry/logger.h>
 #include <gantry/option.h>
 #include <gantry/runtime.h>
 
 #define GANTRY_ABI_MAJOR 1
-#define GANTRY_ABI_MINOR 1
+#define GANTRY_ABI_MINOR 2
 
 struct gantry_plugin {
 	uint16_t abi_major, abi_minor;
@@ -35,6 +36,7 @@ struct gantry_plugin {
 	void (*close)(void *plugin);
 
 	const struct gantry_runtime *runtime; /* NULL: no runtime */
+	const struct gantry_logger *logger;   /* NULL: no logger; since ABI 1.2 */
 };
 
 #endif

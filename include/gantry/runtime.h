@@ -167,6 +167,13 @@ struct gantry_exit {
 	int exit_code;
 };
 
+/* Where the engine keeps what a container prints. */
+struct gantry_log_files {
+	const char *driver; /* "local", "json-file", … */
+	const char *path;   /* on this host, the one that is being written; NULL: not here */
+	int64_t files_max;
+};
+
 struct gantry_runtime {
 	uint32_t size; /* of this struct in the plugin */
 
@@ -231,6 +238,8 @@ struct gantry_runtime {
 	 */
 	void (*claim)(void *node, const struct gantry_claim *claim,
 		      struct gantry_op *op); /* since ABI 1.1 */
+	void (*log_files)(void *node, const char *container,
+			  struct gantry_op *op); /* struct gantry_log_files; since ABI 1.2 */
 };
 
 #endif

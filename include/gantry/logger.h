@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The logger role: reads what instances print, to any number of readers at once.
+ *
+ * A reader is opened with a source (where the output of an instance is) and a query (which lines of it).
+ * It hands over lines in order, in pieces, until its end; `lines` answers false to ask for a pause.
+ *
+ *	read ─▶ lines … lines(false) ┄ resume ─▶ lines … ─▶ end
+ *	                  └── close at any time: no call after it
+ *
+ * Every line has a sequence: it counts the lines of the instance from the first, over restarts,
+ * rotation and lives of the daemon, and is never used twice. What was lost is told in its place, as a
+ * gap; after one that cannot be counted the sequence goes on at a greater number.
+ *
+ * All calls are on the loop's thread; `lines` and `end` come from the loop, never from inside a call.
+ */
+#ifndef GANTRY_LOGGER_H
+#define GANTRY_LOGGER_H
+
+#include <gantry/host.h>
+
+#define GANTRY_LOG_LINE_MAX ((size_t)1 << 20) /* longer ones come in parts */
+
+enum gantry_log_flag {
+	GANTRY_LOG_PARTIAL =
+		1, /* longer than GANTRY_LOG_LINE_MAX: the next one of its stream goes on */
+	GANTRY_LOG_NO_NEWLINE = 2, /* the process ended amid it */
+	GANTRY_LOG_LOSSY = 4, /* the engine's driver replaces what is no UTF-8: bytes may differ */
+};
+
+/* All borrowed for the call. */
+struct gantry_log_line {
+	int64_t sequence; /* of a gap: of the last line before it that can be known */
+	int64_t boot;     /* how often the instance had been started when it was printed */
+	int64_t time_ns;  /* the engine's clock; of the first byte, where it came in pieces */
+	int stream;       /* 1, 2 (1 for a terminal); 0: a gap */
+	unsigned flags;
+	const char *data; /* without the newline; of a gap: why, in words */
+	size_t length;
+	int64_t lost;         /* of a gap: how many lines; -1: nobody knows */
+	int64_t gap_since_ns; /* of a gap: lines from here on, 0: unknown; up to time_ns */
+};
+
+/* From since_ns on the process was started for the boot-th time. */
+struct gantry_log_boot {
+	int64_t boot, since_ns;
+};
+
+/* Where the output of an instance is. Borrowed for the call. */
+struct gantry_log_source {
+	const char *instance; /* id */
+	const char *folder;   /* for what is to be remembered of its log; made when it is needed */
+	const char *driver;   /* "local", "json-file" */
+	const char *path;     /* the file that is being written */
+	int64_t files_max; /* the engine keeps so many, PATH.1 or PATH.1.gz being the next older one */
+	bool running;      /* there may be more */
+	const struct gantry_log_boot *boots; /* oldest first; those before them are not known */
+	size_t boot_count;
+};
+
+struct gantry_log_query {
+	bool follow;                /* go on until the instance has ended for good */
+	int64_t tail;               /* only so many of the last ones; -1: all */
+	int64_t after;              /* only lines of a greater sequence; -1: all */
+	int64_t since_ns, until_ns; /* only lines of these times; 0: no bound */
+	int stream;                 /* 0: both */
+	const char *text;           /* only lines that contain it; NULL: all */
+	size_t text_length;
+};
+
+struct gantry_log_sink {
+	void *arg;
+	/* First with none, as soon as reading has begun well. */
+	bool (*lines)(void *arg, const struct gantry_log_line *lines, size_t count);
+	/* Once. err NULL: all was read. The reader is gone after. */
+	void (*end)(void *arg, const struct gantry_error *err);
+};
+
+struct gantry_logger {
+	uint32_t size; /* of this struct in the plugin */
+
+	/* Never NULL; a failure is told by end. */
+	void *(*read)(void *plugin, const struct gantry_log_source *source,
+		      const struct gantry_log_query *query, const struct gantry_log_sink *sink);
+	void (*resume)(void *reader);
+	void (*close)(void *reader);
+
+	/* What happens to an instance; does nothing where nobody reads it. */
+	void (*started)(void *plugin, const char *instance, const struct gantry_log_boot *boot);
+	/* Its process has ended; for_good: and nothing is under way to start it again. */
+	void (*ended)(void *plugin, const char *instance, bool for_good);
+	/* It is removed: what its source's folder holds goes. */
+	void (*removed)(void *plugin, const char *instance, const char *folder);
+};
+
+#endif

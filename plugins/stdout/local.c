@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The driver local: a message is its size (32 bits, big-endian), a LogEntry of Docker's entry.proto, and the
+ * size once more.
+ *
+ *	1 source (text)  2 time_nano  3 line (bytes)  4 partial (bool)
+ *	5 partial_log_metadata { 1 last (bool)  2 id (text)  3 ordinal }
+ *
+ * A message that is cut off, because the engine died, is found by its second size: then the next place
+ * where both sizes and what is between them are right is searched for.
+ */
+#include "stdout.h"
+
+#include <string.h>
+
+/* Of one message: 16 KiB and what is around it, with room for engines that come. */
+#define MESSAGE_MOST ((uint32_t)128 << 10)
+
+static uint32_t read_size(const char *data)
+{
+	const unsigned char *at = (const unsigned char *)data;
+
+	return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
+}
+
+/* --- protobuf --- */
+
+struct field {
+	uint32_t number;
+	uint64_t value;   /* a varint; of bytes their count */
+	const char *data; /* of bytes; NULL: none */
+};
+
+static bool read_varint(const char **at, const char *end, uint64_t *ret_value)
+{
+	*ret_value = 0;
+	for (int shift = 0; shift < 64 && *at < end; shift += 7) {
+		unsigned char byte = (unsigned char)*(*at)++;
+
+		*ret_value |= (uint64_t)(byte & 0x7f) << shift;
+		if (!(byte & 0x80))
+			return true;
+	}
+	return false;
+}
+
+static bool read_field(const char **at, const char *end, struct field *field)
+{
+	uint64_t key;
+
+	if (!read_varint(at, end, &key))
+		return false;
+	*field = (struct field){.number = (uint32_t)(key >> 3)};
+	switch (key & 7) {
+	case 0:
+		return read_varint(at, end, &field->value);
+	case 1:
+	case 5:
+		if (end - *at < ((key & 7) == 1 ? 8 : 4))
+			return false;
+		*at += (key & 7) == 1 ? 8 : 4;
+		return true;
+	case 2:
+		if (!read_varint(at, end, &field->value) || field->value > (uint64_t)(end - *at))
+			return false;
+		field->data = *at;
+		*at += field->value;
+		return true;
+	default:
+		return false;
+	}
+}
+
+static bool read_part(const char *at, size_t length, bool *ret_last, uint64_t *ret_ordinal)
+{
+	const char *end = at + length;
+	struct field field;
+
+	while (at < end) {
+		if (!read_field(&at, end, &field))
+			return false;
+		if (field.number == 1)
+			*ret_last = field.value != 0;
+		else if (field.number == 3)
+			*ret_ordinal = field.value;
+	}
+	return true;
+}
+
+static bool read_message(char *data, size_t length, struct entry *entry)
+{
+	const char *at = data, *end = data + length;
+	bool partial = false, last = false;
+	uint64_t ordinal = 0;
+	struct field field;
+
+	entry->data = data;
+	while (at < end) {
+		if (!read_field(&at, end, &field))
+			return false;
+		if (field.number == 1 && field.data)
+			entry->stream =
+				field.value == 6 && memcmp(field.data, "stderr", 6) == 0 ? 2 : 1;
+		else if (field.number == 2)
+			entry->time_ns = (int64_t)field.value;
+		else if (field.number == 3 && field.data) {
+			entry->data = data + (field.data - data);
+			entry->length = field.value;
+		} else if (field.number == 4)
+			partial = field.value != 0;
+		else if (field.number == 5 && field.data &&
+			 !read_part(field.data, field.value, &last, &ordinal))
+			return false;
+	}
+	entry->newline = !partial || last;
+	entry->begins = !partial || ordinal == 1;
+	entry->goes_on = ordinal > 1;
+	entry->ends = entry->newline || entry->length < ENTRY_PART;
+	return entry->stream != 0;
+}
+
+/* --- the frame --- */
+
+static enum entry_result read_frame(char *data, size_t length, struct entry *entry)
+{
+	uint32_t size;
+
+	*entry = (struct entry){0};
+	if (length < 4)
+		return ENTRY_MORE;
+	size = read_size(data);
+	if (size == 0 || size > MESSAGE_MOST)
+		return ENTRY_DAMAGED;
+	if (length < (size_t)size + 8)
+		return ENTRY_MORE;
+	entry->used = (size_t)size + 8;
+	return read_size(data + 4 + size) == size && read_message(data + 4, size, entry)
+		       ? ENTRY_OK
+		       : ENTRY_DAMAGED;
+}
+
+enum entry_result local_next(char *data, size_t length, struct entry *ret_entry)
+{
+	enum entry_result result = read_frame(data, length, ret_entry);
+	struct entry other;
+	size_t at = 1;
+
+	if (result != ENTRY_DAMAGED)
+		return result;
+	while (at < length && read_frame(data + at, length - at, &other) != ENTRY_OK)
+		at++;
+	if (at == length && length < 2 * MESSAGE_MOST)
+		return ENTRY_MORE; /* the next one may be there in part: what it is shows when it is whole */
+	*ret_entry = (struct entry){.used = at < length ? at : length - MESSAGE_MOST};
+	return ENTRY_DAMAGED;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "stdout.h"
+
+static int open_plugin(const struct gantry_host *host, const void *settings, void **ret_plugin,
+		       struct gantry_error *err)
+{
+	struct stdout_plugin *plugin = take_memory(NULL, sizeof(*plugin));
+
+	(void)settings;
+	if (!GANTRY_HOST_HAS(host, watch_close)) {
+		free(plugin);
+		return gantry_error_set(err, -ENOTSUP,
+					"this gantryd is too old for it: it watches no folders");
+	}
+	*plugin = (struct stdout_plugin){.host = host};
+	*ret_plugin = plugin;
+	return 0;
+}
+
+static void close_plugin(void *plugin)
+{
+	free(plugin); /* its sessions went with their readers */
+}
+
+static const struct gantry_logger logger = {
+	.size = sizeof(logger),
+	.read = session_read,
+	.resume = session_resume,
+	.close = session_close,
+	.started = session_started,
+	.ended = session_ended,
+	.removed = session_removed,
+};
+
+extern const struct gantry_plugin gantry_plugin;
+const struct gantry_plugin gantry_plugin = {
+	.abi_major = GANTRY_ABI_MAJOR,
+	.abi_minor = GANTRY_ABI_MINOR,
+	.size = sizeof(gantry_plugin),
+	.name = "stdout",
+	.version = "1",
+	.summary = "reads what instances print, from the files of the engine's log drivers",
+	.open = open_plugin,
+	.close = close_plugin,
+	.logger = &logger,
+};

@@ -1,0 +1,512 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An instance that is read. It is there as long as it has readers; nobody reads, nothing is done.
+ *
+ *	a reader      OPENING ──▶ READING ⇄ JOINING ──▶ LIVE
+ *	                             ▲                   │ its client is behind
+ *	                             └───────────────────┘
+ *	the session   one place at the live end, moved on when the system says that the files have
+ *	              changed; what it reads goes to all readers that are LIVE
+ *
+ * A reader that is READING has a place of its own and takes a chunk when its client has room, so that a slow
+ * one costs a chunk and slows nobody; what the engine drops meanwhile it is told as a gap. At the end of
+ * what there is it joins the live end, where both have the same sequence: nothing is missed or told twice.
+ * While nobody is LIVE the place at the live end only counts, so that what slow readers lose is known.
+ *
+ * All here is the loop's; place_open and place_read run on the work pool, one at a time for a place.
+ */
+#include "stdout.h"
+
+#include <string.h>
+
+enum reader_state { READER_OPENING, READER_READING, READER_JOINING, READER_LIVE };
+
+/* One piece of work on a place. */
+struct job {
+	struct place *place;   /* borrowed: its owner leaves it alone while the job runs */
+	struct filter *filter; /* likewise */
+	struct boots boots;    /* as they are known when it begins */
+	struct batch batch;
+	bool over, end;
+	int code;
+	struct gantry_error err;
+};
+
+struct reader {
+	struct reader *next;
+	struct session *session; /* borrowed */
+	struct gantry_log_sink sink;
+	struct filter filter;
+	int64_t tail;
+	bool follow;
+	enum reader_state state;
+	struct place place; /* owned, but for LIVE */
+	struct job job;
+	bool busy, paused, closed, calling;
+};
+
+struct session {
+	struct session *next;
+	struct stdout_plugin *plugin; /* borrowed */
+	char *instance;               /* owned */
+	struct log log;
+	struct boots boots;
+	bool running, over, removed;
+	struct reader *readers; /* owned */
+
+	struct place tail; /* the live end; owned where has_tail */
+	bool has_tail, reading, again;
+	int64_t tail_sequence; /* while the job runs: before it */
+	struct filter tail_filter;
+	struct job job;
+	struct gantry_watch *watch; /* owned; NULL: none yet */
+};
+
+static void tick(struct reader *reader);
+static void read_tail(struct session *session);
+
+/* --- life ---------------------------------------------------------------------------------------- */
+
+/* What is left on the disk of an instance that was removed. */
+static void run_drop(void *arg)
+{
+	index_drop(arg);
+}
+
+static void on_dropped(void *arg)
+{
+	index_fini(arg);
+	free(arg);
+}
+
+static void drop(const struct stdout_plugin *plugin, const char *folder)
+{
+	struct index *index = take_memory(NULL, sizeof(*index));
+
+	index_init(index, folder);
+	plugin->host->work(plugin->host->core, run_drop, on_dropped, index);
+}
+
+static void let_go(struct session *session)
+{
+	struct session **at = &session->plugin->sessions;
+
+	if (session->readers || session->reading)
+		return;
+	while (*at != session)
+		at = &(*at)->next;
+	*at = session->next;
+	if (session->watch)
+		session->plugin->host->watch_close(session->watch);
+	if (session->has_tail)
+		place_fini(&session->tail);
+	if (session->log.index.error < 0)
+		session->plugin->host->log(
+			session->plugin->host->core, GANTRY_LOG_WARN,
+			"%s: cursors of this log do not survive a restart: its index cannot be "
+			"written: %s",
+			session->log.index.folder, strerror(-session->log.index.error));
+	if (session->removed)
+		drop(session->plugin, session->log.index.folder);
+	index_fini(&session->log.index);
+	free(session->log.path);
+	free(session->instance);
+	free(session);
+}
+
+static void free_reader(struct reader *reader)
+{
+	struct session *session = reader->session;
+	struct reader **at = &session->readers;
+
+	while (*at != reader)
+		at = &(*at)->next;
+	*at = reader->next;
+	place_fini(&reader->place);
+	free(reader->filter.text);
+	free(reader);
+	let_go(session);
+}
+
+static void finish(struct reader *reader, const struct gantry_error *err)
+{
+	struct gantry_log_sink sink = reader->sink;
+
+	free_reader(reader);
+	sink.end(sink.arg, err);
+}
+
+static struct session *find(struct stdout_plugin *plugin, const char *instance)
+{
+	struct session *session = plugin->sessions;
+
+	while (session && strcmp(session->instance, instance) != 0)
+		session = session->next;
+	return session;
+}
+
+static char *copy(const char *text, size_t length)
+{
+	char *memory = take_memory(NULL, length + 1);
+
+	memcpy(memory, text, length);
+	memory[length] = '\0';
+	return memory;
+}
+
+static struct session *open_session(struct stdout_plugin *plugin,
+				    const struct gantry_log_source *source)
+{
+	struct session *session = take_memory(NULL, sizeof(*session));
+
+	*session = (struct session){
+		.next = plugin->sessions,
+		.plugin = plugin,
+		.instance = copy(source->instance, strlen(source->instance)),
+		.log = {.path = copy(source->path, strlen(source->path)),
+			.format = strcmp(source->driver, "local") == 0 ? ENTRY_LOCAL
+								       : ENTRY_JSON_FILE,
+			.files_max = source->files_max > 0 ? source->files_max : 1},
+		.running = source->running,
+		.over = !source->running,
+	};
+	index_init(&session->log.index, source->folder);
+	for (size_t i = 0; i < source->boot_count; i++)
+		boots_add(&session->boots, &source->boots[i]);
+	plugin->sessions = session;
+	return session;
+}
+
+/* --- lines to a reader --------------------------------------------------------------------------- */
+
+/* False: it is closed, and freed. */
+static bool hand_over(struct reader *reader, const struct gantry_log_line *lines, size_t count)
+{
+	reader->calling = true;
+	reader->paused = !reader->sink.lines(reader->sink.arg, lines, count);
+	reader->calling = false;
+	if (!reader->closed)
+		return true;
+	free_reader(reader);
+	return false;
+}
+
+static bool hand_over_matching(struct reader *reader, const struct batch *batch)
+{
+	const struct filter *filter = &reader->filter;
+	struct gantry_log_line *some;
+	size_t count = 0;
+	bool alive;
+
+	if (batch->count == 0)
+		return true;
+	some = take_memory(NULL, batch->count * sizeof(*some));
+	for (size_t i = 0; i < batch->count; i++)
+		if (filter_matches(filter, &batch->lines[i]))
+			some[count++] = batch->lines[i];
+	alive = count == 0 || hand_over(reader, some, count);
+	free(some);
+	return alive;
+}
+
+static bool is_past(const struct reader *reader, int64_t time_ns)
+{
+	return reader->filter.until_ns && time_ns > reader->filter.until_ns;
+}
+
+/* --- a reader's own place ------------------------------------------------------------------------ */
+
+static void read_place(struct job *job)
+{
+	job->code =
+		place_read(job->place, job->filter, job->over, &job->batch, &job->end, &job->err);
+}
+
+/* On the pool. */
+static void run_reader(void *arg)
+{
+	struct reader *reader = arg;
+	struct job *job = &reader->job;
+
+	if (reader->state == READER_OPENING)
+		job->code = place_open(&reader->place, &reader->session->log, &job->boots,
+				       &reader->filter, reader->tail, &job->batch, &job->err);
+	else
+		read_place(job);
+}
+
+static void watch_changed(void *arg)
+{
+	read_tail(arg);
+}
+
+/* Where the folder is not there yet, it is tried again when the process is started. */
+static void watch_log(struct session *session)
+{
+	const struct gantry_host *host = session->plugin->host;
+	char *folder = copy(session->log.path, strlen(session->log.path)), *slash;
+	struct gantry_error err;
+
+	slash = strrchr(folder, '/');
+	if (slash)
+		*slash = '\0';
+	if (!session->watch &&
+	    host->watch(host->core, folder, watch_changed, session, &session->watch, &err) < 0) {
+		session->watch = NULL;
+		if (err.code != -ENOENT)
+			host->log(host->core, GANTRY_LOG_WARN,
+				  "the log of instance %s is not followed: %s", session->instance,
+				  err.text);
+	}
+	free(folder);
+}
+
+/* At the end of what there is: live from here on, if that is where the session is. */
+static void join(struct reader *reader)
+{
+	struct session *session = reader->session;
+
+	reader->state = READER_JOINING;
+	if (session->reading)
+		return;
+	watch_log(session);
+	if (!session->has_tail) {
+		session->tail = reader->place;
+		session->has_tail = true;
+		session->tail_sequence = session->tail.lines.sequence;
+	} else if (reader->place.lines.sequence < session->tail_sequence) {
+		reader->state = READER_READING;
+		tick(reader);
+		return;
+	} else {
+		if (reader->place.lines.sequence > reader->filter.after)
+			reader->filter.after = reader->place.lines.sequence;
+		place_fini(&reader->place);
+	}
+	reader->place = (struct place){.file = {.fd = -1}};
+	reader->state = READER_LIVE;
+	read_tail(session); /* it may have moved since */
+}
+
+static void on_read(void *arg)
+{
+	struct reader *reader = arg;
+	struct job *job = &reader->job;
+	struct batch batch = job->batch;
+	bool opened = reader->state == READER_OPENING, over = job->over && reader->session->over;
+
+	reader->busy = false;
+	job->batch = (struct batch){0};
+	if (reader->closed) {
+		free_reader(reader);
+	} else if (job->code < 0) {
+		finish(reader, &job->err);
+	} else {
+		reader->state = READER_READING;
+		/* the first time in any case: it tells that there is a log */
+		if ((!opened && batch.count == 0) || hand_over(reader, batch.lines, batch.count)) {
+			if (is_past(reader, reader->place.lines.time_ns) ||
+			    (job->end && (!reader->follow || over)))
+				finish(reader, NULL);
+			else if (job->end)
+				join(reader);
+			else
+				tick(reader);
+		}
+	}
+	batch_fini(&batch);
+}
+
+/* What is next for a reader that does not wait for the live end. */
+static void tick(struct reader *reader)
+{
+	struct session *session = reader->session;
+	const struct gantry_host *host = session->plugin->host;
+
+	if (reader->busy || reader->paused || reader->state == READER_LIVE)
+		return;
+	reader->busy = true;
+	reader->place.lines.boots = session->boots;
+	reader->job = (struct job){
+		.place = &reader->place,
+		.filter = &reader->filter,
+		.boots = session->boots,
+		.over = !session->running,
+	};
+	host->work(host->core, run_reader, on_read, reader);
+}
+
+/* --- the live end -------------------------------------------------------------------------------- */
+
+static void run_tail(void *arg)
+{
+	read_place(&((struct session *)arg)->job);
+}
+
+static bool anybody_live(const struct session *session)
+{
+	for (const struct reader *reader = session->readers; reader; reader = reader->next)
+		if (reader->state == READER_LIVE)
+			return true;
+	return false;
+}
+
+/* It has all up to the live end, and cannot take more now: on by itself from there. */
+static void fall_behind(struct reader *reader)
+{
+	struct gantry_error err;
+	int code = place_copy(&reader->place, &reader->session->tail);
+
+	reader->state = READER_READING;
+	if (code == 0)
+		return;
+	gantry_error_set(&err, code, "stdout: %s: %s", reader->session->log.path, strerror(-code));
+	finish(reader, &err);
+}
+
+static void tell_live(struct session *session, const struct job *job, const struct batch *batch)
+{
+	struct reader *next;
+
+	for (struct reader *reader = session->readers; reader; reader = next) {
+		next = reader->next;
+		if (reader->state != READER_LIVE)
+			continue;
+		if (job->code < 0) {
+			finish(reader, &job->err);
+			continue;
+		}
+		if (!hand_over_matching(reader, batch))
+			continue;
+		if (is_past(reader, session->tail.lines.time_ns) ||
+		    (job->end && job->over && session->over))
+			finish(reader, NULL);
+		else if (reader->paused)
+			fall_behind(reader);
+	}
+}
+
+static void on_tail(void *arg)
+{
+	struct session *session = arg;
+	struct job job = session->job;
+	struct batch batch = job.batch;
+	struct reader *next;
+
+	session->job.batch = (struct batch){0};
+	session->tail_sequence = session->tail.lines.sequence;
+	tell_live(session, &job, &batch);
+	batch_fini(&batch);
+	/* as long as it is `reading` nobody frees the session, and nobody joins */
+	session->reading = false;
+	for (struct reader *reader = session->readers; reader; reader = next) {
+		next = reader->next;
+		if (reader->state == READER_JOINING && !session->reading)
+			join(reader);
+	}
+	if (!job.end || session->again)
+		read_tail(session);
+	let_go(session);
+}
+
+static void read_tail(struct session *session)
+{
+	const struct gantry_host *host = session->plugin->host;
+
+	session->again = true;
+	if (session->reading || !session->has_tail)
+		return;
+	session->again = false;
+	session->reading = true;
+	session->tail.lines.boots = session->boots;
+	session->tail_filter = (struct filter){.after = -1, .count_only = !anybody_live(session)};
+	session->job = (struct job){
+		.place = &session->tail,
+		.filter = &session->tail_filter,
+		.over = !session->running,
+	};
+	host->work(host->core, run_tail, on_tail, session);
+}
+
+/* --- the role ------------------------------------------------------------------------------------ */
+
+void *session_read(void *plugin, const struct gantry_log_source *source,
+		   const struct gantry_log_query *query, const struct gantry_log_sink *sink)
+{
+	struct session *session = find(plugin, source->instance);
+	struct reader *reader = take_memory(NULL, sizeof(*reader));
+
+	if (!session)
+		session = open_session(plugin, source);
+	*reader = (struct reader){
+		.next = session->readers,
+		.session = session,
+		.sink = *sink,
+		.filter = {.after = query->after,
+			   .since_ns = query->since_ns,
+			   .until_ns = query->until_ns,
+			   .stream = query->stream,
+			   .text = query->text ? copy(query->text, query->text_length) : NULL,
+			   .text_length = query->text_length},
+		.tail = query->tail,
+		.follow = query->follow,
+		.place = {.file = {.fd = -1}},
+	};
+	session->readers = reader;
+	tick(reader);
+	return reader;
+}
+
+void session_resume(void *arg)
+{
+	struct reader *reader = arg;
+
+	reader->paused = false;
+	if (reader->state != READER_JOINING)
+		tick(reader);
+}
+
+void session_close(void *arg)
+{
+	struct reader *reader = arg;
+
+	reader->closed = true;
+	if (!reader->busy && !reader->calling)
+		free_reader(reader);
+}
+
+void session_started(void *plugin, const char *instance, const struct gantry_log_boot *boot)
+{
+	struct session *session = find(plugin, instance);
+
+	if (!session)
+		return;
+	boots_add(&session->boots, boot);
+	session->running = true;
+	session->over = false;
+	if (session->has_tail)
+		watch_log(session);
+	read_tail(session);
+}
+
+void session_ended(void *plugin, const char *instance, bool for_good)
+{
+	struct session *session = find(plugin, instance);
+
+	if (!session)
+		return;
+	session->running = false;
+	session->over = for_good;
+	read_tail(session);
+}
+
+void session_removed(void *plugin, const char *instance, const char *folder)
+{
+	struct session *session = find(plugin, instance);
+
+	session_ended(plugin, instance, true);
+	if (session)
+		session->removed = true; /* as soon as its readers are through */
+	else
+		drop(plugin, folder);
+}

@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Inside the stdout plugin. From the bottom up, one file a subject:
+ *
+ *   json_file.c  one message of the engine's driver json-file
+ *   local.c      one message of its driver local
+ *   entry.c      which of the two; times
+ *   lines.c      messages to lines: joined, numbered, filtered
+ *   files.c      the files of a log: which there are, oldest first; reading one, compressed or not
+ *   index.c      what is remembered of the files: the sequence at which each begins
+ *   place.c      a place in the log that moves on: from file to file, a chunk at a time
+ *   session.c    an instance that is read: its readers, and the one place at the live end
+ *   plugin.c     the exported struct
+ *
+ * All up to place.c runs on threads of the work pool and knows no loop; session.c is the loop's.
+ */
+#ifndef STDOUT_H
+#define STDOUT_H
+
+#include <gantry/plugin.h>
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/types.h>
+
+/* --- entry.c: a message, as the engine wrote it --- */
+
+#define ENTRY_PART 16384 /* a message without newline is as long, or the last of its process */
+
+enum entry_format { ENTRY_JSON_FILE, ENTRY_LOCAL };
+
+enum entry_result {
+	ENTRY_OK,
+	ENTRY_MORE,    /* it is not all there */
+	ENTRY_DAMAGED, /* used bytes are none */
+};
+
+struct entry {
+	size_t used;  /* bytes of it in the buffer */
+	int stream;   /* 1, 2 */
+	bool ends;    /* the line ends with it … */
+	bool newline; /* … by a newline; else because the process ended */
+	bool begins;  /* what is open of its stream was never ended: this is another line */
+	bool goes_on; /* it is a later part of a line: where none is open, the beginning was dropped */
+	bool damaged; /* what stood before it was not readable */
+	char *data;   /* in the buffer */
+	size_t length;
+	bool escaped;       /* data is still as JSON writes it */
+	const char *time;   /* json-file: as text, NULL: time_ns is set */
+	size_t time_length; /* of it */
+	int64_t time_ns;
+};
+
+/* Looks at the first message of length bytes at data. Changes nothing in them. */
+enum entry_result entry_next(enum entry_format format, char *data, size_t length,
+			     struct entry *ret_entry);
+/* Makes data the bytes that were printed, in place; once an entry. */
+void entry_decode(struct entry *entry);
+int64_t entry_time_ns(struct entry *entry);
+
+enum entry_result json_file_next(char *data, size_t length, struct entry *ret_entry);
+void json_file_decode(struct entry *entry);
+enum entry_result local_next(char *data, size_t length, struct entry *ret_entry);
+/* RFC 3339 to nanoseconds since 1970; 0 where it is none. */
+int64_t entry_parse_time(const char *text, size_t length);
+
+/* --- lines.c --- */
+
+/* Why there is a gap. */
+#define GAP_DROPPED   "the engine had dropped these lines"
+#define GAP_BEGINNING "the engine had dropped the beginning of a line"
+#define GAP_DAMAGED   "a message in the log is damaged"
+#define GAP_UNKNOWN   "the cursor is of no line of this log; it is read from its beginning"
+
+/* Lines of one piece of work, with the memory that they point to. */
+struct batch {
+	struct gantry_log_line *lines; /* owned */
+	size_t count, capacity;
+	char *buffer; /* owned: most lines point into it */
+	char **texts; /* owned, each: lines that were joined */
+	size_t text_count;
+	size_t matched; /* lines that passed the filter, also where they were only counted */
+};
+
+void batch_fini(struct batch *batch);
+void batch_add(struct batch *batch, const struct gantry_log_line *line);
+
+struct filter {
+	int64_t after, since_ns, until_ns;
+	int64_t skip; /* matching lines to pass over first */
+	int stream;
+	char *text; /* owned */
+	size_t text_length;
+	bool count_only; /* nothing is kept but batch->matched */
+};
+
+/* Whether a line is wanted; its data must be decoded where the filter has a text. */
+bool filter_matches(const struct filter *filter, const struct gantry_log_line *line);
+
+struct open_line {
+	bool is_open;
+	char *data; /* owned */
+	size_t length, capacity;
+	int64_t time_ns;
+};
+
+#define BOOTS_MAX 32
+
+struct boots {
+	struct gantry_log_boot items[BOOTS_MAX]; /* oldest first */
+	size_t count;
+};
+void boots_add(struct boots *boots, const struct gantry_log_boot *boot);
+
+/* Lines in the making. */
+struct lines {
+	int64_t sequence; /* of the last one */
+	int64_t time_ns;  /* of the last one */
+	struct open_line open[2];
+	struct boots boots;
+	unsigned flags; /* of every line */
+};
+
+/* Adds what has come to its end, where the filter wants it. */
+void lines_take(struct lines *lines, struct entry *entry, struct filter *filter,
+		struct batch *batch);
+/* The process ended: so do the lines that are open. */
+void lines_end(struct lines *lines, struct filter *filter, struct batch *batch);
+bool lines_open(const struct lines *lines);
+/* A gap in front of the line that comes next; why lives as long as the program. */
+void lines_gap(const struct lines *lines, const char *why, int64_t lost, int64_t since_ns,
+	       int64_t time_ns, const struct filter *filter, struct batch *batch);
+void lines_copy(struct lines *to, const struct lines *from);
+void lines_fini(struct lines *lines);
+
+/* --- files.c --- */
+
+struct file {
+	int fd;                 /* owned; -1: none */
+	void *gz;               /* owned, of zlib: has the fd, then. NULL: not compressed */
+	ino_t inode;            /* of one that is not compressed */
+	uint64_t mark;          /* of its first message; 0: it is empty */
+	int64_t time_ns;        /* of it */
+	unsigned char head[32]; /* its first bytes: another start is another file in its place */
+	size_t head_length;
+	int64_t offset; /* bytes that were read */
+};
+
+void file_close(struct file *file);
+/* A second one, at another place in it. */
+int file_copy(struct file *to, const struct file *from, int64_t offset);
+/* The file at path is this one, still. */
+bool file_is_at(const struct file *file, const char *path);
+/* 0: at its end (for now). Reads up to size bytes; -ESTALE: it was cut short, or is another one now. */
+ssize_t file_read(struct file *file, void *buffer, size_t size);
+/* Looks once more for the first message of one that had none. */
+void file_look(struct file *file, enum entry_format format);
+
+struct files {
+	struct file *items; /* owned, oldest first */
+	size_t count;
+};
+/* Opens all files of a log. -ENOENT: there is none, and no folder either. */
+int files_open(const char *path, int64_t files_max, enum entry_format format,
+	       struct files *ret_files);
+void files_close(struct files *files);
+/* The one that is the same, or -1. */
+int files_find(const struct files *files, const struct file *file);
+
+/* --- index.c --- */
+
+/* A file begins with the line after `sequence`. */
+struct index_row {
+	uint64_t mark;
+	int64_t sequence, time_ns;
+	bool open; /* a line was open at its start, as far as one knew */
+};
+
+#define INDEX_ROWS 64
+#define INDEX_JUMP                                                                                 \
+	1000000000 /* after a gap that cannot be counted the sequence goes on at the next such */
+
+struct index {
+	pthread_mutex_t lock;
+	char *folder; /* owned */
+	bool loaded;
+	int error;                         /* of the last time that it was written; 0 */
+	struct index_row rows[INDEX_ROWS]; /* by sequence */
+	size_t count;
+};
+
+void index_init(struct index *index, const char *folder);
+void index_fini(struct index *index);
+/* False: not known. */
+bool index_find(struct index *index, uint64_t mark, struct index_row *ret_row);
+/* Remembers one, on disk too. */
+void index_put(struct index *index, const struct index_row *row);
+/* The last row that begins at sequence or before; false: none. */
+bool index_before(struct index *index, int64_t sequence, struct index_row *ret_row);
+/* Takes it off the disk. */
+void index_drop(struct index *index);
+/* Where counting may begin anew: above all that was given out. 0: nothing was. */
+int64_t index_above(struct index *index);
+
+/* --- place.c --- */
+
+#define PLACE_CHUNK ((size_t)256 << 10)
+
+/* What a log is; shared by all places in it, and constant. */
+struct log {
+	char *path; /* owned */
+	enum entry_format format;
+	int64_t files_max;
+	struct index index;
+};
+
+struct place {
+	struct log *log; /* borrowed */
+	struct file file;
+	struct lines lines;
+	char *rest; /* owned: bytes read and not yet used */
+	size_t rest_length;
+};
+
+/* Goes to where a query begins. Gaps go to the batch. */
+int place_open(struct place *place, struct log *log, const struct boots *boots,
+	       struct filter *filter, int64_t tail, struct batch *batch, struct gantry_error *err);
+/*
+ * Reads the next chunk. *ret_end: the end of what there is now was reached; with over: and of all that
+ * will ever be, so that open lines have ended.
+ */
+int place_read(struct place *place, struct filter *filter, bool over, struct batch *batch,
+	       bool *ret_end, struct gantry_error *err);
+int place_copy(struct place *to, const struct place *from);
+void place_fini(struct place *place);
+
+/* --- session.c --- */
+
+struct stdout_plugin {
+	const struct gantry_host *host; /* borrowed */
+	struct session *sessions;       /* owned */
+};
+
+void *session_read(void *plugin, const struct gantry_log_source *source,
+		   const struct gantry_log_query *query, const struct gantry_log_sink *sink);
+void session_resume(void *reader);
+void session_close(void *reader);
+void session_started(void *plugin, const char *instance, const struct gantry_log_boot *boot);
+void session_ended(void *plugin, const char *instance, bool for_good);
+void session_removed(void *plugin, const char *instance, const char *folder);
+
+/* Memory for small things, which aborts where it is out. */
+static inline void *take_memory(void *memory, size_t size)
+{
+	memory = realloc(memory, size ? size : 1);
+	if (!memory)
+		abort();
+	return memory;
+}
+
+#endif

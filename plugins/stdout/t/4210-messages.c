@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Messages of the engine's two drivers, and the lines that they make: nasty input, cut at every byte. */
+#include "../../../t/tap.h"
+
+#include "../stdout.h"
+
+#include <string.h>
+
+/* --- json-file: a table ---------------------------------------------------------------------------- */
+
+#define TAIL(stream) "\",\"stream\":\"" stream "\",\"time\":\"2026-01-02T03:04:05.000000006Z\"}\n"
+#define OUT          TAIL("stdout")
+#define TIME_NS      1767323045000000006
+
+static const struct {
+	const char *name, *input;
+	size_t input_length; /* 0: strlen */
+	enum entry_result result;
+	int stream;
+	const char *text;
+	size_t text_length; /* 0: strlen */
+	bool newline, ends;
+} cases[] = {
+	{"a line", "{\"log\":\"hi\\n" OUT, 0, ENTRY_OK, 1, "hi", 0, true, true},
+	{"of standard error", "{\"log\":\"hi\\n" TAIL("stderr"), 0, ENTRY_OK, 2, "hi", 0, true,
+	 true},
+	{"an empty one", "{\"log\":\"\\n" OUT, 0, ENTRY_OK, 1, "", 0, true, true},
+	{"the last of a process", "{\"log\":\"end" OUT, 0, ENTRY_OK, 1, "end", 0, false, true},
+	{"NUL and CR", "{\"log\":\"a\\u0000b\\r\\n" OUT, 0, ENTRY_OK, 1, "a\0b\r", 4, true, true},
+	{"what JSON escapes", "{\"log\":\"\\u003c\\u0026\\\"\\\\\\t\\b\\f\\/\\n" OUT, 0, ENTRY_OK,
+	 1, "<&\"\\\t\b\f/", 0, true, true},
+	{"characters of two, three and four bytes",
+	 "{\"log\":\"\\u00e9\\u2028\\ud83d\\ude00\\n" OUT, 0, ENTRY_OK, 1,
+	 "\xc3\xa9\xe2\x80\xa8\xf0\x9f\x98\x80", 0, true, true},
+	{"half a pair", "{\"log\":\"\\ud83dx\\n" OUT, 0, ENTRY_OK, 1, "\xef\xbf\xbdx", 0, true,
+	 true},
+	{"an escape that is none", "{\"log\":\"\\uzz\\n" OUT, 0, ENTRY_OK, 1, "\\uzz", 0, true,
+	 true},
+	{"text that looks like the end", "{\"log\":\"\\\",\\\"stream\\\":\\\"stderr\\n" OUT, 0,
+	 ENTRY_OK, 1, "\",\"stream\":\"stderr", 0, true, true},
+	{"a backslash before the newline", "{\"log\":\"\\\\\\n" OUT, 0, ENTRY_OK, 1, "\\", 0, true,
+	 true},
+	{"a backslash and an n, no newline", "{\"log\":\"\\\\n" OUT, 0, ENTRY_OK, 1, "\\n", 0,
+	 false, true},
+	{"attributes",
+	 "{\"log\":\"hi\\n\",\"stream\":\"stderr\",\"attrs\":{\"a\":\"b\"},\"time\":\"2026-01-02T03:04:05.000000006Z\"}\n",
+	 0, ENTRY_OK, 2, "hi", 0, true, true},
+	{"a line that the engine did not finish, and the next",
+	 "{\"log\":\"lost te{\"log\":\"hi\\n" OUT, 0, ENTRY_OK, 1, "hi", 0, true, true},
+	{"half a line", "{\"log\":\"hi\\n\",\"str", 0, ENTRY_MORE, 0, NULL, 0, false, false},
+	{"no line at all", "garbage\n", 0, ENTRY_DAMAGED, 0, NULL, 0, false, false},
+	{"NULs, as a crash leaves them", "\0\0\0\0\n", 5, ENTRY_DAMAGED, 0, NULL, 0, false, false},
+	{"no time", "{\"log\":\"hi\\n\",\"stream\":\"stdout\"}\n", 0, ENTRY_DAMAGED, 0, NULL, 0,
+	 false, false},
+	{"no stream", "{\"log\":\"hi\\n\",\"time\":\"2026-01-02T03:04:05Z\"}\n", 0, ENTRY_DAMAGED,
+	 0, NULL, 0, false, false},
+	{"another stream", "{\"log\":\"hi\\n" TAIL("stdin"), 0, ENTRY_DAMAGED, 0, NULL, 0, false,
+	 false},
+};
+
+static void json_file_cases(void)
+{
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		size_t length =
+			cases[i].input_length ? cases[i].input_length : strlen(cases[i].input);
+		size_t text_length = cases[i].text_length ? cases[i].text_length
+				     : cases[i].text      ? strlen(cases[i].text)
+							  : 0;
+		char *input = malloc(length); /* to the byte: a sanitizer sees a read behind it */
+		enum entry_result result;
+		struct entry entry;
+		size_t early = 0;
+
+		memcpy(input, cases[i].input, length);
+		for (size_t cut = 0; cut < length; cut++)
+			early += entry_next(ENTRY_JSON_FILE, input, cut, &entry) != ENTRY_MORE;
+		result = entry_next(ENTRY_JSON_FILE, input, length, &entry);
+		if (result == ENTRY_OK)
+			entry_decode(&entry);
+		ok(early == 0 && result == cases[i].result &&
+			   (result == ENTRY_MORE || entry.used == length) &&
+			   (result != ENTRY_OK ||
+			    (entry.stream == cases[i].stream && entry.length == text_length &&
+			     memcmp(entry.data, cases[i].text, text_length) == 0 &&
+			     entry.newline == cases[i].newline && entry.ends == cases[i].ends &&
+			     entry_time_ns(&entry) == TIME_NS)),
+		   "json-file: %s", cases[i].name);
+		free(input);
+	}
+}
+
+static void times(void)
+{
+	static const struct {
+		const char *text;
+		int64_t ns;
+	} table[] = {
+		{"1970-01-01T00:00:00Z", 0},
+		{"2026-11-24T11:30:13.758583347Z", 1795519813758583347},
+		{"2024-02-29T23:59:59.5Z", 1709251199500000000},
+		{"2026-01-02T05:04:05.000000006+02:00", TIME_NS},
+		{"2026-01-02T00:34:05.000000006-02:30", TIME_NS},
+		{"yesterday, about noon", 0},
+		{"2026-13-02T03:04:05Z", 0},
+	};
+
+	for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++)
+		ok(entry_parse_time(table[i].text, strlen(table[i].text)) == table[i].ns, "time %s",
+		   table[i].text);
+}
+
+/* --- local ----------------------------------------------------------------------------------------- */
+
+struct bytes {
+	char data[4 << 20];
+	size_t length;
+};
+static struct bytes log_bytes;
+
+static void put(const void *data, size_t length)
+{
+	memcpy(log_bytes.data + log_bytes.length, data, length);
+	log_bytes.length += length;
+}
+
+static size_t varint(char *to, uint64_t value)
+{
+	size_t length = 0;
+
+	do {
+		to[length++] = (char)((value & 0x7f) | (value > 0x7f ? 0x80 : 0));
+		value >>= 7;
+	} while (value);
+	return length;
+}
+
+/* ordinal 0: a whole line */
+static void put_local(int stream, int64_t time_ns, const char *text, size_t length, int ordinal,
+		      bool last)
+{
+	static char message[70000];
+	size_t size = 0;
+	unsigned char frame[4];
+
+	memcpy(message, stream == 2 ? "\x0a\x06stderr" : "\x0a\x06stdout", 8);
+	size = 8;
+	message[size++] = 0x10;
+	size += varint(message + size, (uint64_t)time_ns);
+	message[size++] = 0x1a;
+	size += varint(message + size, length);
+	memcpy(message + size, text, length);
+	size += length;
+	if (ordinal) {
+		message[size++] = 0x20;
+		message[size++] = 1;
+		message[size++] = 0x2a;
+		message[size++] = (char)(last ? 8 : 6);
+		if (last) {
+			message[size++] = 0x08;
+			message[size++] = 1;
+		}
+		memcpy(message + size, "\x12\x02id\x18", 5);
+		size += 5;
+		message[size++] = (char)ordinal;
+	}
+	frame[0] = (unsigned char)(size >> 24);
+	frame[1] = (unsigned char)(size >> 16);
+	frame[2] = (unsigned char)(size >> 8);
+	frame[3] = (unsigned char)size;
+	put(frame, 4);
+	put(message, size);
+	put(frame, 4);
+}
+
+/* Reads the log in one go, or a byte more at a time; the lines as "STREAM:TEXT[flags];…". */
+static void read_log(enum entry_format format, const struct boots *boots, bool over, char *text,
+		     size_t size)
+{
+	char *copy = malloc(log_bytes.length + 1);
+	struct filter filter = {.after = -1};
+	struct lines lines = {0};
+	struct batch batch = {0};
+	struct entry entry;
+	size_t used = 0, at = 0;
+
+	memcpy(copy, log_bytes.data, log_bytes.length);
+	if (boots)
+		lines.boots = *boots;
+	for (;;) {
+		enum entry_result result =
+			entry_next(format, copy + used, log_bytes.length - used, &entry);
+
+		if (result == ENTRY_MORE)
+			break;
+		used += entry.used;
+		if (result == ENTRY_DAMAGED)
+			lines_gap(&lines, "damaged", 0, 0, 0, &filter, &batch);
+		else
+			lines_take(&lines, &entry, &filter, &batch);
+	}
+	if (over)
+		lines_end(&lines, &filter, &batch);
+	text[0] = '\0';
+	for (size_t i = 0; i < batch.count; i++) {
+		const struct gantry_log_line *line = &batch.lines[i];
+
+		if (line->length > 40)
+			at += (size_t)snprintf(text + at, size - at, "%d:%zu%c", line->stream,
+					       line->length, line->data[line->length - 1]);
+		else
+			at += (size_t)snprintf(text + at, size - at, "%d:%.*s", line->stream,
+					       (int)line->length, line->data);
+		at += (size_t)snprintf(text + at, size - at, "%s%s;",
+				       line->flags & GANTRY_LOG_PARTIAL ? "+" : "",
+				       line->flags & GANTRY_LOG_NO_NEWLINE ? "~" : "");
+	}
+	batch_fini(&batch);
+	lines_fini(&lines);
+	free(copy);
+}
+
+static void lines_are(const char *name, enum entry_format format, const struct boots *boots,
+		      bool over, const char *wanted)
+{
+	static char text[8192];
+
+	read_log(format, boots, over, text, sizeof(text));
+	is_str(text, wanted, "%s", name);
+	log_bytes.length = 0;
+}
+
+static void local_cases(void)
+{
+	static char part[ENTRY_PART];
+	struct boots boots = {.items = {{1, 0}, {2, 100}}, .count = 2};
+
+	memset(part, 'x', sizeof(part));
+	put_local(1, 1, "hi", 2, 0, false);
+	put_local(2, 2, "a\0b\r\xc3", 5, 0, false);
+	put_local(1, 3, "", 0, 0, false);
+	lines_are("local: lines, bytes as they are", ENTRY_LOCAL, NULL, false, "1:hi;2:a;1:;");
+
+	put_local(1, 1, part, sizeof(part), 1, false);
+	put_local(2, 2, "between", 7, 0, false);
+	put_local(1, 1, part, sizeof(part), 2, false);
+	put_local(1, 1, "end", 3, 3, true);
+	lines_are("local: parts are joined, for each stream", ENTRY_LOCAL, NULL, false,
+		  "2:between;1:32771d;");
+
+	put_local(1, 1, "no newline", 10, 1, false);
+	put_local(1, 200, "next boot", 9, 0, false);
+	lines_are("local: a short part is the end of a process", ENTRY_LOCAL, NULL, false,
+		  "1:no newline~;1:next boot;");
+
+	put_local(1, 1, part, sizeof(part), 1, false);
+	put_local(1, 200, "next boot", 9, 0, false);
+	lines_are("local: so is one of 16 KiB, where another line begins", ENTRY_LOCAL, NULL, false,
+		  "1:16384x~;1:next boot;");
+
+	put_local(1, 1, part, sizeof(part), 1, false);
+	lines_are("local: a part alone waits", ENTRY_LOCAL, NULL, false, "");
+	put_local(1, 1, part, sizeof(part), 1, false);
+	put_local(2, 1, part, sizeof(part), 1, false);
+	lines_are("local: and ends with the process", ENTRY_LOCAL, NULL, true,
+		  "1:16384x~;2:16384x~;");
+
+	put_local(1, 1, part, sizeof(part), 1, false);
+	put_local(2, 200, "other stream", 12, 0, false);
+	lines_are("local: a new boot ends what is open of both streams", ENTRY_LOCAL, &boots, false,
+		  "1:16384x~;2:other stream;");
+
+	for (int i = 1; i <= 130; i++)
+		put_local(1, 1, part, i == 130 ? 5 : sizeof(part), i > 100 ? 100 : i, i == 130);
+	lines_are("local: a line of 2 MiB comes in parts", ENTRY_LOCAL, NULL, false,
+		  "1:1048576x+;1:1048576x+;1:16389x;");
+
+	put_local(1, 1, "one", 3, 0, false);
+	put("\0\0\0\x30 cut off", 12);
+	put_local(1, 2, "two", 3, 0, false);
+	put("\0\0\0\0\0\0", 6);
+	put_local(1, 2, "three", 5, 0, false);
+	lines_are("local: damaged messages are passed over", ENTRY_LOCAL, NULL, false,
+		  "1:one;0:damaged;1:two;0:damaged;1:three;");
+	put_local(1, 1, "one", 3, 0, false);
+	put("\0\0\0\x30 cut off", 12);
+	lines_are("local: a message that is cut off may still come", ENTRY_LOCAL, NULL, false,
+		  "1:one;");
+
+	put_local(1, 1, "one", 3, 0, false);
+	for (size_t length = log_bytes.length; length > 0; length--) {
+		struct entry entry;
+
+		if (entry_next(ENTRY_LOCAL, log_bytes.data, length - 1, &entry) != ENTRY_MORE) {
+			ok(false, "local: a message of %zu bytes is not whole", length - 1);
+			return;
+		}
+	}
+	ok(true, "local: a message is not taken before it is whole");
+	log_bytes.length = 0;
+}
+
+static void put_json(const char *text, const char *end)
+{
+	put("{\"log\":\"", 8);
+	put(text, strlen(text));
+	put(end, strlen(end));
+}
+
+static void json_file_lines(void)
+{
+	static char part[ENTRY_PART + 1];
+	struct boots boots = {.items = {{1, 0}, {2, TIME_NS - 10}}, .count = 2};
+
+	memset(part, 'y', ENTRY_PART);
+	put_json(part, OUT);
+	put_json("err\\n", TAIL("stderr"));
+	put_json("rest\\n", OUT);
+	lines_are("json-file: parts are joined", ENTRY_JSON_FILE, NULL, false, "2:err;1:16388t;");
+
+	put_json(part, "\",\"stream\":\"stdout\",\"time\":\"2026-01-02T03:04:04Z\"}\n");
+	put_json("next boot\\n", OUT);
+	lines_are("json-file: but not over a start, whose time is known", ENTRY_JSON_FILE, &boots,
+		  false, "1:16384y~;1:next boot;");
+
+	part[ENTRY_PART - 1] = '\0';
+	put_json(part, OUT);
+	put_json("next boot\\n", OUT);
+	lines_are("json-file: a part that is too short is the end of a process", ENTRY_JSON_FILE,
+		  NULL, false, "1:16383y~;1:next boot;");
+
+	put_json("one\\n", OUT);
+	put("half a li{\"x\":1}\n", 17);
+	put_json("two\\n", OUT);
+	put("{\"log\":\"not yet", 15);
+	lines_are("json-file: a damaged line is told, half a line waits", ENTRY_JSON_FILE, NULL,
+		  false, "1:one;0:damaged;1:two;");
+}
+
+/* The same log, fed in pieces: every number and every byte as in one go. */
+static void numbers(void)
+{
+	struct filter all = {.after = -1}, after = {.after = 2},
+		      count = {.after = -1, .count_only = true};
+	struct filter text = {.after = -1, .text = (char *)"b", .text_length = 1};
+	struct filter *filters[] = {&all, &after, &count, &text};
+	size_t want[] = {4, 2, 0, 1}, matched[] = {4, 2, 4, 1};
+
+	put_json("a\\n", OUT);
+	put_json("b\\n", TAIL("stderr"));
+	put_json("c\\n", OUT);
+	put_json("d", OUT);
+	for (size_t i = 0; i < 4; i++) {
+		struct lines lines = {0};
+		struct batch batch = {0};
+		struct entry entry;
+		size_t used = 0;
+		char *copy = malloc(log_bytes.length);
+
+		memcpy(copy, log_bytes.data, log_bytes.length);
+		while (entry_next(ENTRY_JSON_FILE, copy + used, log_bytes.length - used, &entry) ==
+		       ENTRY_OK) {
+			used += entry.used;
+			lines_take(&lines, &entry, filters[i], &batch);
+		}
+		ok(batch.count == want[i] && batch.matched == matched[i] && lines.sequence == 4,
+		   "filter %zu: %zu lines of %zu that match, all counted", i, batch.count,
+		   batch.matched);
+		batch_fini(&batch);
+		lines_fini(&lines);
+		free(copy);
+	}
+	log_bytes.length = 0;
+}
+
+int main(void)
+{
+	json_file_cases();
+	times();
+	local_cases();
+	json_file_lines();
+	numbers();
+	done_testing();
+	return tap_end();
+}
