@@ -28,6 +28,7 @@
 #include <unistd.h>
 
 #define CONFIG_DEFAULT "/etc/gantry/gantry.lua"
+#define LOGGER_DEFAULT "stdout"
 #define DRAIN_MS       5000
 #define FLOW_GRACE_MS  5000
 
@@ -72,6 +73,30 @@ static void init_plugins(struct gantryd *gantryd)
 	free(folder);
 }
 
+/* The one that is named in the settings, else the one that comes with gantryd, where it is there. */
+static int load_logger(struct gantryd *gantryd, struct gantry_error *err)
+{
+	struct plugin *plugin;
+	void *handle;
+	int code;
+
+	for (size_t i = 0; i < gantryd->plugins.count; i++)
+		if (plugin_logger(gantryd->plugins.items[i], &handle))
+			return 0;
+	code = plugin_registry_load(&gantryd->plugins, LOGGER_DEFAULT, NULL, &plugin, err);
+	if (code != -ENOENT)
+		return code;
+	log_warn("logs cannot be read: %s", err->text);
+	return 0;
+}
+
+static void take_logger(struct gantryd *gantryd)
+{
+	for (size_t i = 0; i < gantryd->plugins.count && !gantryd->daemon.logger; i++)
+		gantryd->daemon.logger =
+			plugin_logger(gantryd->plugins.items[i], &gantryd->daemon.logger_handle);
+}
+
 static int load_plugins(struct gantryd *gantryd, struct gantry_error *err)
 {
 	struct settings *settings = &gantryd->settings;
@@ -92,7 +117,7 @@ static int load_plugins(struct gantryd *gantryd, struct gantry_error *err)
 		if (code < 0 && !err->field[0])
 			snprintf(err->field, sizeof(err->field), "nodes.%s.plugin", node->name);
 	}
-	return code;
+	return code == 0 ? load_logger(gantryd, err) : code;
 }
 
 static int open_nodes(struct gantryd *gantryd, struct gantry_error *err)
@@ -250,6 +275,7 @@ static int open_all(struct gantryd *gantryd, struct gantry_error *err)
 	daemon_init(&gantryd->daemon, &gantryd->loop, gantryd->store, &gantryd->settings,
 		    gantryd->policies);
 	gantryd->daemon.store_was_new = created;
+	take_logger(gantryd);
 	code = open_nodes(gantryd, err);
 	if (code < 0)
 		return code;

@@ -9,6 +9,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "fake"))
 from daemon import *
+from logfiles import LogFiles
 
 contract = Contract()
 
@@ -27,7 +28,7 @@ def once(pairs):
     return dict(pairs)
 
 
-TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}(\d{6})?Z")
 seen = {}  # operationId: statuses
 operations = {}
 for path, item in contract.document["paths"].items():
@@ -69,7 +70,7 @@ def check(method, template, status, target=None, body=None, headers=None, name=N
         schema = operation["responses"]["200"]["content"][kind]["schema"]
         for at, value in enumerate(parsed):
             wrong += contract.check(schema, value, f"line {at}")
-            if not TIME.fullmatch(value.get("at") or value.get("created_at") or ""):
+            if not TIME.fullmatch(value.get("at") or value.get("created_at") or value.get("time") or ""):
                 wrong.append(f"line {at}: no time in {value}")
     equal(wrong[:8], [], f"{name}: each member once, each line as the contract has it")
     if status == 202:
@@ -153,6 +154,15 @@ equal((job["timed_out"], job["last_exit"]["code"]), (False, 0), "job has ended")
 equal(check("GET", INSTANCE + "/wait", 200, "/v1/instances/web/wait?timeout=0.01")["timed_out"], True, "web has not")
 body = check("GET", INSTANCE + "/output", 200, "/v1/instances/job/output?follow=true")
 equal(body, bytes([1, 0, 0, 0]) + struct.pack(">I", 6) + b"hello\n", "output in frames")
+files = LogFiles(os.path.join(world.folder, "logged"))
+files.line("a line")
+files.line("another", "stderr", newline=False)
+check("POST", "/v1/instances", 201, "/v1/instances?wait=30",
+      {"name": "logged", "image": "busybox", "labels": {"fake.log": files.folder}, "log": {"driver": "json-file"}})
+for form in ("ndjson", "raw&timestamps=true", "frames"):
+    check("GET", INSTANCE + "/logs", 200, f"/v1/instances/logged/logs?format={form}", name=f"a log as {form}")
+check("DELETE", INSTANCE, 200, "/v1/instances/logged?force=true&wait=30")
+check("GET", INSTANCE + "/logs", 501, "/v1/instances/job/logs", name="a log that is not on this host")
 check("GET", INSTANCE + "/top", 200, "/v1/instances/web/top")
 check("GET", INSTANCE + "/stats", 200, "/v1/instances/web/stats")
 for verb in ("top", "stats"):

@@ -28,6 +28,8 @@ void handle_instance_wait(struct call *call);
 void handle_instance_top(struct call *call);
 void handle_instance_stats(struct call *call);
 void handle_instance_output(struct call *call);
+/* logs.c */
+void handle_instance_logs(struct call *call);
 /* operations.c */
 void handle_operation_list(struct call *call);
 void handle_operation_show(struct call *call);

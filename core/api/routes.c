@@ -28,6 +28,7 @@ const struct route api_routes[] = {
 	{"GET", INSTANCE "/top", "instanceTop", handle_instance_top, ROUTE_NO_BODY},
 	{"GET", INSTANCE "/stats", "instanceStats", handle_instance_stats, ROUTE_NO_BODY},
 	{"GET", INSTANCE "/output", "instanceOutput", handle_instance_output, ROUTE_NO_BODY},
+	{"GET", INSTANCE "/logs", "instanceLogs", handle_instance_logs, ROUTE_NO_BODY},
 	{"GET", INSTANCE "/decisions", "instanceDecisions", handle_instance_decisions,
 	 ROUTE_NO_BODY},
 

@@ -80,6 +80,17 @@ static const struct ctl_option stats_options[] = {
 	{"interval", 0, "TIME", "time between two readings; 1s unless given", false},
 	{NULL, 0, NULL, NULL, false},
 };
+static const struct ctl_option logs_options[] = {
+	{"follow", 'f', "", "go on with what it prints from now on", false},
+	{"tail", 'n', "NUMBER", "only so many of the last lines", false},
+	{"since", 0, "TIME", "only from then on: 2026-01-02T03:04:05Z, or 10m ago", false},
+	{"until", 0, "TIME", "only up to then", false},
+	{"stream", 0, "STREAM", "only stdout or only stderr", false},
+	{"timestamps", 't', "", "the time in front of each line", false},
+	{"grep", 0, "TEXT", "only lines that contain the text", false},
+	{"after", 0, "CURSOR", "only what comes after this line", false},
+	{NULL, 0, NULL, NULL, false},
+};
 static const struct ctl_option node_options[] = {
 	{"node", 0, "NODE", "this node only", false},
 	{NULL, 0, NULL, NULL, false},
@@ -147,6 +158,12 @@ const struct ctl_command ctl_commands[] = {
 	 wait_command},
 	{"resize", "INSTANCE…", "change limits while instances run", 1, -1, NULL,
 	 CTL_INSTANCES | CTL_WAITS | CTL_RESIZE_OPTIONS, NULL, resize_command},
+	{"logs", "INSTANCE", "print what an instance has printed", 1, 1, logs_options,
+	 CTL_INSTANCES,
+	 "Standard output and standard error come as they were written, each on its own. With --follow it\n"
+	 "goes on over restarts, until the instance has ended for good. With --json each line has a cursor\n"
+	 "for --after, which neither repeats nor leaves out a line.",
+	 logs_command},
 	{"top", "INSTANCE", "list the processes of an instance", 1, 1, NULL, CTL_INSTANCES, NULL,
 	 top_command},
 	{"stats", "[INSTANCE…]", "show what instances use; all that run unless named", 0, -1,

@@ -107,7 +107,8 @@ int unpause_command(struct ctl *ctl);
 int kill_command(struct ctl *ctl);
 int remove_command(struct ctl *ctl);
 int resize_command(struct ctl *ctl);
-int top_command(struct ctl *ctl); /* usage.c */
+int logs_command(struct ctl *ctl); /* logs.c */
+int top_command(struct ctl *ctl);  /* usage.c */
 int stats_command(struct ctl *ctl);
 int images_command(struct ctl *ctl); /* nodes.c */
 int pull_command(struct ctl *ctl);

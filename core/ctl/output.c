@@ -2,6 +2,7 @@
 #include "ctl/output.h"
 
 #include <ctype.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -168,6 +169,30 @@ int output_usage(const char *command, const char *format, ...)
 	else
 		print_hint("see gantry help");
 	return CTL_USAGE;
+}
+
+int output_write(int fd, const char *bytes, size_t length)
+{
+	while (length) {
+		ssize_t written = write(fd, bytes, length);
+
+		if (written < 0 && errno == EINTR)
+			continue;
+		if (written < 0 && errno == EPIPE) {
+			sigset_t set;
+
+			sigemptyset(&set);
+			sigaddset(&set, SIGPIPE);
+			sigprocmask(SIG_UNBLOCK, &set, NULL);
+			signal(SIGPIPE, SIG_DFL);
+			raise(SIGPIPE);
+		}
+		if (written < 0)
+			return -errno;
+		bytes += written;
+		length -= (size_t)written;
+	}
+	return 0;
 }
 
 void output_raw(const struct client_reply *reply)

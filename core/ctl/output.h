@@ -23,6 +23,9 @@ int output_problem(const char *subject, int http_status, struct json_object *pro
 int output_usage(const char *command, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
+/* Writes all of it to a descriptor, or a negative errno. Ends as a program in a pipeline does where
+ * nobody reads any more. */
+int output_write(int fd, const char *bytes, size_t length);
 /* The raw answer on one line, for --json. */
 void output_raw(const struct client_reply *reply);
 /* With --json: prints the answer and lets go of it. False: it is to be shown to a person. */

@@ -95,33 +95,15 @@ static int on_signal(void *arg)
 static int print_bytes(struct foreground *run, int stream, const char *bytes, size_t length)
 {
 	int64_t skipped = run->skip[stream] < (int64_t)length ? run->skip[stream] : (int64_t)length;
+	int error;
 
 	run->skip[stream] -= skipped;
-	bytes += skipped;
-	length -= (size_t)skipped;
-	while (length) {
-		ssize_t written = write(stream, bytes, length);
-
-		if (written < 0 && errno == EINTR)
-			continue;
-		if (written < 0 && errno == EPIPE) { /* end as a program in a pipeline does */
-			sigset_t set;
-
-			sigemptyset(&set);
-			sigaddset(&set, SIGPIPE);
-			sigprocmask(SIG_UNBLOCK, &set, NULL);
-			signal(SIGPIPE, SIG_DFL);
-			raise(SIGPIPE);
-		}
-		if (written < 0) {
-			run->unwritten = true;
-			return -errno;
-		}
-		run->printed[stream] += written;
-		bytes += written;
-		length -= (size_t)written;
-	}
-	return 0;
+	error = output_write(stream, bytes + skipped, length - (size_t)skipped);
+	if (error == 0)
+		run->printed[stream] += (int64_t)length - skipped;
+	else
+		run->unwritten = true;
+	return error;
 }
 
 static int on_output(void *arg, const char *bytes, size_t length)

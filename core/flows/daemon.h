@@ -6,6 +6,8 @@
 #ifndef FLOWS_DAEMON_H
 #define FLOWS_DAEMON_H
 
+#include <gantry/logger.h>
+
 #include "flows/event_log.h"
 #include "flows/operation.h"
 #include "loop/op.h"
@@ -31,6 +33,8 @@ struct daemon {
 	bool reloading, reload_again;
 	char id[INSTANCE_ID_SIZE]; /* of the store: another store is another daemon */
 	char *holder;              /* where it is, for people who find it on an engine; owned */
+	const struct gantry_logger *logger; /* of a plugin; NULL: no logs are read */
+	void *logger_handle;
 	struct fleet fleet;
 	struct operations operations;
 	struct event_log events;

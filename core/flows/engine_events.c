@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "flows/engine_events.h"
 #include "flows/exits.h"
+#include "flows/logs.h"
 #include "flows/reach.h"
 #include "flows/restarts.h"
 #include "flows/takeover.h"
@@ -84,6 +85,7 @@ static void started(struct node_link *link, struct instance *instance,
 		return;
 	instance->boots++;
 	instance->started_ms = event->time_ns / 1000000;
+	logs_was_started(link->daemon, instance);
 	instance->exit_pending = false;
 	instance->considered = false;
 	restarts_forget(link->daemon, instance);
@@ -116,6 +118,7 @@ void engine_event(struct node_link *link, const struct gantry_event *event)
 		return; /* a container that we are just making, or have just removed */
 	switch (event->kind) {
 	case GANTRY_EVENT_DIE:
+		instance->died_ns = event->inferred ? 0 : event->time_ns;
 		exits_died(link->daemon, instance, event->exit_code, event->inferred);
 		break;
 	case GANTRY_EVENT_OOM:

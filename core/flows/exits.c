@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "flows/exits.h"
 #include "flows/flow.h"
+#include "flows/logs.h"
 #include "flows/restarts.h"
 #include "flows/takeover.h"
 #include "base/clock.h"
@@ -41,6 +42,8 @@ static void on_recorded(void *arg, const struct gantry_error *err)
 		exits_tell(instance, false);
 		restarts_consider(look->daemon, instance, cause_of(&instance->last_exit));
 	}
+	if (instance)
+		logs_settled(look->daemon, instance);
 	free(look);
 }
 
@@ -189,6 +192,7 @@ void exits_gone(struct daemon *daemon, struct instance *instance)
 	look->mark = event_log_mark(&daemon->events);
 	store_batch_commit(batch, on_gone_recorded, look);
 	exits_tell(instance, false);
+	logs_settled(daemon, instance);
 }
 
 void exits_after_flow(struct daemon *daemon, struct instance *instance, bool failed)
@@ -207,6 +211,7 @@ void exits_after_flow(struct daemon *daemon, struct instance *instance, bool fai
 	if (!instance->considered)
 		restarts_consider(daemon, instance,
 				  failed ? "start" : cause_of(&instance->last_exit));
+	logs_settled(daemon, instance);
 }
 
 bool exits_is_over(const struct instance *instance)

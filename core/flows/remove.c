@@ -9,6 +9,7 @@
  */
 #include "flows/flows.h"
 #include "flows/engine_events.h"
+#include "flows/logs.h"
 #include "flows/restarts.h"
 #include "flows/steps.h"
 
@@ -54,6 +55,7 @@ static void announce(struct flow *flow)
 	if (flow->node)
 		node_promise(&flow->node->node, &instance->spec, -1);
 	exits_tell(instance, true);
+	logs_removed(flow->daemon, instance);
 	flow->instance = NULL;
 	fleet_remove(&flow->daemon->fleet, instance);
 	flow_next(flow);

@@ -21,6 +21,7 @@
  */
 #include "flows/flows.h"
 #include "flows/engine_events.h"
+#include "flows/logs.h"
 #include "flows/placements.h"
 #include "flows/start_faults.h"
 #include "flows/steps.h"
@@ -502,6 +503,7 @@ static void failed(struct flow *flow)
 	store_delete_instance(flow_batch(flow), instance->id);
 	exits_tell(instance, true);
 	flow->instance = NULL;
+	logs_removed(flow->daemon, instance);
 	fleet_remove(&flow->daemon->fleet, instance);
 }
 

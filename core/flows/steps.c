@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "flows/steps.h"
 #include "flows/engine_events.h"
+#include "flows/logs.h"
 #include "flows/start_faults.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -288,6 +289,7 @@ static void start_now(struct flow *flow)
 {
 	struct instance *instance = flow->instance;
 
+	logs_starting(flow->daemon, instance);
 	engine_event_expect(instance, GANTRY_EVENT_START);
 	flow->node->runtime->start(flow->node->handle, instance->container_id,
 				   flow_op(flow, "start", on_started));

@@ -204,6 +204,7 @@ struct instance *instance_new(const char *id)
 	list_init(&instance->placed);
 	list_init(&instance->waiters);
 	list_init(&instance->reach);
+	list_init(&instance->readers);
 	return instance;
 }
 

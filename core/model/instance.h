@@ -9,6 +9,7 @@
 #define MODEL_INSTANCE_H
 
 #include <gantry/error.h>
+#include <gantry/logger.h>
 #include <gantry/runtime.h>
 #include <gantry/spec.h>
 
@@ -16,7 +17,8 @@
 #include "base/json.h"
 #include "base/list.h"
 
-#define INSTANCE_ID_SIZE 37 /* a UUID and its NUL */
+#define INSTANCE_ID_SIZE   37 /* a UUID and its NUL */
+#define INSTANCE_LOG_BOOTS 16
 
 enum instance_state {
 	INSTANCE_PENDING,  /* accepted, no container yet */
@@ -49,6 +51,14 @@ struct instance_exit {
 	char reason[160]; /* the engine's words on a failed start, "" otherwise */
 };
 
+/* Where its output is, once somebody asked. */
+struct instance_log {
+	char container_id[72]; /* of which it is known; "": of none */
+	const char *driver;    /* in the instance's arena, as path; NULL path: not on this host */
+	const char *path;
+	int64_t files_max;
+};
+
 struct instance {
 	char id[INSTANCE_ID_SIZE];
 	struct arena arena;      /* owns the strings of this struct and of spec */
@@ -73,6 +83,9 @@ struct instance {
 	int64_t restarts;      /* by the restart hook, since a person started it last */
 	int64_t restart_at_ms; /* when the next one is due, wall clock; 0: none is planned */
 	bool considered;       /* the hook was asked about the last exit */
+	/* When its last runs began, oldest first; the one that is being started too. */
+	struct gantry_log_boot log_boots[INSTANCE_LOG_BOOTS];
+	size_t log_boot_count;
 
 	/* what the daemon keeps beside, never stored */
 	struct fleet_project *counted;                   /* by fleet_count; NULL: not yet */
@@ -85,6 +98,9 @@ struct instance {
 	struct list placed;  /* in its node's; empty where it has none */
 	struct list waiters; /* who waits for the process to end */
 	struct list reach;   /* in its node's line of those to be asked for; empty otherwise */
+	struct list readers; /* of its log; see flows/logs.h */
+	struct instance_log log;
+	int64_t died_ns;                    /* the engine's clock, when it last told of an end */
 	enum gantry_container_state listed; /* what the last list of the engine said */
 	bool exit_pending; /* it ended while a flow was starting it: look when the flow is over */
 	bool pending_inferred; /* of that exit, as is the code */

@@ -162,6 +162,39 @@ static void load_exit(struct json_object *object, struct instance_exit *last_exi
 		 json_get_string(object, "reason", ""));
 }
 
+/* [[boot, since], …] */
+static struct json_object *save_boots(const struct instance *instance)
+{
+	struct json_object *list = json_object_new_array();
+
+	for (size_t i = 0; i < instance->log_boot_count; i++) {
+		struct json_object *pair = json_object_new_array();
+
+		json_object_array_add(pair, json_object_new_int64(instance->log_boots[i].boot));
+		json_object_array_add(pair, json_object_new_int64(instance->log_boots[i].since_ns));
+		json_object_array_add(list, pair);
+	}
+	return list;
+}
+
+static void load_boots(struct json_object *list, struct instance *instance)
+{
+	size_t count =
+		json_object_is_type(list, json_type_array) ? json_object_array_length(list) : 0;
+
+	for (size_t i = 0; i < count && i < INSTANCE_LOG_BOOTS; i++) {
+		struct json_object *pair = json_object_array_get_idx(list, i);
+
+		if (!json_object_is_type(pair, json_type_array) ||
+		    json_object_array_length(pair) != 2)
+			return;
+		instance->log_boots[instance->log_boot_count++] = (struct gantry_log_boot){
+			.boot = json_object_get_int64(json_object_array_get_idx(pair, 0)),
+			.since_ns = json_object_get_int64(json_object_array_get_idx(pair, 1)),
+		};
+	}
+}
+
 struct json_object *instance_save(const struct instance *instance)
 {
 	struct json_object *object = json_object_new_object();
@@ -175,6 +208,7 @@ struct json_object *instance_save(const struct instance *instance)
 	json_add_string(object, "intent", instance_intent_text(instance->intent));
 	json_add_int(object, "generation", instance->generation);
 	json_add_int(object, "boots", instance->boots);
+	json_object_object_add(object, "log_boots", save_boots(instance));
 	json_add_int(object, "restarts", instance->restarts);
 	json_add_int(object, "restart_at_ms", instance->restart_at_ms);
 	json_add_bool(object, "considered", instance->considered);
@@ -222,6 +256,7 @@ static int load(struct json_object *object, struct instance *instance, struct ga
 	instance->node = arena_strdup(&instance->arena, json_get_string(object, "node", NULL));
 	instance->generation = json_get_int(object, "generation", 1);
 	instance->boots = json_get_int(object, "boots", 0);
+	load_boots(json_get(object, "log_boots"), instance);
 	instance->restarts = json_get_int(object, "restarts", 0);
 	instance->restart_at_ms = json_get_int(object, "restart_at_ms", 0);
 	instance->considered = json_get_bool(object, "considered", false);

@@ -12,7 +12,7 @@
  *   inspect.c     list and inspect
  *   update.c      limits;  cgroup.c  the same as the kernel holds them
  *   images.c      list, present;  pull.c  one download however many wait
- *   output.c      logs, demultiplexed
+ *   output.c      logs, demultiplexed;  log_files.c  where the engine keeps them
  *   claim.c       one daemon an owner
  *   watch.c       the session that follows events;  events.c  one event, and what a list implies
  */
@@ -171,6 +171,7 @@ void docker_image_present(void *node, const char *image, struct gantry_op *op);
 void docker_pull(void *node, const char *image, struct gantry_op *op);
 void docker_output(void *node, const char *container, bool follow, gantry_output_fn fn, void *arg,
 		   struct gantry_op *op);
+void docker_log_files(void *node, const char *container, struct gantry_op *op);
 void docker_watch(void *node, const struct gantry_anchor *anchor,
 		  const struct gantry_containers *known, const struct gantry_watch_sink *sink,
 		  struct gantry_op *op);

@@ -61,6 +61,7 @@ static const struct gantry_runtime runtime = {
 	.pull = docker_pull,
 	.output = docker_output,
 	.claim = docker_claim,
+	.log_files = docker_log_files,
 };
 
 /* The host's table is all that the plugin keeps; nodes take it from here. */

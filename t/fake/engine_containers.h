@@ -75,6 +75,20 @@ static struct json_object *ports_json(struct container *k)
 	return ports;
 }
 
+/* In the folder that the label names: tests write the files themselves. */
+static void add_log_paths(struct json_object *o, struct container *k)
+{
+	const char *folder = json_get_string(k->labels, "fake.log", NULL);
+	char path[512];
+
+	if (!folder)
+		return;
+	snprintf(path, sizeof(path), "%s/hosts", folder);
+	json_add_string(o, "HostsPath", path);
+	snprintf(path, sizeof(path), "%s/container-json.log", folder);
+	json_add_string(o, "LogPath", path);
+}
+
 static void inspect(struct conn *c, struct container *k)
 {
 	struct json_object *o = json_object_new_object(), *config = json_object_new_object();
@@ -94,6 +108,7 @@ static void inspect(struct conn *c, struct container *k)
 			add_copy(config, key, value);
 	}
 	json_object_object_add(o, "Config", config);
+	add_log_paths(o, k);
 	json_object_object_add(network, "Ports", ports_json(k));
 	networks = json_object_new_object();
 	bridge = json_object_new_object();

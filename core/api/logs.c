@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The log of an instance, in three forms:
+ *
+ *	ndjson   a JSON object a line
+ *	raw      the bytes and a newline, with the time in front where asked for
+ *	frames   a head of 32 bytes and the bytes: exact, with cursors, and as cheap as raw; for the command
+ *
+ * Lines come in pieces from the reader (flows/logs.h), which waits while the client is behind. A quiet
+ * stream says something empty now and then, where the form has a way to.
+ */
+#include "api/call.h"
+#include "api/handlers.h"
+#include "base/clock.h"
+#include "base/str.h"
+#include "flows/logs.h"
+
+#include <endian.h>
+#include <stdlib.h>
+
+#define IDLE_MS  15000
+#define TEXT_MAX 1024
+
+enum form { FORM_NDJSON, FORM_RAW, FORM_FRAMES };
+
+static const struct {
+	const char *name, *content_type;
+} forms[] = {
+	[FORM_NDJSON] = {"ndjson", "application/x-ndjson"},
+	[FORM_RAW] = {"raw", "application/octet-stream"},
+	[FORM_FRAMES] = {"frames", "application/vnd.gantry.log"},
+};
+
+/* In the request's arena. */
+struct log_stream {
+	struct call *call;
+	struct log_reader reader;
+	enum form form;
+	bool timestamps, begun;
+	struct loop_timer idle;
+	struct str text; /* of the piece at hand */
+};
+
+/* --- one line ------------------------------------------------------------------------------------ */
+
+static void add_base64(struct str *text, const char *data, size_t length)
+{
+	static const char digits[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	const unsigned char *at = (const unsigned char *)data;
+
+	for (; length > 0; at += 3, length -= length < 3 ? length : 3) {
+		uint32_t bits = (uint32_t)at[0] << 16 | (length > 1 ? (uint32_t)at[1] << 8 : 0) |
+				(length > 2 ? at[2] : 0);
+		const char group[4] = {
+			digits[bits >> 18],
+			digits[bits >> 12 & 63],
+			length > 1 ? digits[bits >> 6 & 63] : '=',
+			length > 2 ? digits[bits & 63] : '=',
+		};
+
+		str_add_bytes(text, group, sizeof(group));
+	}
+}
+
+static bool is_utf8(const char *data, size_t length)
+{
+	for (size_t at = 0, n; at < length; at += n) {
+		n = str_utf8_length(data + at, length - at);
+		if (n == 0)
+			return false;
+	}
+	return true;
+}
+
+static void add_gap(struct str *text, const struct gantry_log_line *line)
+{
+	char time[40];
+
+	str_add(text, "\"gap\":{\"why\":\"");
+	str_add_json(text, line->data, line->length);
+	str_add(text, "\"");
+	if (line->lost >= 0)
+		str_addf(text, ",\"lines\":%lld", (long long)line->lost);
+	if (line->gap_since_ns) {
+		clock_format_ns(line->gap_since_ns, time, sizeof(time));
+		str_addf(text, ",\"from\":\"%s\"", time);
+	}
+	if (line->time_ns) {
+		clock_format_ns(line->time_ns, time, sizeof(time));
+		str_addf(text, ",\"to\":\"%s\"", time);
+	}
+	str_add(text, "}");
+}
+
+static void add_ndjson(struct str *text, const struct gantry_log_line *line)
+{
+	char time[40];
+
+	str_addf(text, "{\"cursor\":\"%lld.%lld\",", (long long)line->boot,
+		 (long long)line->sequence);
+	if (line->stream == 0) {
+		add_gap(text, line);
+		str_add(text, "}\n");
+		return;
+	}
+	clock_format_ns(line->time_ns, time, sizeof(time));
+	str_addf(text, "\"time\":\"%s\",\"stream\":\"%s\",", time,
+		 line->stream == 2 ? "stderr" : "stdout");
+	if (is_utf8(line->data, line->length)) {
+		str_add(text, "\"text\":\"");
+		str_add_json(text, line->data, line->length);
+	} else {
+		str_add(text, "\"data\":\"");
+		add_base64(text, line->data, line->length);
+	}
+	str_add(text, "\"");
+	if (line->flags & GANTRY_LOG_PARTIAL)
+		str_add(text, ",\"partial\":true");
+	if (line->flags & GANTRY_LOG_NO_NEWLINE)
+		str_add(text, ",\"no_newline\":true");
+	if (line->flags & GANTRY_LOG_LOSSY)
+		str_add(text, ",\"lossy_source\":true");
+	str_add(text, "}\n");
+}
+
+/* Gaps are not told: there is no place for them. */
+static void add_raw(struct str *text, const struct gantry_log_line *line, bool timestamps)
+{
+	char time[40];
+
+	if (line->stream == 0)
+		return;
+	if (timestamps) {
+		clock_format_ns(line->time_ns, time, sizeof(time));
+		str_addf(text, "%s ", time);
+	}
+	str_add_bytes(text, line->data, line->length);
+	if (!(line->flags & (GANTRY_LOG_PARTIAL | GANTRY_LOG_NO_NEWLINE)))
+		str_add_char(text, '\n');
+}
+
+struct frame_head {
+	uint8_t stream, flags, zero[2];
+	uint32_t length;
+	uint64_t time_ns, boot, sequence;
+};
+
+static void add_frame(struct str *text, const struct gantry_log_line *line)
+{
+	struct str gap = STR_INIT;
+	struct frame_head head = {
+		.stream = (uint8_t)line->stream,
+		.flags = (uint8_t)line->flags,
+		.length = htobe32((uint32_t)line->length),
+		.time_ns = htobe64((uint64_t)line->time_ns),
+		.boot = htobe64((uint64_t)line->boot),
+		.sequence = htobe64((uint64_t)line->sequence),
+	};
+
+	if (line->stream == 0) {
+		str_add(&gap, "{");
+		add_gap(&gap, line);
+		str_add(&gap, "}");
+		head.length = htobe32((uint32_t)gap.length);
+		str_add_bytes(text, &head, sizeof(head));
+		str_add_bytes(text, gap.data, gap.length);
+		str_fini(&gap);
+		return;
+	}
+	str_add_bytes(text, &head, sizeof(head));
+	str_add_bytes(text, line->data, line->length);
+}
+
+/* --- the stream ---------------------------------------------------------------------------------- */
+
+static void let_go(struct log_stream *stream)
+{
+	loop_timer_stop(stream->call->daemon->loop, &stream->idle);
+	http_request_on_gone(stream->call->request, NULL, NULL);
+}
+
+static void on_idle(struct loop_timer *timer)
+{
+	struct log_stream *stream = LIST_ENTRY(timer, struct log_stream, idle);
+	const struct frame_head nothing = {0};
+
+	loop_timer_start(stream->call->daemon->loop, timer, IDLE_MS);
+	if (stream->form == FORM_NDJSON)
+		http_stream_write(stream->call->request, "\n", 1);
+	else if (stream->form == FORM_FRAMES)
+		http_stream_write(stream->call->request, &nothing, sizeof(nothing));
+}
+
+static void on_drain(void *arg)
+{
+	log_reader_resume(&((struct log_stream *)arg)->reader);
+}
+
+/* False: there is nothing to write to. */
+static bool begin(struct log_stream *stream)
+{
+	struct http_request *request = stream->call->request;
+
+	if (stream->begun)
+		return true;
+	if (!http_stream_begin(request, 200, forms[stream->form].content_type))
+		return false;
+	stream->begun = true;
+	http_stream_on_drain(request, on_drain, stream);
+	loop_timer_start(stream->call->daemon->loop, &stream->idle, IDLE_MS);
+	return true;
+}
+
+static bool on_lines(void *arg, const struct gantry_log_line *lines, size_t count)
+{
+	struct log_stream *stream = arg;
+	bool room;
+
+	if (!begin(stream)) { /* HEAD: answered */
+		let_go(stream);
+		log_reader_close(&stream->reader);
+		return false;
+	}
+	loop_timer_start(stream->call->daemon->loop, &stream->idle, IDLE_MS);
+	for (size_t i = 0; i < count; i++) {
+		if (stream->form == FORM_NDJSON)
+			add_ndjson(&stream->text, &lines[i]);
+		else if (stream->form == FORM_RAW)
+			add_raw(&stream->text, &lines[i], stream->timestamps);
+		else
+			add_frame(&stream->text, &lines[i]);
+	}
+	room = !stream->text.length ||
+	       http_stream_write(stream->call->request, stream->text.data, stream->text.length);
+	str_fini(&stream->text); /* one that is quiet holds nothing */
+	return room;
+}
+
+static void on_end(void *arg, const struct gantry_error *err)
+{
+	struct log_stream *stream = arg;
+
+	let_go(stream);
+	if (err && !stream->begun)
+		call_fail(stream->call, err);
+	else if (err)
+		http_stream_abort(stream->call->request);
+	else if (begin(stream)) {
+		loop_timer_stop(stream->call->daemon->loop, &stream->idle);
+		http_stream_end(stream->call->request);
+	}
+}
+
+static void on_gone(void *arg)
+{
+	struct log_stream *stream = arg;
+
+	loop_timer_stop(stream->call->daemon->loop, &stream->idle);
+	log_reader_close(&stream->reader);
+}
+
+/* --- the request --------------------------------------------------------------------------------- */
+
+static int bad(struct call *call, const char *name, const char *text, const char *wanted)
+{
+	struct gantry_error err;
+
+	gantry_error_field(&err, -EINVAL, name, "\"%.80s\" is not right; it must be %s", text,
+			   wanted);
+	call_fail(call, &err);
+	return -EINVAL;
+}
+
+static int read_time(struct call *call, const char *name, int64_t *ret_ns)
+{
+	const char *text = http_request_query(call->request, name);
+
+	*ret_ns = 0;
+	if (!text || clock_parse_ns(text, ret_ns) == 0)
+		return 0;
+	return bad(call, name, text, "a time as 2026-01-02T03:04:05Z");
+}
+
+/* "BOOT.SEQUENCE" */
+static int read_after(struct call *call, int64_t *ret_after)
+{
+	const char *text = http_request_query(call->request, "after"), *dot;
+	char *end;
+
+	*ret_after = -1;
+	if (!text)
+		return 0;
+	dot = strchr(text, '.');
+	errno = 0;
+	*ret_after = dot && dot[1] >= '0' && dot[1] <= '9' ? strtoll(dot + 1, &end, 10) : -1;
+	if (*ret_after >= 0 && !errno && !*end && strspn(text, "0123456789.") == strlen(text))
+		return 0;
+	return bad(call, "after", text, "the cursor of a line, as 1.42");
+}
+
+static int read_stream(struct call *call, int *ret_stream)
+{
+	const char *text = http_request_query(call->request, "stream");
+
+	*ret_stream = !text                       ? 0
+		      : str_equal(text, "stdout") ? 1
+		      : str_equal(text, "stderr") ? 2
+						  : -1;
+	return *ret_stream >= 0 ? 0 : bad(call, "stream", text, "stdout or stderr");
+}
+
+static int read_form(struct call *call, enum form *ret_form)
+{
+	const char *text = http_request_query(call->request, "format");
+
+	*ret_form = FORM_NDJSON;
+	if (!text)
+		return 0;
+	for (size_t i = 0; i < sizeof(forms) / sizeof(*forms); i++) {
+		if (str_equal(text, forms[i].name)) {
+			*ret_form = (enum form)i;
+			return 0;
+		}
+	}
+	return bad(call, "format", text, "ndjson, raw or frames");
+}
+
+static int read_text(struct call *call, struct gantry_log_query *query)
+{
+	query->text = http_request_query(call->request, "grep");
+	query->text_length = query->text ? strlen(query->text) : 0;
+	if (query->text_length == 0)
+		query->text = NULL;
+	return query->text_length <= TEXT_MAX
+		       ? 0
+		       : bad(call, "grep", query->text, "at most 1024 bytes of text");
+}
+
+void handle_instance_logs(struct call *call)
+{
+	struct instance *instance = call_instance(call);
+	const struct gantry_log_sink sink = {
+		.arg = ARENA_NEW(http_request_arena(call->request), struct log_stream),
+		.lines = on_lines,
+		.end = on_end,
+	};
+	struct log_stream *stream = sink.arg;
+	struct gantry_log_query query = {0};
+	struct gantry_error err;
+
+	stream->call = call;
+	loop_timer_init(&stream->idle, on_idle);
+	if (!instance || call_bool(call, "follow", &query.follow) < 0 ||
+	    call_bool(call, "timestamps", &stream->timestamps) < 0 ||
+	    call_integer(call, "tail", 0, INT64_MAX, -1, &query.tail) < 0 ||
+	    read_time(call, "since", &query.since_ns) < 0 ||
+	    read_time(call, "until", &query.until_ns) < 0 || read_after(call, &query.after) < 0 ||
+	    read_stream(call, &query.stream) < 0 || read_form(call, &stream->form) < 0 ||
+	    read_text(call, &query) < 0)
+		return;
+	if (log_reader_open(&stream->reader, call->daemon, instance, &query, &sink, &err) < 0)
+		call_fail(call, &err);
+	else
+		http_request_on_gone(call->request, on_gone, stream);
+}

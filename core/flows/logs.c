@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "flows/logs.h"
+#include "flows/exits.h"
+#include "flows/node_link.h"
+#include "base/clock.h"
+#include "base/str.h"
+
+#include <stdlib.h>
+
+#define ASK_LIMIT_MS 30000
+
+static void let_go(struct log_reader *reader)
+{
+	list_remove(&reader->link);
+	reader->instance = NULL;
+	reader->op = NULL;
+	reader->reader = NULL;
+}
+
+/* --- reading ------------------------------------------------------------------------------------- */
+
+static void on_end(void *arg, const struct gantry_error *err)
+{
+	struct log_reader *reader = arg;
+
+	let_go(reader);
+	reader->sink.end(reader->sink.arg, err);
+}
+
+static bool on_lines(void *arg, const struct gantry_log_line *lines, size_t count)
+{
+	struct log_reader *reader = arg;
+
+	return reader->sink.lines(reader->sink.arg, lines, count);
+}
+
+/* Whether more may come without anybody asking for it. */
+static bool goes_on(const struct instance *instance)
+{
+	return !exits_is_over(instance) || instance->busy || instance->restart_at_ms > 0;
+}
+
+/* Beside the store. */
+static char *log_folder(const struct daemon *daemon, const char *instance)
+{
+	const char *store = daemon->settings->store, *slash = strrchr(store, '/');
+
+	return slash ? xasprintf("%.*s/logs/%s", (int)(slash - store), store, instance)
+		     : xasprintf("logs/%s", instance);
+}
+
+static void begin(struct log_reader *reader)
+{
+	struct instance *instance = reader->instance;
+	struct daemon *daemon = reader->daemon;
+	char *folder = log_folder(daemon, instance->id);
+	const struct gantry_log_source source = {
+		.instance = instance->id,
+		.folder = folder,
+		.driver = instance->log.driver,
+		.path = instance->log.path,
+		.files_max = instance->log.files_max,
+		.running = goes_on(instance),
+		.boots = instance->log_boots,
+		.boot_count = instance->log_boot_count,
+	};
+	const struct gantry_log_sink sink = {.arg = reader, .lines = on_lines, .end = on_end};
+
+	reader->reader =
+		daemon->logger->read(daemon->logger_handle, &source, &reader->query, &sink);
+	free(folder);
+}
+
+static int check(const struct instance *instance, struct gantry_error *err)
+{
+	if (instance->log.path)
+		return 0;
+	if (str_equal(instance->log.driver, "local") ||
+	    str_equal(instance->log.driver, "json-file"))
+		return gantry_error_set(
+			err, -ENOTSUP,
+			"the log of %s is not on this host but on that of node %s, and gantryd reads files only",
+			instance->spec.name, instance->node);
+	return gantry_error_set(
+		err, -ENOTSUP,
+		"the log of %s is written by the engine's driver \"%s\"; gantryd reads local and json-file",
+		instance->spec.name, instance->log.driver);
+}
+
+static void on_told(void *arg, const struct gantry_error *err, const void *result)
+{
+	struct log_reader *reader = arg;
+	const struct gantry_log_files *files = result;
+	struct instance *instance = reader->instance;
+	struct gantry_error why;
+
+	reader->op = NULL;
+	if (!err && !instance) {
+		gantry_error_set(&why, -ENOENT, "the instance was removed");
+		err = &why;
+	}
+	if (err) {
+		on_end(reader, err);
+		return;
+	}
+	snprintf(instance->log.container_id, sizeof(instance->log.container_id), "%s",
+		 instance->container_id);
+	instance->log.driver = arena_strdup(&instance->arena, files->driver);
+	instance->log.path = arena_strdup(&instance->arena, files->path);
+	instance->log.files_max = files->files_max;
+	if (check(instance, &why) < 0)
+		on_end(reader, &why);
+	else
+		begin(reader);
+}
+
+int log_reader_open(struct log_reader *reader, struct daemon *daemon, struct instance *instance,
+		    const struct gantry_log_query *query, const struct gantry_log_sink *sink,
+		    struct gantry_error *err)
+{
+	struct node_link *link = node_link_find(daemon, instance->node);
+
+	if (!daemon->logger)
+		return gantry_error_set(err, -ENOTSUP, "no plugin that reads logs is loaded");
+	if (!link || !instance->container_id[0])
+		return gantry_error_set(err, -EBUSY, "%s is %s: it has no container",
+					instance->spec.name, instance_state_text(instance->state));
+	if (!link->runtime->log_files)
+		return gantry_error_set(err, -ENOTSUP, "node %s offers no logs", link->node.name);
+	*reader = (struct log_reader){
+		.daemon = daemon,
+		.instance = instance,
+		.query = *query,
+		.sink = *sink,
+	};
+	if (str_equal(instance->log.container_id, instance->container_id) && instance->log.path) {
+		list_append(&instance->readers, &reader->link);
+		begin(reader);
+		return 0;
+	}
+	list_append(&instance->readers, &reader->link);
+	reader->op = op_new(&daemon->scope, "ask where the log is", on_told, reader);
+	op_set_deadline(reader->op, ASK_LIMIT_MS);
+	link->runtime->log_files(link->handle, instance->container_id, reader->op);
+	return 0;
+}
+
+void log_reader_resume(struct log_reader *reader)
+{
+	if (reader->reader)
+		reader->daemon->logger->resume(reader->reader);
+}
+
+void log_reader_close(struct log_reader *reader)
+{
+	if (reader->op)
+		op_forget(reader->op);
+	if (reader->reader)
+		reader->daemon->logger->close(reader->reader);
+	let_go(reader);
+}
+
+/* --- what happens to an instance ----------------------------------------------------------------- */
+
+/* A start that failed and is tried again is the same boot. */
+static void add_boot(struct daemon *daemon, struct instance *instance, int64_t boot,
+		     int64_t since_ns)
+{
+	struct gantry_log_boot *boots = instance->log_boots;
+	size_t *count = &instance->log_boot_count;
+
+	if (*count && boots[*count - 1].boot >= boot)
+		(*count)--;
+	else if (*count == INSTANCE_LOG_BOOTS)
+		memmove(boots, boots + 1, --*count * sizeof(*boots));
+	boots[(*count)++] = (struct gantry_log_boot){.boot = boot, .since_ns = since_ns};
+	instance->changed = true;
+	if (!list_empty(&instance->readers))
+		daemon->logger->started(daemon->logger_handle, instance->id, &boots[*count - 1]);
+}
+
+/* The engine told of the end after it had written the last of the output, and by its own clock. */
+static int64_t boot_begins(const struct instance *instance, int64_t otherwise_ns)
+{
+	return instance->died_ns ? instance->died_ns : otherwise_ns;
+}
+
+void logs_starting(struct daemon *daemon, struct instance *instance)
+{
+	add_boot(daemon, instance, instance->boots + 1,
+		 instance->boots ? boot_begins(instance, clock_wall_ns()) : 0);
+}
+
+void logs_was_started(struct daemon *daemon, struct instance *instance)
+{
+	add_boot(daemon, instance, instance->boots,
+		 boot_begins(instance, instance->started_ms * 1000000));
+}
+
+void logs_settled(struct daemon *daemon, struct instance *instance)
+{
+	if (!list_empty(&instance->readers) && exits_is_over(instance))
+		daemon->logger->ended(daemon->logger_handle, instance->id, !goes_on(instance));
+}
+
+void logs_removed(struct daemon *daemon, struct instance *instance)
+{
+	char *folder;
+
+	LIST_FOREACH (node, &instance->readers) {
+		struct log_reader *reader = LIST_ENTRY(node, struct log_reader, link);
+
+		list_remove(&reader->link);
+		reader->instance = NULL;
+	}
+	if (!daemon->logger)
+		return;
+	folder = log_folder(daemon, instance->id);
+	daemon->logger->removed(daemon->logger_handle, instance->id, folder);
+	free(folder);
+}

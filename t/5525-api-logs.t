@@ -1,0 +1,258 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Logs by the API, from files that are written here as the engine's drivers write them: forms, filters, cursors,
+followers that are quick and slow, rotation, damage, and what was dropped unread."""
+import base64
+import os
+import shutil
+import struct
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "fake"))
+from daemon import *
+from logfiles import LogFiles
+
+world = World().start()
+made = 0
+
+
+def begin(driver="json-file", **options):
+    """A running instance and the writer of its log."""
+    global made
+    made += 1
+    name = f"log{made}"
+    folder = os.path.join(world.folder, name)
+    files = LogFiles(folder, driver, **options)
+    spawned = world.spawn(name=name, labels={"fake.log": folder},
+                          log={"driver": driver, "files": files.files})
+    equal(spawned.status, 201, f"{name} runs")
+    return name, files
+
+
+def path(name, **query):
+    text = "&".join(f"{key}={value}" for key, value in query.items())
+    return f"/v1/instances/{name}/logs" + (f"?{text}" if text else "")
+
+
+def lines(name, **query):
+    """What the API has, each held against the contract."""
+    stream = world.stream(path(name, **query))
+    assert stream.status == 200, stream.head
+    found = [json.loads(line) for line in stream.rest()]
+    assert stream.ended
+    for line in found:
+        world.check("LogLine", line, "a line of a log")
+    return found
+
+
+def texts(found):
+    return [line.get("text", line.get("gap", {}).get("why") and "GAP") for line in found]
+
+
+def numbers(found):
+    return [int(line["cursor"].split(".")[1]) for line in found]
+
+
+def take(stream, count):
+    """The next lines of a stream."""
+    return [stream.json() for _ in range(count)]
+
+
+def container(name):
+    return world.instance(name)["container_id"]
+
+
+def end(name, code=0):
+    world.engine.ask("POST", "/fake/exit", {"id": container(name), "code": code})
+
+
+# forms
+for driver in ("json-file", "local"):
+    name, files = begin(driver)
+    equal(lines(name), [], f"{driver}: nothing was printed")
+    files.line("hello")
+    files.line(b"a\0b\r\xff\xe2\x82", "stderr")
+    files.line("é" * 9000)  # a character over the cut at 16 KiB
+    files.line("")
+    found = lines(name)
+    lossy = {"lossy_source": True} if driver == "json-file" else {}
+    equal([(line["cursor"], line["stream"]) for line in found],
+          [("1.1", "stdout"), ("1.2", "stderr"), ("1.3", "stdout"), ("1.4", "stdout")], "cursors and streams")
+    equal({k: v for k, v in found[0].items() if k != "time"}, {"cursor": "1.1", "stream": "stdout", "text": "hello", **lossy}, "a line")
+    if driver == "local":
+        equal(base64.b64decode(found[1]["data"]), b"a\0b\r\xff\xe2\x82", "what is no UTF-8 comes as base64, each byte")
+        equal(found[2]["text"], "é" * 9000, "a character over the cut is whole")
+    else:
+        equal(found[1]["text"], "a\0b\r\ufffd\ufffd", "the driver has replaced what is no UTF-8, and the line says so")
+    raw = world.get(path(name, format="raw", stream="stdout"))
+    equal((raw.headers["Content-Type"], raw.body[:8], raw.body[-2:]), ("application/octet-stream", b"hello\n" + found[2]["text"].encode()[:2], b"\n\n"), "raw")
+    stamped = world.get(path(name, format="raw", timestamps="true", tail=1))
+    equal(stamped.body.decode(), found[3]["time"] + " \n", "raw with its time")
+    framed = world.get(path(name, format="frames", stream="stderr"))
+    head = struct.unpack(">BBxxIqqq", framed.body[:32])
+    equal((framed.headers["Content-Type"], head[0], head[2], head[4:], framed.body[32:34]),
+          ("application/vnd.gantry.log", 2, len(framed.body) - 32, (1, 2), b"a\0"), "frames")
+    equal(ask(world.socket, "HEAD", path(name)).status, 200, "HEAD")
+    files.close()
+
+# filters
+name, files = begin()
+for number in range(1, 1001):
+    files.line(f"line {number}", "stderr" if number % 10 == 0 else "stdout", ns=1_700_000_000_000_000_000 + number * 1_000_000_000)
+equal(len(lines(name)), 1000, "all")
+equal(numbers(lines(name, tail=3)), [998, 999, 1000], "tail")
+equal(lines(name, tail=0), [], "a tail of none")
+equal(len(lines(name, tail=5000)), 1000, "a tail of more than there are")
+equal(numbers(lines(name, stream="stderr", tail=2)), [990, 1000], "a tail of one stream")
+equal(numbers(lines(name, grep="line%2077")), [77, *range(770, 780)], "grep")
+equal(numbers(lines(name, grep="line%2077", tail=2)), [778, 779], "grep and tail")
+equal(numbers(lines(name, since="2023-11-14T22:29:59Z")), list(range(999, 1001)), "since")
+equal(numbers(lines(name, until="2023-11-14T22:13:22.5Z")), [1, 2], "until")
+equal(numbers(lines(name, after="1.990")), list(range(991, 1001)), "after")
+equal(numbers(lines(name, after=".999")), [1000], "after a sequence alone")
+equal(texts(lines(name, after="1.5000")), ["GAP"], "a cursor that is not reached is told")
+for query in ("tail=-1", "tail=x", "since=yesterday", "until=1", "stream=stdin", "after=7", "after=1.x", "after=-1.2", "format=xml",
+              "follow=yes", "grep=" + "x" * 1025):
+    equal(world.get(path(name) + "?" + query).status, 400, f"{query[:20]}: 400")
+equal(world.get(path("nobody")).status, 404, "no such instance: 404")
+
+# an instance whose log is elsewhere
+world.spawn(name="elsewhere")
+answer = world.get(path("elsewhere"))
+equal(answer.status, 501, "a log that is not on this host: 501")
+has(answer.json["detail"], "is not on this host", "in words")
+world.spawn(name="other", log={"driver": "json-file"}, labels={"fake.log": world.folder + "/none"})
+equal(world.get(path("other")).status, 501, "nor one whose folder is not there")
+
+# following: over a restart, to the end
+name, files = begin("local")
+files.line("first")
+follower = world.stream(path(name, follow="true"))
+late = world.stream(path(name, follow="true", tail=0))
+equal(follower.json()["text"], "first", "what was there")
+files.line("second")
+equal(follower.json()["cursor"], "1.2", "and what comes")
+equal(late.json()["cursor"], "1.2", "also to one that wanted nothing of before")
+files.line("x" * 16384, newline=False)
+end(name)
+until(lambda: world.state(name) == "stopped", "the end")
+found = follower.json()
+equal((len(found["text"]), found.get("no_newline"), found["cursor"]), (16384, True, "1.3"), "the end of the process ends a line")
+equal((follower.json(), follower.ended, follower.cut), (None, True, False), "and the stream, where nobody starts it again")
+equal(len(lines(name)), 3, "the line without newline is among them")
+equal(world.post(f"/v1/instances/{name}/start?wait={LIMIT}").status, 200, "started again")
+files.line("again")
+equal([line["cursor"] for line in lines(name)], ["1.1", "1.2", "1.3", "2.4"], "of the next boot, numbered on")
+follower = world.stream(path(name, follow="true", after="1.3"))
+equal(follower.json()["text"], "again", "after a cursor of the boot before")
+answer = world.post(f"/v1/instances/{name}/restart?wait={LIMIT}", {"grace": 0})
+files.line("third")
+equal(follower.json()["cursor"], "3.5", "a restart does not end a follower")
+index = os.path.join(world.folder, "logs", world.instance(name)["id"])
+ok(os.path.exists(index), "something is remembered of its log")
+world.delete(f"/v1/instances/{name}?force=true&wait={LIMIT}")
+equal((follower.json(), follower.ended), (None, True), "a removal does")
+until(lambda: not os.path.exists(index), "what was remembered of its log to be removed")
+ok(True, "and with it goes what was remembered of its log")
+
+# rotation while it is followed, compressed and not
+for driver, compress in (("local", True), ("json-file", False)):
+    name, files = begin(driver, size=20_000, files=3, compress=compress)
+    follower = world.stream(path(name, follow="true"))
+    for number in range(1, 2001):
+        files.line(f"line {number} " + "y" * 60)
+        if number % 50 == 0:
+            found = take(follower, 50)
+            if number % 500 == 0:
+                equal(numbers(found), list(range(number - 49, number + 1)), f"{driver}: up to line {number}")
+    ok(os.path.exists(files.path + (".2.gz" if compress else ".2")), "it was rotated")
+    files.line("last")
+    equal(follower.json()["cursor"], "1.2001", "each line once, numbered over the files")
+    follower.close()
+    found = lines(name)
+    equal((texts(found)[0], texts(found)[-1], numbers(found)[-1]), ("GAP", "last", 2001), "what was dropped since is told to the next reader")
+    equal((found[0]["gap"]["lines"], numbers(found)[1]), (numbers(found)[0], numbers(found)[0] + 1), "and counted: somebody had read it")
+    ok(found[0]["gap"]["from"] < found[0]["gap"]["to"], "with its time span")
+    cursor = found[len(found) // 2]["cursor"]
+    before = found[len(found) // 2 + 1:]
+    equal(lines(name, after=cursor), before, "after a cursor over files")
+    world.kill()
+    files.line("while it was down")
+    world.start()
+    equal(lines(name, after=cursor), before + lines(name, tail=1), "and after gantryd was killed: the same numbers")
+    for number in range(1500):
+        files.line("nobody reads this " + "z" * 60)
+    found = lines(name, after=cursor)
+    equal((texts(found)[0], "lines" in found[0]["gap"]), ("GAP", False), "what was dropped unread cannot be counted")
+    ok(numbers(found)[0] == 1_000_000_000 and numbers(found)[1:] == list(range(1_000_000_001, 1_000_000_000 + len(found))),
+       "the numbers jump, and none comes twice")
+    files.close()
+
+# a file that is cut short in its place, as with one file only
+name, files = begin("json-file", size=10_000, files=1)
+follower = world.stream(path(name, follow="true"))
+files.line("one")
+equal(follower.json()["text"], "one", "before")
+files.rotate()
+files.line("two")
+found = take(follower, 2)
+equal((texts(found), numbers(found)), (["GAP", "two"], [1_000_000_000, 1_000_000_001]), "a file that begins anew may have cost lines: a gap")
+follower.close()
+
+# damage
+name, files = begin("json-file")
+files.line("one")
+files.raw(b'{"log":"torn by a cra')
+follower = world.stream(path(name, follow="true"))
+equal(texts(take(follower, 1)), ["one"], "half a line waits")
+files.raw(b'sh\\n","stream":"stdout","time":"2026-01-02T03:04:05Z"}\n')
+equal(texts(take(follower, 1)), ["torn by a crash"], "for its other half")
+files.raw(b'{"log":"never finish')
+files.line("two")
+files.raw(b"\0\0\0\0garbage\n\n")
+files.line("three")
+found = take(follower, 4)
+equal((texts(found), [f["cursor"] for f in found]), (["GAP", "two", "GAP", "three"], ["1.2", "1.3", "1.3", "1.4"]), "what is damaged is told, and no line behind it is lost")
+follower.close()
+equal(texts(lines(name)), ["one", "torn by a crash", "GAP", "two", "GAP", "three"], "by a new reader, too")
+equal(texts(lines(name, tail=2)), ["GAP", "two", "GAP", "three"], "a tail counts lines; what is missing in front of one is told with it")
+
+# one slow follower: the others and the writer do not wait for it, and it loses nothing that is still there
+name, files = begin("local", size=1 << 20, files=3)
+slow = world.stream(path(name, follow="true"))
+quick = world.stream(path(name, follow="true", format="ndjson"))
+for number in range(1, 80_001):
+    files.line(f"{number} " + "w" * 100)
+    if number % 1000 == 0:
+        found = take(quick, 1000)
+        if numbers(found) != list(range(number - 999, number + 1)):
+            ok(False, f"the quick one has each line once, up to {number}")
+ok(True, "the quick one went on")
+got, gaps = [], []
+while not got or got[-1] < 80_000:
+    line = slow.json()
+    if "gap" in line:
+        gaps.append((got[-1] if got else 0, line["gap"]["lines"], numbers([line])[0]))
+    else:
+        got += numbers([line])
+ok(0 < len(gaps) <= 2, f"the slow one was told of what it lost ({len(gaps)} gaps)")
+lost = 80_000 - len(got)
+equal(sum(gap[1] for gap in gaps), lost, f"to the line: {lost}")
+ok(all(b > a for a, b in zip(got, got[1:])), "and has the rest in order, once")
+slow.close()
+quick.close()
+
+# nothing is left behind
+descriptors = lambda: [os.readlink(f"/proc/{world.daemon.pid}/fd/{fd}") for fd in os.listdir(f"/proc/{world.daemon.pid}/fd")]
+def log_descriptors():
+    try:
+        return [name for name in descriptors() if ".log" in name or "inotify" in name]
+    except FileNotFoundError:
+        return ["?"]
+until(lambda: len(log_descriptors()) <= 2, "the readers' files to be closed")
+ok(True, "no file is open that nobody reads")
+follower = world.stream(path(name, follow="true", tail=1))
+follower.json()
+equal(world.stop(), 0, "gantryd ends in order while somebody follows")
+equal((follower.json(), follower.cut), (None, True), "whose stream is cut, not ended")
+done()

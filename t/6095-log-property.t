@@ -1,0 +1,194 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Any interleaving of write, rotate, end and start of the process, kill of gantryd, and a reader that leaves and
+comes back with its cursor: each line once, in order and as it was written, or a gap in its place that counts what is
+missing where it says a number. LOG_SEED=N and LOG_STEPS=N choose another run; the seed is in the name of each test."""
+import base64
+import os
+import random
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "fake"))
+from daemon import *
+from logfiles import PART, LogFiles
+
+SEEDS = [int(os.environ["LOG_SEED"])] if "LOG_SEED" in os.environ else [1, 2, 3, 4, 5, 6]
+STEPS = int(os.environ.get("LOG_STEPS", 60))
+world = World(contract=False).start()
+
+
+class Log:
+    """The writer, and what a reader must see."""
+
+    def __init__(self, seed):
+        self.random = random.Random(seed)
+        self.name = f"p{seed}"
+        folder = os.path.join(world.folder, self.name)
+        driver = self.random.choice(["local", "json-file"])
+        self.files = LogFiles(folder, driver, size=self.random.choice([20_000, 100_000]),
+                              files=self.random.choice([2, 3, 5]), compress=self.random.random() < 0.5)
+        self.what = f"{driver}, {self.files.files} files of {self.files.size}{', compressed' if self.files.compress else ''}"
+        self.written = []  # (stream, text, ended by a newline), in the order of their ends
+        assert world.spawn(name=self.name, labels={"fake.log": folder}, log={"driver": driver, "files": self.files.files}).status == 201
+
+    def text(self):
+        size = self.random.choice([0, 20, 20, 20, 200, 5000, PART - 1, PART, PART + 1, 40_000])
+        letters = "abcé\"\\" if self.files.driver == "local" else "abc\"\\"  # json-file breaks what the cut breaks
+        return (f"{len(self.written)} " + self.random.choice(letters) * size).encode()
+
+    def line(self, newline=True):
+        stream, text = self.random.choice(["stdout", "stderr"]), self.text()
+        self.files.line(text, stream, newline)
+        self.written.append((stream, text, newline))
+
+    def mixed(self):
+        """A long line of one stream, and short ones of the other between its parts."""
+        ns, text = self.files.now(), f"{len(self.written)} long ".encode() + b"l" * 40_000
+        pieces = [text[at:at + PART] for at in range(0, len(text), PART)]
+        self.files.parts += 1
+        for number, piece in enumerate(pieces, 1):
+            self.files.put(self.files.message("stdout", piece, ns, number, number == len(pieces)))
+            if number < len(pieces):
+                between = f"between {len(self.written)}".encode()
+                self.files.line(between, "stderr")
+                self.written.append(("stderr", between, True))
+        self.written.append(("stdout", text, True))
+
+    def boot(self):
+        if self.random.random() < 0.7:
+            self.line(newline=False)
+        id = world.instance(self.name)["container_id"]
+        world.engine.ask("POST", "/fake/exit", {"id": id, "code": 0})
+        until(lambda: world.state(self.name) == "stopped", "the end")
+        assert world.post(f"/v1/instances/{self.name}/start?wait={LIMIT}").status == 200
+
+
+class Reader:
+    """Follows; comes back with its cursor. found: what it saw."""
+
+    def __init__(self, log):
+        self.log, self.stream, self.cursor, self.found = log, None, None, []
+
+    def leave(self):
+        if self.stream:
+            self.stream.close()
+        self.stream = None
+
+    def has(self, line):
+        """Or its end, where its first parts were dropped."""
+        return self.found and self.found[-1][1] == line[0] and line[1].endswith(self.found[-1][2])
+
+    def read(self):
+        """All that there is now, and sometimes what comes next."""
+        query = f"?after={self.cursor}" if self.cursor else "?"
+        if not self.stream:
+            self.stream = world.stream(f"/v1/instances/{self.log.name}/logs{query}&follow=true")
+            assert self.stream.status == 200, self.stream.head
+        last = self.log.written[-1] if self.log.written else None
+        while last and not self.has(last):
+            line = self.stream.json()
+            if line is None:  # the process had just ended: a new stream
+                self.leave()
+                return
+            self.cursor = line["cursor"]
+            number = int(self.cursor.split(".")[1])
+            if "gap" in line:
+                self.found.append((number, None, line["gap"].get("lines"), line["gap"]["why"]))
+            else:
+                text = line["text"].encode() if "text" in line else base64.b64decode(line["data"])
+                self.found.append((number, line["stream"], text, not line.get("no_newline", False)))
+
+
+def judge(written, found):
+    """What is wrong with what a reader saw; None.
+
+    The first line of each stream behind a gap may be the end of one whose beginning is in the gap. Behind one that is not
+    counted the first whole line tells where the log goes on.
+    """
+    place = {line: at for at, line in enumerate(written)}
+    at, number, lost, ends, fresh = 0, 0, False, [], set()
+    for sequence, stream, text, newline in found:
+        if stream is None:
+            if sequence < number:
+                return f"a gap went back from {number} to {sequence}"
+            number, lost, fresh = sequence, True, {"stdout", "stderr"}
+            if text is not None:
+                at += text  # counted
+            continue
+        if sequence != number + 1:
+            return f"line {sequence} comes after {number}"
+        number, line = sequence, (stream, text, newline)
+        if lost and line not in place and len(ends) < 2:
+            ends.append(line)
+            fresh -= {stream}
+            at += 1
+            continue
+        if lost:
+            if place.get(line, -1) < at:
+                return f"{line!r:.80} behind a gap is not one of those after line {at}"
+            for end in ends:
+                if not any(w[0] == end[0] and w[2] == end[2] and w[1].endswith(end[1]) for w in written[at - len(ends):place[line]]):
+                    return f"{end!r:.80} behind a gap is the end of no line"
+            at, lost, ends = place[line], False, []
+        cut = stream in fresh and at < len(written) and written[at][0] == stream and written[at][1].endswith(text)
+        fresh -= {stream}
+        if not cut and (at >= len(written) or written[at] != line):
+            return f"number {number} is {line!r:.80}, and not {written[at] if at < len(written) else None!r:.80}"
+        at += 1
+    return None if at == len(written) else f"it ends after {at} of {len(written)}"
+
+
+# the judge is judged first
+W = [("stdout", "a", True), ("stdout", "b", True), ("stdout", "c", True)]
+L = [(1, *W[0]), (2, *W[1]), (3, *W[2])]
+ok(judge(W, L) is None and judge(W, [L[0], (2, None, 1, ""), L[2]]) is None and
+   judge(W, [L[0], (9, None, None, ""), (10, *W[2])]) is None, "the judge lets pass what is right")
+ok(all(judge(W, wrong) for wrong in ([L[0], L[2]], L[:2], [L[0], L[0], *L[1:]], [L[1], L[0], L[2]], [L[0], (2, None, 2, ""), (3, *W[2])],
+                                     [L[0], (2, "stderr", "b", True), L[2]], [*L[:2], (3, "stdout", "d", True)])), "and nothing that is wrong")
+
+for seed in SEEDS:
+    log = Log(seed)
+    readers = [Reader(log), Reader(log)]
+    kinds = {}
+    for _ in range(STEPS):
+        kind = log.random.choices(["line", "lines", "mixed", "flood", "boot", "kill", "leave", "read"], [6, 6, 3, 1, 1, 1, 3, 8])[0]
+        kinds[kind] = kinds.get(kind, 0) + 1
+        if kind == "line":
+            log.line()
+        elif kind == "lines":
+            for _ in range(log.random.randrange(30)):
+                log.line()
+        elif kind == "mixed":
+            log.mixed()
+        elif kind == "flood":
+            for _ in range(200):
+                log.line()
+        elif kind == "boot":
+            log.boot()
+        elif kind == "kill":
+            world.kill()
+            world.start()
+            for reader in readers:
+                reader.leave()
+        elif kind == "leave":
+            log.random.choice(readers).leave()
+        else:
+            log.random.choice(readers).read()
+    log.line()
+    for number, reader in enumerate(readers):
+        reader.read()
+        while not reader.stream:
+            reader.read()
+        wrong = judge(log.written, reader.found)
+        gaps = [entry for entry in reader.found if entry[1] is None]
+        ok(wrong is None, f"seed {seed}, reader {number}: {log.what}; {len(log.written)} lines, {len(gaps)} gaps; {kinds}", wrong or "", *gaps)
+        if wrong and "LOG_SEED" in os.environ:
+            for entry in reader.found:
+                print("#", entry[0], entry[1], repr(entry[2])[:40], entry[3])
+        reader.leave()
+    fresh = Reader(log)
+    fresh.read()
+    ok(judge(log.written, fresh.found) is None, f"seed {seed}: a reader that comes last", judge(log.written, fresh.found) or "")
+    fresh.leave()
+    world.delete(f"/v1/instances/{log.name}?force=true&wait={LIMIT}")
+done()
