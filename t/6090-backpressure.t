@@ -11,6 +11,7 @@ from daemon import *
 from http_client import settled
 
 PAGES = 3200 if os.environ.get("VG") else 6400  # of 8 KiB
+os.environ["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=1"  # memory is looked at
 world = World(node='stall_timeout = "2s"').start()
 
 
@@ -33,6 +34,7 @@ def begin(follow):
 
 want = hashlib.sha256(b"".join(page(number + 1) for number in range(PAGES))).hexdigest()
 equal(world.spawn(name="pages", command=["pages", str(PAGES)]).status, 201, f"an instance that wrote {PAGES * 8 // 1024} MiB")
+until(lambda: world.state("pages") == "stopped", "all of it to be written")
 base = world.rss_kib()
 for follow in ("false", "true"):
     connection, digest, length, grown = begin(follow), hashlib.sha256(), 0, 0

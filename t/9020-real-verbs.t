@@ -17,6 +17,7 @@ from daemon import *
 from registry import Registry
 
 POLICIES = os.path.join(ROOT, "scripts/policies")
+os.environ["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=1"  # memory is looked at
 docker = Docker()
 world = docker.world(policies="shipped", node='pull_stall = "4s"').start()
 gantry = Command("unix://" + world.socket)
