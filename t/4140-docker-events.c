@@ -251,6 +251,25 @@ int main(void)
 	RUN(&rig, unpause, b);
 	until(&w, "unpause:b ");
 
+	/* the engine's clock is set back an hour under a watch that began with an anchor */
+	ok(cut_off(&w), "it breaks");
+	watch(&w, &known);
+	rig_tell(&rig, "/fake/clock", "{\"ahead_ms\":-3600000}");
+	RUN(&rig, pause, b);
+	RUN(&rig, unpause, b);
+	until(&w, "unpause:b ");
+	is_str(str_text(&w.log), "pause:b unpause:b ",
+	       "clock set back: what happens is told, once and in order");
+	ok(cut_off(&w), "it breaks");
+	RUN(&rig, pause, b);
+	watch(&w, &known);
+	until(&w, "pause:b? ");
+	is_str(str_text(&w.log), "gap pause:b? ",
+	       "clock set back: what was missed is inferred after a gap, and nothing comes twice");
+	RUN(&rig, unpause, b);
+	until(&w, "unpause:b ");
+	rig_tell(&rig, "/fake/clock", "{\"ahead_ms\":0}");
+
 	/* 300 foreign events while we are away */
 	make(&rig, "c", "sleep", c);
 	RUN(&rig, start, c);

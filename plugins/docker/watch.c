@@ -27,6 +27,11 @@
  * (exec, attach, …); it lives with the node and is used where the core comes back with the anchor of
  * the last told event.
  *
+ * An engine whose clock is set back tells events that are older than the anchor: they are new, for
+ * older ones than were asked for do not come. The anchor stays at the newest time, so that until the
+ * clock is there again a reconnect proves nothing: what was missed comes as inferred after a gap, and
+ * nothing comes twice.
+ *
  * A connection that is dead without being closed brings no error, and a stream may stall while the
  * engine answers everything else (a proxy in between, a half-dead connection). So each ping_interval the
  * engine is asked for the events after the newest that the stream brought, up to a second ago: an
@@ -41,11 +46,12 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define OVERLAP_NS    100000000 /* events are stamped before they are put in order */
-#define REMEMBERED    9         /* hashes in a key: 9 * 17 < 160 */
-#define SETUP_MS      60000
-#define STALL_NS      1000000000 /* an event is in the stream by then */
-#define PING_LIMIT_MS 10000
+#define OVERLAP_NS     100000000  /* events are stamped before they are put in order */
+#define SINCE_SLACK_NS 1000000000 /* some engines look at seconds only */
+#define REMEMBERED     9          /* hashes in a key: 9 * 17 < 160 */
+#define SETUP_MS       60000
+#define STALL_NS       1000000000 /* an event is in the stream by then */
+#define PING_LIMIT_MS  10000
 
 enum phase { SUBSCRIBING, PROVING, LISTING, FOLLOWING, ENDING };
 
@@ -124,6 +130,9 @@ static void remember(struct watch *watch, const struct docker_event *event)
 static bool told_before(const struct watch *watch, const struct docker_event *event)
 {
 	if (event->event.time_ns > watch->anchor.time_ns)
+		return false;
+	/* older than what was asked for: the engine's clock was set back, and this is new */
+	if (event->event.time_ns < watch->anchor.time_ns - OVERLAP_NS - SINCE_SLACK_NS)
 		return false;
 	for (size_t i = 0; i < REMEMBERED; i++)
 		if (watch->past[i] == event->hash)
@@ -298,6 +307,8 @@ static void proof_done(struct docker_call *call, const struct gantry_error *err,
 		end_watch(watch, err);
 		return;
 	}
+	if (err) /* it has the anchor, but would not repeat what came after, with earlier times */
+		watch->proven = false;
 	watch->phase = watch->phase == PROVING ? LISTING : watch->phase;
 	tick(watch);
 }
