@@ -42,6 +42,13 @@ def die(name, code):
     world.engine.ask("POST", "/fake/exit", {"id": show(name)["container_id"], "code": code})
 
 
+def engine_answers():
+    try:
+        return world.engine.state()
+    except (OSError, http.client.HTTPException):
+        return None
+
+
 def last_decision(name):
     decisions = world.get(f"/v1/instances/{name}/decisions").json["decisions"]
     return next(d for d in decisions if d["verb"] == "restart")
@@ -98,6 +105,23 @@ spawn("gone", "1000")
 die("gone", 1)
 until(lambda: "restart_at" in show("gone"), "another plan")
 equal(world.delete("/v1/instances/gone?wait=20").status, 200, "it can be removed with its plan")
+
+# an engine that ends its containers one by one before it goes: a start that comes in between is tried again
+spawn("last", "0")
+world.engine.fault("POST /containers/*/start", "reset")
+world.engine.fault("GET /containers/*/json", "reset")
+die("last", 143)
+until(lambda: any(o["kind"] == "start" and o["state"] == "failed" and o["instance_name"] == "last" for o in
+                  world.get("/v1/operations?limit=50").json["operations"]), "a start that fails")
+world.engine.ask("POST", "/fake/restart", {"down_ms": 1500, "stop": True})
+until(lambda: world.get("/v1/nodes/local").json["state"] != "up", "the node to be down")
+until(engine_answers, "the engine to be there again")
+world.engine.clear()
+until(lambda: show("last")["state"] == "running" and show("last")["boots"] == 2, "it to run again")
+equal(show("last")["restarts"], 1, "the engine goes in between: it is one restart")
+has(last_decision("last")["records"][0]["reason"], "engine", "and its cause is the engine")
+failed = [o for o in world.get("/v1/operations?limit=1000").json["operations"] if o["kind"] == "start" and o["state"] == "failed" and o["instance_name"] == "last"]
+ok(len(failed) < 5, f"with no storm of starts ({len(failed)})")
 
 # an engine that restarts under 50 running instances
 for i in range(50):

@@ -20,6 +20,7 @@ struct look {
 	char instance[INSTANCE_ID_SIZE];
 	int exit_code;
 	bool inferred;
+	bool engine_away; /* out of reach when it was looked at */
 	int64_t mark;
 };
 
@@ -40,7 +41,8 @@ static void on_recorded(void *arg, const struct gantry_error *err)
 	event_log_publish(&look->daemon->events, look->mark);
 	if (instance && exits_is_over(instance)) {
 		exits_tell(instance, false);
-		restarts_consider(look->daemon, instance, cause_of(&instance->last_exit));
+		restarts_consider(look->daemon, instance,
+				  look->engine_away ? "engine" : cause_of(&instance->last_exit));
 	}
 	if (instance)
 		logs_settled(look->daemon, instance);
@@ -110,6 +112,7 @@ static void on_inspected(void *arg, const struct gantry_error *err, const void *
 		exits_gone(daemon, instance);
 	} else if (err) {
 		/* the engine went away in between: what it said of the death is all there is */
+		look->engine_away = err->code == -EHOSTUNREACH;
 		record(look, instance, NULL);
 	} else if (container->state == GANTRY_CONTAINER_RUNNING ||
 		   container->state == GANTRY_CONTAINER_PAUSED) {
@@ -195,14 +198,20 @@ void exits_gone(struct daemon *daemon, struct instance *instance)
 	logs_settled(daemon, instance);
 }
 
-void exits_after_flow(struct daemon *daemon, struct instance *instance, bool failed)
+void exits_after_flow(struct daemon *daemon, struct instance *instance,
+		      const struct operation *operation)
 {
+	bool failed = operation->err.code != 0;
+
 	if (instance->exit_pending && !instance->busy) {
 		instance->exit_pending = false;
 		exits_died(daemon, instance, instance->pending_code, instance->pending_inferred);
 	}
 	if (instance->gone_pending)
 		exits_gone(daemon, instance);
+	if (failed && str_equal(operation->actor, RESTARTS_ACTOR) &&
+	    restarts_try_again(daemon, instance, &operation->err))
+		return;
 	if (!exits_is_over(instance))
 		return;
 	exits_tell(instance, false);

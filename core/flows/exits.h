@@ -22,8 +22,9 @@ struct exit_waiter {
 void exits_died(struct daemon *daemon, struct instance *instance, int exit_code, bool inferred);
 /* The container is gone, and not by our doing. */
 void exits_gone(struct daemon *daemon, struct instance *instance);
-/* A flow on the instance is over, well or not: what was put off is looked at. */
-void exits_after_flow(struct daemon *daemon, struct instance *instance, bool failed);
+/* The operation on the instance is over, well or not: what was put off is looked at. */
+void exits_after_flow(struct daemon *daemon, struct instance *instance,
+		      const struct operation *operation);
 /* True where the process is not running and nobody is about to start it. */
 bool exits_is_over(const struct instance *instance);
 /* Tells those who wait; gone: the instance is about to be removed. */

@@ -322,7 +322,7 @@ static void finish(struct flow *flow, const struct gantry_error *err)
 	flow_free(flow);
 	operation_end(&daemon->operations, operation);
 	if (instance && fleet_find(&daemon->fleet, operation->instance) == instance) {
-		exits_after_flow(daemon, instance, operation->err.code != 0);
+		exits_after_flow(daemon, instance, operation);
 		reach_look(daemon, instance);
 	}
 	if (daemon->stopping && list_empty(&daemon->flows))

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #define AFTER_MAX_MS (24 * 3600 * 1000LL)
+#define AGAIN_MS     1000 /* by then the link knows that the node is down */
 
 /* A restart that is planned; instance->restart points to it. */
 struct restart {
@@ -152,6 +153,21 @@ void restarts_consider(struct daemon *daemon, struct instance *instance, const c
 	else
 		obey(daemon, instance, &answer, &decision);
 	script_decision_fini(&decision);
+}
+
+bool restarts_try_again(struct daemon *daemon, struct instance *instance,
+			const struct gantry_error *err)
+{
+	const struct node *node = fleet_node(&daemon->fleet, instance->node);
+	bool away = err->code == -EHOSTUNREACH || (node && node->state != NODE_UP);
+
+	if (!away || daemon->stopping || instance->intent != INTENT_RUNNING)
+		return false;
+	instance->restarts--; /* it is the same one */
+	instance->restart_at_ms = clock_wall_ms() + AGAIN_MS;
+	save(daemon, instance, NULL, NULL);
+	plan(daemon, instance);
+	return true;
 }
 
 void restarts_forget(struct daemon *daemon, struct instance *instance)

@@ -7,7 +7,8 @@
  *
  *	exit     the process ended
  *	oom      it was killed for memory
- *	engine   nobody saw it end: the engine or its host went down and came back
+ *	engine   the engine or its host went down and came back: nobody saw the process end, or the
+ *	         engine was gone right after it had told
  *	start    the last restart failed
  *
  * The answer may be a time; it is kept in the instance, so that it holds over a restart of the
@@ -25,6 +26,13 @@
 
 /* The process of an instance is over, or a restart of it has failed. */
 void restarts_consider(struct daemon *daemon, struct instance *instance, const char *cause);
+/*
+ * A start that the hook had asked for failed with err. True where the engine was only out of reach, as
+ * one is that ends its containers one by one before it goes: the hook is not asked again, the start is
+ * tried once more, when the node is up.
+ */
+bool restarts_try_again(struct daemon *daemon, struct instance *instance,
+			const struct gantry_error *err);
 /* A person took it in hand: what was planned is off, and the count begins anew. */
 void restarts_forget(struct daemon *daemon, struct instance *instance);
 /* Plans again what the store says was planned. After the instances were loaded. */
