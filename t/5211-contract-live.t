@@ -206,6 +206,7 @@ equal(check("GET", "/v1/events", 200, f"/v1/events?after={len(events) - 1}")[0][
 equal({e["instance"] for e in check("GET", "/v1/events", 200, f"/v1/events?instance={instance['id']}")}, {instance["id"]}, "of one instance")
 text = check("GET", "/v1/events", 200, "/v1/events", headers={"Accept": "text/event-stream"}, name="events as server-sent events").decode()
 equal(re.findall(r"^id: (\d+)$", text, re.M), [str(e["sequence"]) for e in events], "have their sequence as id")
+equal(check("GET", "/v1/health", 200)["last_event"], len(events), "health names the last event")
 check("GET", "/v1/events", 400, "/v1/events?after=x")
 
 check("GET", "/v1/nodes", 200)

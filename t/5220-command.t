@@ -727,6 +727,16 @@ n2     down          docker         0           -      -          -        -
              "2026-01-02T03:04:05.678Z  6  instance.state  web  node=n1  to=stopped  exit=3  error=why  more={\"a\":1}\n")
     check(gantry("events", "-f", "--after", "4", "--instance", "web"), 0, lines, "", "events --follow: a cut stream goes on, nothing twice")
     equal([r.query for r in fake.take()], ["after=4&follow=true&instance=web", "after=5&follow=true&instance=web"], "where it was")
+
+    def silent(handler, _):
+        handler.stream()
+        handler.cut()
+    fake.answers = {("GET", "/v1/events"): [silent, second], ("GET", "/v1/health"): (200, {"status": "ok", "last_event": 5})}
+    check(gantry("events", "-f"), 0, lines.splitlines()[1] + "\n", "", "events --follow: cut before the first one, it goes on")
+    equal([r.query for r in fake.take()], ["", "after=5&follow=true", "after=5&follow=true"], "and nothing is lost between")
+    fake.answers = {("GET", "/v1/events"): [silent, second]}
+    check(gantry("events", "-f", "--after", "5"), 0, lines.splitlines()[1] + "\n", "", "so with a place to begin at")
+    equal([r.query for r in fake.take()], ["after=5&follow=true"] * 2, "which is kept")
     fake.answers["GET", "/v1/events"] = first
     result = gantry("events")
     equal((result.status, result.out, result.err), (6, lines.splitlines()[0] + "\n", f"gantry: lost the connection to gantryd at {fake.host}\n"), "without --follow a cut one is an error")

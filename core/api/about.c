@@ -23,6 +23,7 @@ void handle_health(struct call *call)
 	json_add_string(object, "status", status);
 	json_object_object_add(object, "nodes", nodes);
 	json_add_int(object, "instances", (int64_t)daemon->fleet.count);
+	json_add_int(object, "last_event", daemon->events.published_sequence);
 	json_add_int(object, "uptime_ms", (clock_monotonic_us() - daemon->started_us) / 1000);
 	call_reply(call, 200, object);
 }

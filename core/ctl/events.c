@@ -7,7 +7,7 @@
 
 struct follower {
 	struct ctl *ctl;
-	int64_t after;      /* the last sequence printed */
+	int64_t after;      /* go on after this sequence; -1: as the command line says */
 	int64_t started_us; /* of the tries to connect again */
 };
 
@@ -63,16 +63,33 @@ static int on_event(void *arg, struct json_object *event, const char *text)
 	return 0;
 }
 
+/* Where events to come begin: with it nothing is lost, should the stream be cut before the first. */
+static int find_end(struct ctl *ctl, int64_t *ret_sequence)
+{
+	struct client_reply reply;
+	int status = call(ctl, NULL, "GET", "/v1/health", NULL, 0, &reply, NULL);
+
+	if (status != CTL_OK)
+		return status;
+	*ret_sequence = json_get_int(reply.json, "last_event", -1);
+	client_reply_fini(&reply);
+	return CTL_OK;
+}
+
 int events_command(struct ctl *ctl)
 {
 	const char *after = args_text(ctl->args, "after", NULL);
 	const char *instance = args_text(ctl->args, "instance", NULL);
-	bool follow = args_has(ctl->args, "follow");
+	bool follow = args_has(ctl->args, "follow"), lost = false;
 	struct follower follower = {.ctl = ctl, .after = -1};
 	struct client_reply reply;
 	struct gantry_error err;
 	int error, interrupted, status = CTL_OK;
 
+	if (follow && !after)
+		status = find_end(ctl, &follower.after);
+	if (status != CTL_OK)
+		return status;
 	for (;;) {
 		struct str path = STR_INIT;
 		char number[24];
@@ -90,9 +107,9 @@ int events_command(struct ctl *ctl)
 		error = client_lines(ctl->client, str_text(&path), on_event, &follower, &reply,
 				     &err);
 		str_fini(&path);
-		/* Cut, not ended: go on where it was, once there was anything to lose. */
-		if (!follow || follower.after < 0 ||
-		    (error != -ECONNRESET && error != -ECONNREFUSED) ||
+		/* Cut, not ended: go on where it was. */
+		lost |= error == -ECONNRESET;
+		if (!follow || !lost || (error != -ECONNRESET && error != -ECONNREFUSED) ||
 		    !client_retry_pause(ctl->client, &follower.started_us, &interrupted))
 			break;
 	}
