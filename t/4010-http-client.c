@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The HTTP client: good answers, bad ones, none, cancels, and TLS that is verified. */
 #include "fake/harness.h"
+#include "fake/http_peer.h"
 
 #include "loop/http_client.h"
 
-#include <fcntl.h>
 
 static struct rig rig;
 static struct http_client *client;
@@ -19,50 +19,6 @@ struct exchange {
 	struct gantry_http *http;
 	bool returned, early; /* the end came before the call had returned */
 };
-
-struct peer {
-	pid_t pid;
-	int input;
-	char url[64];
-	struct gantry_http_peer peer;
-};
-
-static void start_peer(struct peer *peer, const char *host, const char *mode,
-		       const char *certificate, const char *key, const char *ca)
-{
-	int in[2], out[2], port = 0;
-	char line[32] = "";
-
-	if (pipe(in) < 0 || pipe(out) < 0)
-		bail_out("no pipe");
-	fcntl(in[1], F_SETFD, FD_CLOEXEC);
-	peer->pid = fork();
-	if (peer->pid == 0) {
-		dup2(in[0], 0);
-		dup2(out[1], 1);
-		close(in[0]);
-		close(out[0]);
-		close(out[1]);
-		execl("/usr/bin/python3", "python3", "t/fake/http_peer.py", mode, certificate, key,
-		      ca, (char *)NULL);
-		_exit(127);
-	}
-	close(in[0]);
-	close(out[1]);
-	peer->input = in[1];
-	if (read(out[0], line, sizeof(line) - 1) <= 0 || sscanf(line, "PORT %d", &port) != 1)
-		bail_out("the peer does not start");
-	close(out[0]);
-	snprintf(peer->url, sizeof(peer->url), "%s://%s:%d", certificate ? "https" : "http", host,
-		 port);
-	peer->peer = (struct gantry_http_peer){.base_url = peer->url};
-}
-
-static void stop_peer(struct peer *peer)
-{
-	close(peer->input);
-	waitpid(peer->pid, NULL, 0);
-}
 
 static int on_data(void *arg, int status, const char *data, size_t length)
 {
@@ -297,24 +253,6 @@ static void many(struct peer *peer)
 }
 
 /* --- TLS --- */
-
-static void make_authority(const char *folder, const char *name)
-{
-	struct str command = STR_INIT;
-
-	str_addf(
-		&command,
-		"cd %s && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 "
-		"-subj /CN=%s -keyout %s.key -out %s.pem -addext basicConstraints=critical,CA:TRUE >/dev/null 2>&1 && "
-		"openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=leaf -keyout %s-leaf.key "
-		"-out %s.csr >/dev/null 2>&1 && printf 'subjectAltName=DNS:localhost\\n' >%s.ext && "
-		"openssl x509 -req -in %s.csr -CA %s.pem -CAkey %s.key -CAcreateserial -days 2 -extfile %s.ext "
-		"-out %s-leaf.pem >/dev/null 2>&1",
-		folder, name, name, name, name, name, name, name, name, name, name, name);
-	if (system(str_text(&command)) != 0)
-		bail_out("openssl makes no certificates");
-	str_fini(&command);
-}
 
 static void tls(void)
 {

@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The HTTP client: libcurl's multi interface driven by the loop. libcurl says which sockets it
- * watches (on_socket) and when it wants to be called (on_curl_timer); the loop tells it what happened
- * (curl_multi_socket_action); what has ended is then collected (collect).
+ * The HTTP client: exchanges on libcurl's multi interface, which curl_loop.h puts on the loop.
  *
  * The happy path
  *   1. http_client_start takes an easy handle from the pool, sets it up and adds it to the multi;
  *      curl asks to be called at once: from the later-queue, so that the caller returns first.
- *   2. curl connects or takes a kept connection, sends; sockets come and go through on_socket.
+ *   2. curl connects or takes a kept connection, and sends.
  *   3. on_header sees the end of the headers, on_body each piece: kept, or passed to on_data.
- *   4. collect takes the exchange out of the multi, calls on_done, frees it, keeps the easy handle.
+ *   4. on_ended takes the exchange out of the multi, calls on_done, frees it, keeps the easy handle.
  *
  * The ways it fails, each ending in the same `finish`
  *   - curl reports a code: mapped to an errno and words in curl_error.c;
@@ -24,32 +22,21 @@
 #include "base/clock.h"
 #include "base/str.h"
 #include "loop/curl_error.h"
+#include "loop/curl_loop.h"
 
 #include <stdlib.h>
 
-#define POOL_MAX             32
-#define KEPT_CONNECTIONS_MAX 64
-#define REPLY_MAX_DEFAULT    (16 * 1024 * 1024)
-#define CONNECT_TIMEOUT_MS   10000
-#define REPLY_HEADERS_MAX    (256 * 1024)
+#define POOL_MAX           32
+#define REPLY_MAX_DEFAULT  (16 * 1024 * 1024)
+#define CONNECT_TIMEOUT_MS 10000
+#define REPLY_HEADERS_MAX  (256 * 1024)
 
 struct http_client {
-	struct loop *loop; /* borrowed */
-	CURLM *multi;      /* owned */
+	struct curl_loop curl;
 	struct list exchanges;
 	size_t count;
-	struct loop_timer timer;
-	struct loop_later kick; /* curl asked to be called at once */
-	bool inside;            /* curl is on the stack */
-	CURL *pool[POOL_MAX];   /* owned */
+	CURL *pool[POOL_MAX]; /* owned */
 	size_t pooled;
-};
-
-/* A socket that curl watches. Freed in its close callback. */
-struct watched {
-	uv_poll_t poll;
-	struct http_client *client; /* borrowed */
-	curl_socket_t socket;
 };
 
 struct gantry_http {
@@ -78,43 +65,18 @@ static void begin(struct gantry_http *http);
 static void finish(struct gantry_http *http, const struct gantry_error *err);
 static void on_later(struct loop_later *later);
 static void on_stall(struct loop_timer *timer);
-static void act(struct http_client *client, curl_socket_t socket, int events);
-static int on_socket(CURL *easy, curl_socket_t socket, int what, void *arg, void *socket_arg);
-static int on_curl_timer(CURLM *multi, long timeout_ms, void *arg);
-
-static void on_timer(struct loop_timer *timer)
-{
-	act(LIST_ENTRY(timer, struct http_client, timer), CURL_SOCKET_TIMEOUT, 0);
-}
-
-static void on_kick(struct loop_later *later)
-{
-	act(LIST_ENTRY(later, struct http_client, kick), CURL_SOCKET_TIMEOUT, 0);
-}
+static void on_ended(void *arg, CURLcode code);
 
 int http_client_open(struct loop *loop, struct http_client **ret_client)
 {
-	static bool initialised; /* libcurl wants this once a process */
-	struct http_client *client;
-	CURLM *multi;
+	struct http_client *client = xcalloc(1, sizeof(*client));
+	int code = curl_loop_init(&client->curl, loop, on_ended);
 
-	if (!initialised && curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
-		return -ENOMEM;
-	initialised = true;
-	multi = curl_multi_init();
-	if (!multi)
-		return -ENOMEM;
-	client = xcalloc(1, sizeof(*client));
-	client->loop = loop;
-	client->multi = multi;
+	if (code < 0) {
+		free(client);
+		return code;
+	}
 	list_init(&client->exchanges);
-	loop_timer_init(&client->timer, on_timer);
-	loop_later_init(&client->kick, on_kick);
-	curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, on_socket);
-	curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, client);
-	curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, on_curl_timer);
-	curl_multi_setopt(multi, CURLMOPT_TIMERDATA, client);
-	curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, (long)KEPT_CONNECTIONS_MAX);
 	*ret_client = client;
 	return 0;
 }
@@ -125,9 +87,7 @@ void http_client_close(struct http_client *client)
 		return;
 	while (client->pooled > 0)
 		curl_easy_cleanup(client->pool[--client->pooled]);
-	curl_multi_cleanup(client->multi);
-	loop_timer_stop(client->loop, &client->timer);
-	loop_later_cancel(client->loop, &client->kick);
+	curl_loop_fini(&client->curl);
 	free(client);
 }
 
@@ -172,8 +132,8 @@ struct gantry_http *http_client_start(struct http_client *client,
 		http->headers = curl_slist_append(http->headers, "Content-Type:");
 	}
 
-	if (client->inside)
-		loop_later(client->loop, &http->later);
+	if (client->curl.inside)
+		loop_later(client->curl.loop, &http->later);
 	else
 		begin(http);
 	return http;
@@ -184,7 +144,7 @@ void http_client_cancel(struct gantry_http *http)
 	http->cancelled = true;
 	if (http->failure.code == 0)
 		gantry_error_set(&http->failure, -ECANCELED, "cancelled");
-	loop_later(http->client->loop, &http->later);
+	loop_later(http->client->curl.loop, &http->later);
 }
 
 void http_client_pause(struct gantry_http *http, bool paused)
@@ -192,7 +152,7 @@ void http_client_pause(struct gantry_http *http, bool paused)
 	http->paused = paused;
 	http->last_us = clock_monotonic_us(); /* nobody was to be heard of meanwhile */
 	if (!paused && http->held)
-		loop_later(http->client->loop, &http->later);
+		loop_later(http->client->curl.loop, &http->later);
 }
 
 size_t http_client_pending(const struct http_client *client)
@@ -311,15 +271,9 @@ static void set_up(struct gantry_http *http)
 
 	curl_easy_setopt(easy, CURLOPT_PRIVATE, http);
 	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, http->curl_words);
-	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-	curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 1L);
-	/* an exchange that ends while a name is looked up must not wait for the thread that does it */
-	curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
-	curl_easy_setopt(easy, CURLOPT_PROXY, "");
-	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+	curl_loop_set_peer(easy, peer, connect_timeout_ms(http));
 	curl_easy_setopt(easy, CURLOPT_USERAGENT, "gantry");
 	curl_easy_setopt(easy, CURLOPT_URL, str_text(&http->url));
-	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
 	curl_easy_setopt(easy, CURLOPT_HTTPHEADER, http->headers);
 	curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
 	curl_easy_setopt(easy, CURLOPT_HEADERDATA, http);
@@ -327,26 +281,8 @@ static void set_up(struct gantry_http *http)
 	curl_easy_setopt(easy, CURLOPT_WRITEDATA, http);
 	curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_sending);
 	curl_easy_setopt(easy, CURLOPT_PREREQDATA, http);
-	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)connect_timeout_ms(http));
 	if (request->total_timeout_ms)
 		curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)request->total_timeout_ms);
-	if (peer->unix_socket) {
-		curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, peer->unix_socket);
-	} else {
-		curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
-		curl_easy_setopt(easy, CURLOPT_TCP_KEEPIDLE, 30L);
-		curl_easy_setopt(easy, CURLOPT_TCP_KEEPINTVL, 10L);
-	}
-	if (str_starts_with(peer->base_url, "https:")) {
-		if (peer->ca_file)
-			curl_easy_setopt(easy, CURLOPT_CAINFO, peer->ca_file);
-		if (peer->certificate_file)
-			curl_easy_setopt(easy, CURLOPT_SSLCERT, peer->certificate_file);
-		if (peer->key_file)
-			curl_easy_setopt(easy, CURLOPT_SSLKEY, peer->key_file);
-		curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, peer->insecure ? 0L : 1L);
-		curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, peer->insecure ? 0L : 2L);
-	}
 
 	if (str_equal(http->method, "HEAD")) {
 		curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
@@ -372,19 +308,19 @@ static void begin(struct gantry_http *http)
 		http->easy = curl_easy_init();
 	if (!http->easy) {
 		gantry_error_set(&http->failure, -ENOMEM, "out of memory for an HTTP exchange");
-		loop_later(client->loop, &http->later);
+		loop_later(client->curl.loop, &http->later);
 		return;
 	}
 	set_up(http);
-	code = curl_multi_add_handle(client->multi, http->easy);
+	code = curl_multi_add_handle(client->curl.multi, http->easy);
 	if (code != CURLM_OK) {
 		gantry_error_set(&http->failure, -EIO, "%s", curl_multi_strerror(code));
-		loop_later(client->loop, &http->later);
+		loop_later(client->curl.loop, &http->later);
 		return;
 	}
 	http->added = true;
 	if (http->request.stall_timeout_ms)
-		loop_timer_start(client->loop, &http->stall, http->request.stall_timeout_ms);
+		loop_timer_start(client->curl.loop, &http->stall, http->request.stall_timeout_ms);
 }
 
 /* The first failure stays. */
@@ -412,11 +348,11 @@ static void go_on(struct gantry_http *http)
 	if (http->paused || !http->held)
 		return;
 	http->held = false;
-	client->inside = true;
+	client->curl.inside = true;
 	code = curl_easy_pause(http->easy, CURLPAUSE_CONT);
-	client->inside = false;
+	client->curl.inside = false;
 	if (code == CURLE_OK) {
-		loop_later(client->loop, &client->kick);
+		loop_later(client->curl.loop, &client->curl.kick);
 		return;
 	}
 	fail_with_curl(http, code);
@@ -442,13 +378,13 @@ static void on_stall(struct loop_timer *timer)
 	int64_t quiet_ms = http->paused ? 0 : (clock_monotonic_us() - http->last_us) / 1000;
 
 	if (quiet_ms < limit_ms) {
-		loop_timer_start(http->client->loop, timer, limit_ms - quiet_ms);
+		loop_timer_start(http->client->curl.loop, timer, limit_ms - quiet_ms);
 		return;
 	}
 	if (http->failure.code == 0)
 		gantry_error_set(&http->failure, -ETIMEDOUT, "nothing came for %lld.%03lld s",
 				 (long long)limit_ms / 1000, (long long)limit_ms % 1000);
-	loop_later(http->client->loop, &http->later);
+	loop_later(http->client->curl.loop, &http->later);
 }
 
 static void finish(struct gantry_http *http, const struct gantry_error *err)
@@ -456,9 +392,9 @@ static void finish(struct gantry_http *http, const struct gantry_error *err)
 	struct http_client *client = http->client;
 
 	if (http->added)
-		curl_multi_remove_handle(client->multi, http->easy);
-	loop_later_cancel(client->loop, &http->later);
-	loop_timer_stop(client->loop, &http->stall);
+		curl_multi_remove_handle(client->curl.multi, http->easy);
+	loop_later_cancel(client->curl.loop, &http->later);
+	loop_timer_stop(client->curl.loop, &http->stall);
 	list_remove(&http->link);
 	client->count--;
 	if (http->easy) {
@@ -477,103 +413,14 @@ static void finish(struct gantry_http *http, const struct gantry_error *err)
 	free(http);
 }
 
-/* --- curl and the loop --- */
-
-/* Takes what has ended out of the multi. Callbacks may start and cancel as they like: curl is not on
- * the stack here. */
-static void collect(struct http_client *client)
+/* curl is through with it. Its callbacks may start and cancel as they like. */
+static void on_ended(void *arg, CURLcode code)
 {
-	CURLMsg *message;
-	int left;
+	struct gantry_http *http = arg;
+	struct gantry_error err;
 
-	while ((message = curl_multi_info_read(client->multi, &left))) {
-		struct gantry_http *http = NULL;
-		struct gantry_error err;
-		CURLcode code = message->data.result;
-
-		if (message->msg != CURLMSG_DONE)
-			continue;
-		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&http);
-		if (code != CURLE_OK)
-			fail_with_curl(http, code);
-		err = http->failure;
-		finish(http, err.code ? &err : NULL);
-	}
-}
-
-static void act(struct http_client *client, curl_socket_t socket, int events)
-{
-	int running;
-
-	client->inside = true;
-	curl_multi_socket_action(client->multi, socket, events, &running);
-	client->inside = false;
-	collect(client);
-}
-
-static void on_poll(uv_poll_t *poll, int status, int events)
-{
-	struct watched *watched = poll->data;
-	int flags = 0;
-
-	if (status < 0)
-		flags = CURL_CSELECT_ERR;
-	if (events & UV_READABLE)
-		flags |= CURL_CSELECT_IN;
-	if (events & UV_WRITABLE)
-		flags |= CURL_CSELECT_OUT;
-	act(watched->client, watched->socket, flags);
-}
-
-static void on_poll_closed(uv_handle_t *handle)
-{
-	free(handle->data);
-}
-
-static int on_socket(CURL *easy, curl_socket_t socket, int what, void *arg, void *socket_arg)
-{
-	struct http_client *client = arg;
-	struct watched *watched = socket_arg;
-	int events = 0;
-
-	(void)easy;
-	if (what == CURL_POLL_REMOVE) {
-		if (watched) {
-			uv_poll_stop(&watched->poll);
-			uv_close((uv_handle_t *)&watched->poll, on_poll_closed);
-			curl_multi_assign(client->multi, socket, NULL);
-		}
-		return 0;
-	}
-	if (!watched) {
-		watched = xcalloc(1, sizeof(*watched));
-		watched->client = client;
-		watched->socket = socket;
-		if (uv_poll_init_socket(&client->loop->uv, &watched->poll, socket) < 0) {
-			free(watched);
-			return -1;
-		}
-		watched->poll.data = watched;
-		curl_multi_assign(client->multi, socket, watched);
-	}
-	if (what & CURL_POLL_IN)
-		events |= UV_READABLE;
-	if (what & CURL_POLL_OUT)
-		events |= UV_WRITABLE;
-	uv_poll_start(&watched->poll, events, on_poll);
-	return 0;
-}
-
-static int on_curl_timer(CURLM *multi, long timeout_ms, void *arg)
-{
-	struct http_client *client = arg;
-
-	(void)multi;
-	if (timeout_ms <= 0)
-		loop_timer_stop(client->loop, &client->timer);
-	if (timeout_ms == 0)
-		loop_later(client->loop, &client->kick);
-	else if (timeout_ms > 0)
-		loop_timer_start(client->loop, &client->timer, timeout_ms);
-	return 0;
+	if (code != CURLE_OK)
+		fail_with_curl(http, code);
+	err = http->failure;
+	finish(http, err.code ? &err : NULL);
 }

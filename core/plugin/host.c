@@ -5,6 +5,7 @@
 #include "base/str.h"
 #include "loop/folder_watch.h"
 #include "loop/http_client.h"
+#include "loop/http_stream.h"
 #include "loop/op.h"
 #include "loop/work.h"
 
@@ -12,12 +13,13 @@
 
 struct gantry_core {
 	struct gantry_host table;
-	struct loop *loop;          /* borrowed */
-	const char *name;           /* borrowed */
-	struct http_client *client; /* owned; NULL until the first exchange */
-	struct list timers;         /* of gantry_timer, owned */
-	struct list works;          /* of host_work, owned: on the pool */
-	struct list watches;        /* of gantry_watch, owned */
+	struct loop *loop;            /* borrowed */
+	const char *name;             /* borrowed */
+	struct http_client *client;   /* owned; NULL until the first exchange */
+	struct http_streams *streams; /* owned; NULL until the first one */
+	struct list timers;           /* of gantry_timer, owned */
+	struct list works;            /* of host_work, owned: on the pool */
+	struct list watches;          /* of gantry_watch, owned */
 };
 
 struct host_work {
@@ -73,6 +75,16 @@ static struct gantry_http *host_http(struct gantry_core *core,
 		abort();
 	}
 	return http_client_start(core->client, request);
+}
+
+static struct gantry_stream *host_upgrade(struct gantry_core *core,
+					  const struct gantry_upgrade *upgrade)
+{
+	if (!core->streams && http_streams_open(core->loop, &core->streams) < 0) {
+		log_error("out of memory for a stream");
+		abort();
+	}
+	return http_stream_start(core->streams, upgrade);
 }
 
 static void on_timer(struct loop_timer *timer)
@@ -185,6 +197,11 @@ struct gantry_core *host_open(struct loop *loop, const char *name)
 		.work = host_do_work,
 		.watch = host_watch,
 		.watch_close = host_watch_close,
+		.upgrade = host_upgrade,
+		.stream_write = http_stream_send,
+		.stream_shutdown = http_stream_shutdown,
+		.stream_pause = http_stream_pause,
+		.stream_close = http_stream_cancel,
 	};
 	return core;
 }
@@ -196,7 +213,7 @@ const struct gantry_host *host_table(struct gantry_core *core)
 
 size_t host_pending(const struct gantry_core *core)
 {
-	size_t count = http_client_pending(core->client);
+	size_t count = http_client_pending(core->client) + http_streams_pending(core->streams);
 
 	LIST_FOREACH (node, &core->timers) {
 		count++;
@@ -214,6 +231,7 @@ void host_walk(struct gantry_core *core, void (*fn)(void *arg, const char *name,
 	       void *arg)
 {
 	http_client_walk(core->client, fn, arg);
+	http_streams_walk(core->streams, fn, arg);
 	LIST_FOREACH (node, &core->timers) {
 		struct gantry_timer *set = LIST_ENTRY(node, struct gantry_timer, link);
 
@@ -231,7 +249,8 @@ void host_walk(struct gantry_core *core, void (*fn)(void *arg, const char *name,
 
 int host_close(struct gantry_core *core)
 {
-	if (http_client_pending(core->client) > 0 || !list_empty(&core->works))
+	if (http_client_pending(core->client) + http_streams_pending(core->streams) > 0 ||
+	    !list_empty(&core->works))
 		return -EBUSY;
 	while (!list_empty(&core->watches)) {
 		log_error("plugin %s: left a watch of a folder behind", core->name);
@@ -242,6 +261,7 @@ int host_close(struct gantry_core *core)
 		host_timer_stop(LIST_ENTRY(core->timers.next, struct gantry_timer, link));
 	}
 	http_client_close(core->client);
+	http_streams_close(core->streams);
 	free(core);
 	return 0;
 }

@@ -21,11 +21,12 @@
 #include <gantry/error.h>
 #include <gantry/option.h>
 
-struct gantry_core;  /* the core's side of a loaded plugin */
-struct gantry_op;    /* one piece of work under way */
-struct gantry_http;  /* one HTTP exchange under way */
-struct gantry_timer; /* one timer that is set */
-struct gantry_watch; /* one folder that is watched */
+struct gantry_core;   /* the core's side of a loaded plugin */
+struct gantry_op;     /* one piece of work under way */
+struct gantry_http;   /* one HTTP exchange under way */
+struct gantry_timer;  /* one timer that is set */
+struct gantry_watch;  /* one folder that is watched */
+struct gantry_stream; /* one connection that an upgrade has made a stream of bytes */
 
 enum gantry_log_level {
 	GANTRY_LOG_DEBUG,
@@ -74,6 +75,36 @@ struct gantry_http_request {
 	 */
 	void (*on_done)(void *arg, const struct gantry_error *err, int status, const char *body,
 			size_t length);
+	void *arg;
+};
+
+/*
+ * A request that turns its connection into a stream of bytes both ways ("Upgrade: tcp", as a Docker
+ * Engine has it for attach and exec): answered with 101, or with 200 without a length.
+ *
+ *	upgrade ─▶ on_open ─▶ on_data, on_drain … ─▶ on_end
+ *	   └──── refused, or no connection ────────────┘
+ *
+ * No callback comes before the call that caused it has returned.
+ */
+struct gantry_upgrade {
+	const struct gantry_http_peer *peer;
+	const char *method, *path; /* as in gantry_http_request; copied */
+	const char *content_type;  /* of body; NULL: none; copied */
+	const void *body;          /* copied; NULL: none */
+	size_t body_length;
+	int64_t connect_timeout_ms; /* 0: 10 s */
+	int64_t reply_timeout_ms;   /* until the answer is in; 0: never */
+
+	void (*on_open)(void *arg);
+	void (*on_data)(void *arg, const char *data, size_t length);
+	void (*on_drain)(void *arg); /* may go on, after a stream_write that returned false */
+	/*
+	 * The end, exactly once. err NULL and status 101 or 200: the peer has ended the stream. err NULL
+	 * and any other status: refused, body says why. Else err as for on_done of an exchange.
+	 */
+	void (*on_end)(void *arg, const struct gantry_error *err, int status, const char *body,
+		       size_t length);
 	void *arg;
 };
 
@@ -127,6 +158,20 @@ struct gantry_host {
 	int (*watch)(struct gantry_core *core, const char *folder, void (*changed)(void *arg),
 		     void *arg, struct gantry_watch **ret_watch, struct gantry_error *err);
 	void (*watch_close)(struct gantry_watch *watch);
+
+	/* Since ABI 1.3. */
+
+	/* Starts it; failure to start is told by on_end too. Never NULL. */
+	struct gantry_stream *(*upgrade)(struct gantry_core *core,
+					 const struct gantry_upgrade *upgrade);
+	/* From on_open on. Queues a copy; false: it is not open, or the peer is behind, on_drain will come. */
+	bool (*stream_write)(struct gantry_stream *stream, const void *data, size_t length);
+	/* Ends our side once all is sent, while the peer goes on. -ENOTSUP: over TLS. */
+	int (*stream_shutdown)(struct gantry_stream *stream);
+	/* Nothing is read while paused, but for what was read already. */
+	void (*stream_pause)(struct gantry_stream *stream, bool paused);
+	/* Asks for the end; on_end still comes, with -ECANCELED. */
+	void (*stream_close)(struct gantry_stream *stream);
 };
 
 /* Whether the core that runs has this member of the table. */

@@ -6,8 +6,10 @@
 #
 # /ok  /post (echoes the body)  /split (byte by byte)  /chunks  /big N  /slow  /silent  /stream
 # /half (the body breaks off)  /nothing (closes at once)  /garbage  /count (requests of this connection)
+# /upgrade (echoes; ends when the client has)  /hijack (the same, by 200)  /upgrade-flood/N (N bytes)
+# /upgrade-lazy (reads nothing)  /upgrade-cut (breaks off)  /refused  /refused-chunked  /interim-upgrade
 # /die-once (the 2nd request of a connection: closed without an answer)  /interim (a 103 first)
-import socket, ssl, sys, threading, time
+import socket, ssl, struct, sys, threading, time
 
 done = threading.Event()
 
@@ -75,6 +77,35 @@ def serve(s):
             return
         elif path == '/garbage':
             s.sendall(b'SSH-2.0-OpenSSH\r\n\r\n')
+            return
+        elif path in ('/upgrade', '/hijack', '/interim-upgrade'):
+            if path == '/interim-upgrade':
+                s.sendall(b'HTTP/1.1 103 Early Hints\r\nX: y\r\n\r\n')
+            head = b'200 OK\r\nContent-Type: raw' if path == '/hijack' else b'101 UPGRADED\r\nConnection: Upgrade'
+            s.sendall(b'HTTP/1.1 ' + head + b'\r\n\r\n' + method.encode() + b' ' + body + b';')
+            while data := f.read1(65536):
+                s.sendall(data)
+            s.sendall(b'.')
+            return
+        elif path.startswith('/upgrade-flood'):
+            s.sendall(b'HTTP/1.1 101 UPGRADED\r\n\r\n' + b'x' * int(path.split('/')[-1]))
+            return
+        elif path == '/upgrade-lazy':
+            s.sendall(b'HTTP/1.1 101 UPGRADED\r\n\r\n')
+            done.wait(0.3)
+            size = 0
+            while data := f.read1(65536):
+                size += len(data)
+            s.sendall(str(size).encode())
+            return
+        elif path == '/upgrade-cut':
+            s.sendall(b'HTTP/1.1 101 UPGRADED\r\n\r\nsome')
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+            return
+        elif path == '/refused':
+            answer(s, b'{"message":"not running"}', '409 Conflict')
+        elif path == '/refused-chunked':
+            s.sendall(b'HTTP/1.1 404 Not Found\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nno\r\n0\r\n\r\n')
             return
         elif path == '/die-once':
             if count > 1:
