@@ -174,6 +174,32 @@ struct gantry_log_files {
 	int64_t files_max;
 };
 
+/*
+ * A session with a process: its input and its output, as they are, while the op lasts.
+ *
+ * The op ends when the process has ended, when the engine ends the session or when it is cancelled. An
+ * exec's result is a struct gantry_exit, an attach has none. After a cancel a process that an exec
+ * started may run on.
+ */
+struct gantry_session;
+
+/* What a session tells; never from inside a call of the core's. */
+struct gantry_session_sink {
+	void *arg;
+	/* First, once: from now on until the end of the op the session_ functions may be called. */
+	void (*open)(void *arg, struct gantry_session *session);
+	/* Stream 1 or 2; 1 for a terminal. Borrowed for the call. */
+	void (*data)(void *arg, int stream, const char *data, size_t length);
+	void (*drain)(void *arg); /* after a session_write that returned false: go on */
+};
+
+struct gantry_exec {
+	struct gantry_strings command;
+	struct gantry_envs environment;
+	const char *user, *working_dir; /* NULL: the container's */
+	bool tty, input;
+};
+
 struct gantry_runtime {
 	uint32_t size; /* of this struct in the plugin */
 
@@ -240,6 +266,22 @@ struct gantry_runtime {
 		      struct gantry_op *op); /* since ABI 1.1 */
 	void (*log_files)(void *node, const char *container,
 			  struct gantry_op *op); /* struct gantry_log_files; since ABI 1.2 */
+
+	/* Sessions; all or none of them. Since ABI 1.3. */
+
+	/* input: the input too, where the container has one open. Also to one that was not started yet. */
+	void (*attach)(void *node, const char *container, bool input,
+		       const struct gantry_session_sink *sink, struct gantry_op *op);
+	void (*exec)(void *node, const char *container, const struct gantry_exec *exec,
+		     const struct gantry_session_sink *sink, struct gantry_op *op);
+	/* Queues a copy; false: the process is behind, drain will come, or it takes no input. */
+	bool (*session_write)(struct gantry_session *session, const void *data, size_t length);
+	/* The input ends once all is sent. -ENOTSUP: the connection cannot tell the engine. */
+	int (*session_shutdown)(struct gantry_session *session);
+	/* While paused nothing is read: the process has to wait. */
+	void (*session_pause)(struct gantry_session *session, bool paused);
+	/* Of the terminal; ignored where there is none. */
+	void (*session_resize)(struct gantry_session *session, int rows, int columns);
 };
 
 #endif

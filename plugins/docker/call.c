@@ -51,8 +51,7 @@ static void finish(struct docker_call *call, const struct gantry_error *err,
 	call->done(call, err, reply);
 }
 
-/* What the host says of a connection, as the core wants to hear it. */
-static void translate(const struct gantry_error *from, struct gantry_error *err)
+void docker_translate(const struct gantry_error *from, struct gantry_error *err)
 {
 	*err = *from;
 	switch (from->code) {
@@ -84,7 +83,7 @@ static void http_done(void *arg, const struct gantry_error *failure, int status,
 	call->status = status;
 	if (failure) {
 		call->status = 0;
-		translate(failure, &err);
+		docker_translate(failure, &err);
 		finish(call, &err, NULL);
 		return;
 	}
@@ -210,7 +209,7 @@ static void version_done(void *arg, const struct gantry_error *failure, int stat
 	node->version_http = NULL;
 	node->waiting = NULL;
 	if (failure) {
-		translate(failure, &err);
+		docker_translate(failure, &err);
 	} else if (status >= 400) {
 		docker_words(&err, status, body, length);
 	} else {

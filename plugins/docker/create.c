@@ -22,7 +22,7 @@ static struct json_object *pairs_json(const struct gantry_pairs *pairs)
 	return object;
 }
 
-static void add_strings(struct json_object *object, const char *key,
+void docker_add_strings(struct json_object *object, const char *key,
 			const struct gantry_strings *list)
 {
 	if (list->count > 0)
@@ -35,13 +35,13 @@ static void add_limit(struct json_object *object, const char *key, int64_t value
 		docker_add_int(object, key, value);
 }
 
-static void add_true(struct json_object *object, const char *key, bool value)
+void docker_add_true(struct json_object *object, const char *key, bool value)
 {
 	if (value)
 		json_object_object_add(object, key, json_object_new_boolean(true));
 }
 
-static void add_environment(struct json_object *body, const struct gantry_envs *environment)
+void docker_add_environment(struct json_object *body, const struct gantry_envs *environment)
 {
 	struct json_object *array = json_object_new_array();
 	char *text;
@@ -110,7 +110,7 @@ static void add_mounts(struct json_object *host, const struct gantry_mounts *mou
 		docker_add(one, "Type", types[mount->type]);
 		docker_add(one, "Source", mount->source);
 		docker_add(one, "Target", mount->target);
-		add_true(one, "ReadOnly", mount->read_only);
+		docker_add_true(one, "ReadOnly", mount->read_only);
 		if (mount->type == GANTRY_MOUNT_TMPFS && mount->size_bytes != GANTRY_UNSET) {
 			options = json_object_new_object();
 			docker_add_int(options, "SizeBytes", mount->size_bytes);
@@ -196,7 +196,7 @@ static void add_health(struct json_object *body, const struct gantry_health_chec
 	if (check->test.count == 0)
 		return;
 	health = json_object_new_object();
-	add_strings(health, "Test", &check->test);
+	docker_add_strings(health, "Test", &check->test);
 	if (check->interval_ms > 0)
 		docker_add_int(health, "Interval", check->interval_ms * 1000000);
 	if (check->timeout_ms > 0)
@@ -255,12 +255,12 @@ static struct json_object *host_config(struct docker_node *node, const struct ga
 	if (spec->sysctls.count > 0)
 		json_object_object_add(host, "Sysctls", pairs_json(&spec->sysctls));
 	add_devices(host, &spec->devices);
-	add_strings(host, "CapAdd", &spec->cap_add);
-	add_strings(host, "CapDrop", &spec->cap_drop);
-	add_true(host, "ReadonlyRootfs", spec->read_only);
-	add_true(host, "Init", spec->init);
-	add_strings(host, "Dns", &spec->dns);
-	add_strings(host, "DnsSearch", &spec->dns_search);
+	docker_add_strings(host, "CapAdd", &spec->cap_add);
+	docker_add_strings(host, "CapDrop", &spec->cap_drop);
+	docker_add_true(host, "ReadonlyRootfs", spec->read_only);
+	docker_add_true(host, "Init", spec->init);
+	docker_add_strings(host, "Dns", &spec->dns);
+	docker_add_strings(host, "DnsSearch", &spec->dns_search);
 	add_mounts(host, &spec->mounts);
 	add_ports(body, host, &spec->ports);
 	docker_add(host, "NetworkMode", spec->network);
@@ -277,14 +277,16 @@ static struct json_object *create_body(struct docker_node *node, const struct ga
 	struct json_object *body = json_object_new_object();
 
 	docker_add(body, "Image", spec->image);
-	add_strings(body, "Cmd", &spec->command);
-	add_strings(body, "Entrypoint", &spec->entrypoint);
-	add_environment(body, &spec->environment);
+	docker_add_strings(body, "Cmd", &spec->command);
+	docker_add_strings(body, "Entrypoint", &spec->entrypoint);
+	docker_add_environment(body, &spec->environment);
 	docker_add(body, "User", spec->user);
 	docker_add(body, "WorkingDir", spec->working_dir);
 	docker_add(body, "Hostname", spec->hostname);
-	add_true(body, "Tty", spec->tty);
-	add_true(body, "OpenStdin", spec->stdin_open);
+	docker_add_true(body, "Tty", spec->tty);
+	docker_add_true(body, "OpenStdin", spec->stdin_open);
+	/* without it the end of a session's input would not be the end of the process's */
+	docker_add_true(body, "StdinOnce", spec->stdin_open && !spec->tty);
 	docker_add(body, "StopSignal", spec->stop_signal);
 	if (spec->stop_grace_ms != GANTRY_UNSET)
 		docker_add_int(body, "StopTimeout", (spec->stop_grace_ms + 999) / 1000);

@@ -14,6 +14,7 @@
  *   images.c      list, present;  pull.c  one download however many wait
  *   output.c      logs, demultiplexed;  log_files.c  where the engine keeps them
  *   claim.c       one daemon an owner
+ *   session.c     attach and exec: streams of bytes
  *   watch.c       the session that follows events;  events.c  one event, and what a list implies
  */
 #ifndef DOCKER_H
@@ -101,6 +102,16 @@ struct docker_call *docker_call_new(struct docker_node *node, struct gantry_op *
 __attribute__((format(printf, 4, 5))) void
 docker_fail(struct docker_node *node, struct gantry_op *op, int code, const char *format, ...);
 
+/* What the host says of a connection, as the core wants to hear it. */
+void docker_translate(const struct gantry_error *from, struct gantry_error *err);
+
+/* --- create.c --- */
+
+void docker_add_strings(struct json_object *object, const char *key,
+			const struct gantry_strings *list); /* an empty one adds nothing */
+void docker_add_true(struct json_object *object, const char *key, bool value);
+void docker_add_environment(struct json_object *body, const struct gantry_envs *environment);
+
 /* --- words.c --- */
 
 /* Fills err from an answer with status >= 400 and returns its code. */
@@ -172,6 +183,14 @@ void docker_pull(void *node, const char *image, struct gantry_op *op);
 void docker_output(void *node, const char *container, bool follow, gantry_output_fn fn, void *arg,
 		   struct gantry_op *op);
 void docker_log_files(void *node, const char *container, struct gantry_op *op);
+void docker_attach(void *node, const char *container, bool input,
+		   const struct gantry_session_sink *sink, struct gantry_op *op);
+void docker_exec(void *node, const char *container, const struct gantry_exec *exec,
+		 const struct gantry_session_sink *sink, struct gantry_op *op);
+bool docker_session_write(struct gantry_session *session, const void *data, size_t length);
+int docker_session_shutdown(struct gantry_session *session);
+void docker_session_pause(struct gantry_session *session, bool paused);
+void docker_session_resize(struct gantry_session *session, int rows, int columns);
 void docker_watch(void *node, const struct gantry_anchor *anchor,
 		  const struct gantry_containers *known, const struct gantry_watch_sink *sink,
 		  struct gantry_op *op);

@@ -60,6 +60,12 @@ static const struct gantry_runtime runtime = {
 	.image_present = docker_image_present,
 	.pull = docker_pull,
 	.output = docker_output,
+	.attach = docker_attach,
+	.exec = docker_exec,
+	.session_write = docker_session_write,
+	.session_shutdown = docker_session_shutdown,
+	.session_pause = docker_session_pause,
+	.session_resize = docker_session_resize,
 	.claim = docker_claim,
 	.log_files = docker_log_files,
 };

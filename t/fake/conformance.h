@@ -291,6 +291,156 @@ static void conf_outputs(struct conformance *c)
 	is_int(RUN(rig, remove, id), 0, "remove it");
 }
 
+/* --- sessions --- */
+
+struct conf_session {
+	struct gantry_session *session; /* NULL: not open yet */
+	bool open, enough;
+	struct str got[3]; /* by stream */
+	size_t wanted;     /* enough is set once so much of stream 1 is there */
+	int exit_code;
+};
+
+static struct conf_session conf_session;
+
+static void conf_session_open(void *arg, struct gantry_session *session)
+{
+	(void)arg;
+	conf_session.session = session;
+	conf_session.open = true;
+}
+
+static void conf_session_data(void *arg, int stream, const char *data, size_t length)
+{
+	(void)arg;
+	str_add_bytes(&conf_session.got[stream], data, length);
+	conf_session.enough = conf_session.got[1].length >= conf_session.wanted;
+}
+
+static void conf_session_drain(void *arg)
+{
+	(void)arg;
+}
+
+static void conf_session_take(const void *result)
+{
+	conf_session.exit_code = result ? ((const struct gantry_exit *)result)->exit_code : -1;
+}
+
+static const struct gantry_session_sink conf_sink = {
+	.open = conf_session_open, .data = conf_session_data, .drain = conf_session_drain};
+
+static void conf_ignore(void *arg, const struct gantry_error *err, const void *result)
+{
+	(void)arg, (void)err, (void)result;
+}
+
+static void conf_session_clear(void)
+{
+	for (int i = 0; i < 3; i++)
+		str_fini(&conf_session.got[i]);
+	conf_session = (struct conf_session){.exit_code = -2};
+}
+
+static int conf_exec(struct conformance *c, const char *id, const struct gantry_exec *exec)
+{
+	conf_session_clear();
+	c->rig->take = conf_session_take;
+	return RUN(c->rig, exec, id, exec, &conf_sink);
+}
+
+static struct gantry_exec conf_command(const char *const *command)
+{
+	struct gantry_exec exec = {0};
+
+	while (command[exec.command.count])
+		exec.command.count++;
+	exec.command.items = (const char **)command;
+	return exec;
+}
+
+static void conf_attach(struct conformance *c, bool tty)
+{
+	struct rig *rig = c->rig;
+	static const char *const cat[] = {"cat", NULL};
+	struct gantry_spec spec;
+	char id[80];
+
+	spec_init(&spec);
+	spec.stdin_open = true;
+	spec.tty = tty;
+	is_int(conf_create_spec(c, tty ? "cat-tty" : "cat", cat, &spec, id), 0,
+	       "create what echoes%s", tty ? " on a terminal" : "");
+	conf_session_clear();
+	rig->runtime->attach(rig->node, id, true, &conf_sink, rig_op(rig));
+	ok(rig_until(rig, &conf_session.open, 10000), "attach to it before it starts");
+	conf_session.wanted = 8;
+	rig->runtime->start(rig->node, id, op_new(&rig->scope, "start", conf_ignore, NULL));
+	rig->runtime->session_write(conf_session.session, "one two\n", 8);
+	ok(rig_until(rig, &conf_session.enough, 10000), "what is sent comes back");
+	like(str_text(&conf_session.got[1]), "one two", "as it was");
+	if (tty) {
+		rig->runtime->session_resize(conf_session.session, 40, 100);
+		rig->runtime->session_resize(conf_session.session, 41, 101);
+		op_cancel(rig->op);
+		is_int(rig_wait(rig), -ECANCELED, "leaving ends the session");
+		is_int(conf_inspect(c, id), GANTRY_CONTAINER_RUNNING, "and not the process");
+	} else {
+		is_int(rig->runtime->session_shutdown(conf_session.session), 0, "the input ends");
+		is_int(rig_wait(rig), 0, "and with it the process, and the session");
+		is_int((int)conf_wait(c, id), 0, "well");
+		is_str(str_text(&conf_session.got[1]), "one two\n", "nothing was added or lost");
+	}
+	is_int(RUN(rig, remove, id), 0, "remove it");
+	is_int(RUN(rig, attach, id, true, &conf_sink), -ENOENT, "to what is gone: -ENOENT");
+	conf_session_clear();
+}
+
+static void conf_sessions(struct conformance *c)
+{
+	struct rig *rig = c->rig;
+	static const char *const echo[] = {"echo", "hello", NULL}, *const cat[] = {"cat", NULL};
+	struct gantry_exec exec;
+	char id[80];
+
+	if (!rig->runtime->attach) {
+		skip(1, "no sessions are offered");
+		return;
+	}
+	conf_attach(c, false);
+	conf_attach(c, true);
+	is_int(conf_create(c, "host", c->run, id), 0, "create what runs on");
+	exec = conf_command(echo);
+	is_int(conf_exec(c, id, &exec), -EALREADY, "exec in what does not run: refused");
+	is_int(RUN(rig, start, id), 0, "start it");
+	is_int(conf_exec(c, id, &exec), 0, "exec");
+	like(str_text(&conf_session.got[1]), "hello", "its output");
+	is_int(conf_session.exit_code, 0, "its exit code");
+	exec = conf_command(c->exit3);
+	is_int(conf_exec(c, id, &exec), 0, "exec of what fails");
+	is_int(conf_session.exit_code, 3, "its exit code");
+	exec = conf_command(c->oops);
+	is_int(conf_exec(c, id, &exec), 0, "exec of what writes to stderr");
+	is_str(str_text(&conf_session.got[2]), "oops\n", "stderr is told apart");
+	exec.tty = true;
+	is_int(conf_exec(c, id, &exec), 0, "on a terminal");
+	like(str_text(&conf_session.got[1]), "oops", "there is one stream");
+	exec = conf_command(cat);
+	exec.input = true;
+	conf_session_clear();
+	rig->runtime->exec(rig->node, id, &exec, &conf_sink, rig_op(rig));
+	ok(rig_until(rig, &conf_session.open, 10000), "exec with input");
+	rig->runtime->session_write(conf_session.session, "in\n", 3);
+	rig->runtime->session_shutdown(conf_session.session);
+	rig->take = conf_session_take;
+	is_int(rig_wait(rig), 0, "it ends with its input");
+	is_str(str_text(&conf_session.got[1]), "in\n", "which came back");
+	is_int(conf_session.exit_code, 0, "well");
+	is_int(RUN(rig, remove, id), 0, "remove it");
+	is_int(conf_exec(c, id, &exec), -ENOENT, "exec in what is gone: -ENOENT");
+	conf_session_clear();
+}
+
 static void conf_take_stats(const void *result)
 {
 	const struct gantry_stats *stats = result;
@@ -478,6 +628,7 @@ __attribute__((unused)) static void conformance(struct conformance *c)
 	conf_pause_and_update(c);
 	conf_outputs(c);
 	conf_questions(c);
+	conf_sessions(c);
 	conf_cancel(c);
 	conf_events(c);
 	conf_ports(c);

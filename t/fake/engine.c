@@ -12,6 +12,7 @@
  *	lines N      writes N lines, runs on         notfound, noexec        cannot be started
  *	pages N      writes N lines of 8 KiB, which say their numbers again and again, ends
  *	stubborn     runs, SIGKILL alone ends it     anything else           runs until it is killed
+ *	cat, deaf and what an exec may run: engine_sessions.h
  * With the label fake.cgroup=2 stats have the shape of cgroup v2. With fake.tail a follower of the output
  * gets what is there when it comes and no more, as Docker 20.10 loses the end. The label fake.log=FOLDER is
  * where inspect says that the log's files are (fake/logfiles.py writes them). An update with CpuShares
@@ -401,6 +402,8 @@ static void route(struct conn *c)
 		list(c);
 	} else if (strncmp(c->path, "/containers/", 12) == 0) {
 		route_container(c);
+	} else if (strncmp(c->path, "/exec/", 6) == 0) {
+		route_exec(c);
 	} else if (strcmp(c->path, "/images/create") == 0) {
 		pull(c);
 	} else if (strncmp(c->path, "/images/", 8) == 0) {

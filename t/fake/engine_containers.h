@@ -5,7 +5,7 @@
 
 #include <sys/stat.h>
 
-#include "engine_state.h"
+#include "engine_sessions.h"
 
 /* --- answers about containers --- */
 
@@ -232,6 +232,7 @@ static void create(struct conn *c)
 	k->created_ns = now_ns();
 	list_init(&k->waiters);
 	list_init(&k->followers);
+	list_init(&k->attached);
 	uv_timer_init(&fake_loop, &k->timer);
 	k->timer.data = k;
 	list_append(&containers, &k->link);
@@ -513,6 +514,10 @@ static void container_verb(struct conn *c, struct container *k, const char *verb
 		rename_it(c, k);
 	} else if (strcmp(verb, "resize") == 0) {
 		reply(c, 200, "");
+	} else if (strcmp(verb, "attach") == 0) {
+		attach(c, k);
+	} else if (strcmp(verb, "exec") == 0) {
+		exec_create(c, k);
 	} else if (strcmp(verb, "pause") == 0 || strcmp(verb, "unpause") == 0) {
 		bool pausing = verb[0] == 'p';
 

@@ -43,6 +43,9 @@ struct conn {
 	void *about;           /* what it waits for */
 	struct json_object *filters;
 	int64_t number;
+	/* Where set, it is a stream of bytes; length 0: the peer has ended its side. */
+	void (*raw)(struct conn *c, const char *data, size_t length);
+	uv_shutdown_t shutdown;
 };
 
 static uv_loop_t fake_loop;
@@ -108,6 +111,21 @@ static void conn_send(struct conn *c, const char *data, size_t length)
 	buffer = uv_buf_init((char *)(write + 1), (unsigned)(length - (size_t)sent));
 	if (uv_write(write, (uv_stream_t *)&c->pipe, &buffer, 1, write_done) < 0)
 		free(write);
+}
+
+static void on_shutdown(uv_shutdown_t *shutdown, int status)
+{
+	(void)status;
+	conn_close(shutdown->data);
+}
+
+/* Closes once all is sent. */
+static void conn_finish(struct conn *c)
+{
+	list_remove(&c->wait_link);
+	c->shutdown.data = c;
+	if (!c->closing && uv_shutdown(&c->shutdown, (uv_stream_t *)&c->pipe, on_shutdown) < 0)
+		conn_close(c);
 }
 
 /* The request is answered: the next one of this connection may come. */
@@ -445,6 +463,10 @@ static void on_read(uv_stream_t *stream, ssize_t length, const uv_buf_t *buffer)
 {
 	struct conn *c = stream->data;
 
+	if (c->raw && (length > 0 || length == UV_EOF)) {
+		c->raw(c, buffer->base, length > 0 ? (size_t)length : 0);
+		return;
+	}
 	if (length < 0) {
 		conn_close(c);
 		return;

@@ -26,9 +26,9 @@ struct container {
 	bool oom, ever_ran;
 	char error[256];
 	int64_t pid, created_ns, started_ns, finished_ns;
-	struct str log;                 /* raw for a terminal, else frames */
-	struct list waiters, followers; /* of conn.wait_link */
-	uv_timer_t timer;               /* stop's grace, restart */
+	struct str log;                           /* raw for a terminal, else frames */
+	struct list waiters, followers, attached; /* of conn.wait_link */
+	uv_timer_t timer;                         /* stop's grace, restart */
 	bool timer_open;
 	struct conn *stopper; /* waits for the end of a stop */
 	bool restart;         /* the stop is part of a restart */
@@ -328,6 +328,9 @@ static void container_write(struct container *k, int stream, const char *data, s
 	if (!json_get_bool(k->config, "Tty", false))
 		str_add_bytes(&k->log, head, sizeof(head));
 	str_add_bytes(&k->log, data, length);
+	LIST_FOREACH (session, &k->attached)
+		conn_send(LIST_ENTRY(session, struct conn, wait_link), k->log.data + at,
+			  k->log.length - at);
 	if (json_get(k->labels, "fake.tail"))
 		return;
 	LIST_FOREACH (node, &k->followers)
@@ -356,6 +359,18 @@ static void answer_waiters(struct container *k, bool removed)
 	}
 }
 
+/* Whoever is attached hears of the end. */
+static void end_sessions(struct container *k)
+{
+	while (!list_empty(&k->attached)) {
+		struct conn *c = LIST_ENTRY(k->attached.next, struct conn, wait_link);
+
+		c->about = NULL;
+		c->raw = NULL;
+		conn_finish(c);
+	}
+}
+
 static void container_remove(struct container *k)
 {
 	struct container **at = &by_id[hash(k->id) % TABLE_SIZE];
@@ -369,6 +384,7 @@ static void container_remove(struct container *k)
 	answer_waiters(k, true);
 	while (!list_empty(&k->followers))
 		stream_end(LIST_ENTRY(k->followers.next, struct conn, wait_link));
+	end_sessions(k);
 	json_object_put(k->config);
 	str_fini(&k->log);
 	uv_close((uv_handle_t *)&k->timer, timer_closed);
@@ -394,6 +410,7 @@ static void container_die(struct container *k, int code)
 		stream_end(c);
 		conn_process(c);
 	}
+	end_sessions(k);
 	answer_waiters(k, false);
 	if (json_get_bool(json_get(k->config, "HostConfig"), "AutoRemove", false))
 		container_remove(k);

@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Sitting at a process: the engine turns the connection of an attach, or of an exec's start, into a
+ * stream of bytes.
+ *
+ *	attach   inspect ─▶ upgrade ─▶ open ─▶ bytes both ways ─▶ the engine ends it ─▶ done
+ *	exec     create  ─▶ upgrade ─▶ open ─▶ bytes both ways ─▶ … ─▶ inspect (exit code) ─▶ done
+ *
+ * With a terminal the bytes are as they are, else output comes in frames as in output.c. Input has no
+ * frames; its end is the end of our side of the connection, which TLS as we have it cannot give.
+ *
+ * The engine looks for keys that detach in the input of a terminal, and swallows them: ctrl-p ctrl-q
+ * unless told otherwise. Nobody here wants that, so it is told keys that nobody types.
+ *
+ * An exec whose session is cancelled runs on in the container as long as it likes: the engine has no
+ * call that ends it. It reads the end of its input, but for one with a terminal.
+ */
+#include "docker.h"
+
+#include <stdlib.h>
+
+/* Single bytes that no UTF-8 has: for an attach, where the keys are in the query. */
+#define ATTACH_KEYS "%FF,%FE,%FF,%FE,%FF,%FE,%FF,%FE"
+/* For an exec they are in JSON and must be ASCII: the first is held back until the next key. */
+#define EXEC_KEYS "ctrl-^,ctrl-_,ctrl-^,ctrl-_,ctrl-^,ctrl-_,ctrl-^,ctrl-_"
+/* The engine may call an exec running for a moment after its output has ended. */
+#define EXIT_LOOKS   250
+#define EXIT_LOOK_MS 20
+
+struct gantry_session {
+	struct docker_call
+		call; /* inspect or create before, inspect after; the op's cancel ends it */
+	struct docker_call resize; /* of its own */
+	struct docker_node *node;  /* borrowed, as op */
+	struct gantry_op *op;
+	struct gantry_session_sink sink;
+	const char *container, *exec; /* in the op's memory; exec NULL: an attach */
+	struct gantry_stream *stream; /* NULL: before and after */
+	struct gantry_timer *timer;   /* NULL: not set */
+	int rows, columns;            /* asked for while a resize is under way; 0: nothing */
+	bool input, tty, paused, cancelled;
+	bool over; /* only a resize is still under way */
+	int looks;
+	struct gantry_exit exit;
+	struct gantry_error failure; /* code 0: none */
+
+	/* The frame at hand */
+	unsigned char head[8];
+	size_t head_length;
+	uint32_t left; /* bytes of it to come */
+};
+
+static void look_for_exit(void *arg);
+
+static struct gantry_session *session_new(struct docker_node *node, const char *container,
+					  const struct gantry_session_sink *sink,
+					  struct gantry_op *op)
+{
+	struct gantry_session *session = node->host->op_alloc(op, sizeof(*session));
+
+	session->call.node = session->resize.node = session->node = node;
+	session->call.op = session->op = op;
+	session->call.arg = session->resize.arg = session;
+	session->container = docker_keep(node, op, container);
+	session->sink = *sink;
+	return session;
+}
+
+/* --- its end ------------------------------------------------------------------------------------- */
+
+static void tell_end(struct gantry_session *session)
+{
+	session->node->host->op_done(session->op, session->failure.code ? &session->failure : NULL,
+				     session->exec ? &session->exit : NULL);
+}
+
+static void end_session(struct gantry_session *session, const struct gantry_error *err)
+{
+	if (err)
+		session->failure = *err;
+	session->node->host->op_on_cancel(session->op, NULL, NULL);
+	session->over = true;
+	if (session->resize.busy)
+		docker_call_cancel(&session->resize);
+	else
+		tell_end(session);
+}
+
+__attribute__((format(printf, 3, 4))) static void fail_session(struct gantry_session *session,
+							       int code, const char *format, ...)
+{
+	struct gantry_error err;
+	va_list args;
+
+	va_start(args, format);
+	gantry_error_setv(&err, code, format, args);
+	va_end(args);
+	gantry_error_prefix(&err, "docker");
+	end_session(session, &err);
+}
+
+static void cancel_session(void *arg)
+{
+	struct gantry_session *session = arg;
+
+	session->cancelled = true;
+	if (session->stream) {
+		session->node->host->stream_close(session->stream);
+	} else if (session->timer) {
+		session->node->host->timer_stop(session->timer);
+		session->timer = NULL;
+		fail_session(session, -ECANCELED, "cancelled");
+	}
+}
+
+static void on_exit_known(struct docker_call *call, const struct gantry_error *err,
+			  struct json_object *reply)
+{
+	struct gantry_session *session = call->arg;
+	const struct gantry_host *host = session->node->host;
+
+	if (err) {
+		end_session(session, err);
+	} else if (!docker_bool(reply, "Running")) {
+		session->exit.exit_code = (int)docker_int(reply, "ExitCode", 0);
+		end_session(session, NULL);
+	} else if (++session->looks > EXIT_LOOKS) {
+		fail_session(session, -EIO, "the engine does not tell how the process ended");
+	} else {
+		session->timer =
+			host->timer_start(host->core, EXIT_LOOK_MS, look_for_exit, session);
+		host->op_on_cancel(session->op, cancel_session, session);
+	}
+}
+
+static void look_for_exit(void *arg)
+{
+	struct gantry_session *session = arg;
+
+	session->timer = NULL;
+	session->call.done = on_exit_known;
+	docker_call(&session->call, "GET", NULL, "/exec/%s/json", session->exec);
+}
+
+/* --- bytes --------------------------------------------------------------------------------------- */
+
+static void take_frames(struct gantry_session *session, const char *data, size_t length)
+{
+	while (length > 0) {
+		size_t part;
+
+		if (session->left == 0) {
+			session->head[session->head_length++] = (unsigned char)*data++;
+			length--;
+			if (session->head_length < sizeof(session->head))
+				continue;
+			session->left = (uint32_t)session->head[4] << 24 |
+					(uint32_t)session->head[5] << 16 |
+					(uint32_t)session->head[6] << 8 | session->head[7];
+			session->head_length = 0;
+			continue;
+		}
+		part = length < session->left ? length : session->left;
+		session->sink.data(session->sink.arg, session->head[0] == 2 ? 2 : 1, data, part);
+		data += part;
+		length -= part;
+		session->left -= (uint32_t)part;
+	}
+}
+
+static void on_data(void *arg, const char *data, size_t length)
+{
+	struct gantry_session *session = arg;
+
+	if (session->tty)
+		session->sink.data(session->sink.arg, 1, data, length);
+	else
+		take_frames(session, data, length);
+}
+
+static void on_open(void *arg)
+{
+	struct gantry_session *session = arg;
+
+	session->sink.open(session->sink.arg, session);
+}
+
+static void on_drain(void *arg)
+{
+	struct gantry_session *session = arg;
+
+	session->sink.drain(session->sink.arg);
+}
+
+static void on_end(void *arg, const struct gantry_error *failure, int status, const char *body,
+		   size_t length)
+{
+	struct gantry_session *session = arg;
+	struct gantry_error err;
+
+	session->stream = NULL;
+	if (failure) {
+		docker_translate(failure, &err);
+		end_session(session, &err);
+	} else if (status >= 400) {
+		docker_words(&err, status, body, length);
+		end_session(session, &err);
+	} else if (status != 101 && status != 200) {
+		fail_session(session, -EIO, "the engine answers %d instead of a stream", status);
+	} else if (session->left || session->head_length) {
+		fail_session(session, -EIO, "the stream ended amid a frame");
+	} else if (session->exec) {
+		look_for_exit(session);
+	} else {
+		end_session(session, NULL);
+	}
+}
+
+static void upgrade(struct gantry_session *session, const char *body, const char *path)
+{
+	struct docker_node *node = session->node;
+	char *whole = NULL;
+	struct gantry_upgrade asked = {
+		.peer = &node->peer,
+		.method = "POST",
+		.content_type = body ? "application/json" : NULL,
+		.body = body,
+		.body_length = body ? strlen(body) : 0,
+		.connect_timeout_ms = node->settings->connect_timeout_ms,
+		.reply_timeout_ms = node->settings->stall_timeout_ms,
+		.on_open = on_open,
+		.on_data = on_data,
+		.on_drain = on_drain,
+		.on_end = on_end,
+		.arg = session,
+	};
+
+	if (asprintf(&whole, "/v1.%d%s", node->api_minor, path) < 0)
+		abort();
+	asked.path = whole;
+	session->stream = node->host->upgrade(node->host->core, &asked);
+	node->host->stream_pause(session->stream, session->paused);
+	free(whole);
+	node->host->op_on_cancel(session->op, cancel_session, session);
+}
+
+bool docker_session_write(struct gantry_session *session, const void *data, size_t length)
+{
+	return session->stream && session->input &&
+	       session->node->host->stream_write(session->stream, data, length);
+}
+
+int docker_session_shutdown(struct gantry_session *session)
+{
+	return session->stream ? session->node->host->stream_shutdown(session->stream) : 0;
+}
+
+void docker_session_pause(struct gantry_session *session, bool paused)
+{
+	session->paused = paused;
+	if (session->stream)
+		session->node->host->stream_pause(session->stream, paused);
+}
+
+/* --- the size of the terminal -------------------------------------------------------------------- */
+
+static void on_resized(struct docker_call *call, const struct gantry_error *err,
+		       struct json_object *reply)
+{
+	struct gantry_session *session = call->arg;
+	int rows = session->rows, columns = session->columns;
+
+	(void)err, (void)reply; /* it may not run yet, or not any more */
+	session->rows = session->columns = 0;
+	if (session->over)
+		tell_end(session);
+	else if (rows && columns)
+		docker_session_resize(session, rows, columns);
+}
+
+void docker_session_resize(struct gantry_session *session, int rows, int columns)
+{
+	if (!session->tty || session->over)
+		return;
+	if (session->resize.busy) {
+		session->rows = rows;
+		session->columns = columns;
+		return;
+	}
+	session->resize.done = on_resized;
+	docker_call(&session->resize, "POST", NULL, "/%s/%s/resize?h=%d&w=%d",
+		    session->exec ? "exec" : "containers",
+		    session->exec ? session->exec : session->container, rows, columns);
+}
+
+/* --- attach -------------------------------------------------------------------------------------- */
+
+static void inspected(struct docker_call *call, const struct gantry_error *err,
+		      struct json_object *reply)
+{
+	struct gantry_session *session = call->arg;
+	struct json_object *config = docker_get(reply, "Config");
+	char *path = NULL;
+
+	if (err) {
+		end_session(session, err);
+		return;
+	}
+	session->tty = docker_bool(config, "Tty");
+	session->input = session->input && docker_bool(config, "OpenStdin");
+	if (asprintf(&path,
+		     "/containers/%s/attach?stream=1&stdin=%d&stdout=1&stderr=1&detachKeys=%s",
+		     session->container, session->input, ATTACH_KEYS) < 0)
+		abort();
+	upgrade(session, NULL, path);
+	free(path);
+}
+
+void docker_attach(void *node, const char *container, bool input,
+		   const struct gantry_session_sink *sink, struct gantry_op *op)
+{
+	struct gantry_session *session = session_new(node, container, sink, op);
+
+	session->input = input;
+	session->call.done = inspected;
+	docker_call(&session->call, "GET", NULL, "/containers/%s/json", session->container);
+}
+
+/* --- exec ---------------------------------------------------------------------------------------- */
+
+static void created(struct docker_call *call, const struct gantry_error *err,
+		    struct json_object *reply)
+{
+	struct gantry_session *session = call->arg;
+	char *path = NULL;
+
+	if (err) {
+		end_session(session, err);
+		return;
+	}
+	session->exec = docker_keep(session->node, session->op, docker_text(reply, "Id"));
+	if (!session->exec) {
+		fail_session(session, -EIO, "the engine told no id of the exec");
+		return;
+	}
+	if (asprintf(&path, "/exec/%s/start", session->exec) < 0)
+		abort();
+	upgrade(session, session->tty ? "{\"Detach\":false,\"Tty\":true}" : "{\"Detach\":false}",
+		path);
+	free(path);
+}
+
+void docker_exec(void *node, const char *container, const struct gantry_exec *exec,
+		 const struct gantry_session_sink *sink, struct gantry_op *op)
+{
+	struct gantry_session *session = session_new(node, container, sink, op);
+	struct json_object *body = json_object_new_object();
+
+	session->input = exec->input;
+	session->tty = exec->tty;
+	docker_add_true(body, "AttachStdin", exec->input);
+	docker_add_true(body, "AttachStdout", true);
+	docker_add_true(body, "AttachStderr", true);
+	docker_add_true(body, "Tty", exec->tty);
+	docker_add_strings(body, "Cmd", &exec->command);
+	docker_add_environment(body, &exec->environment);
+	docker_add(body, "User", exec->user);
+	docker_add(body, "WorkingDir", exec->working_dir);
+	docker_add(body, "DetachKeys", EXEC_KEYS);
+	session->call.done = created;
+	docker_call(&session->call, "POST", docker_print(body), "/containers/%s/exec",
+		    session->container);
+	json_object_put(body);
+}
