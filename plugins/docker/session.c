@@ -293,6 +293,15 @@ void docker_session_resize(struct gantry_session *session, int rows, int columns
 		    session->exec ? session->exec : session->container, rows, columns);
 }
 
+/* A core of ABI 1.0 has no streams; where it has, all is well. */
+static bool offered(struct gantry_session *session)
+{
+	if (GANTRY_HOST_HAS(session->node->host, stream_close))
+		return true;
+	fail_session(session, -ENOTSUP, "this gantryd has no streams");
+	return false;
+}
+
 /* --- attach -------------------------------------------------------------------------------------- */
 
 static void inspected(struct docker_call *call, const struct gantry_error *err,
@@ -321,6 +330,8 @@ void docker_attach(void *node, const char *container, bool input,
 {
 	struct gantry_session *session = session_new(node, container, sink, op);
 
+	if (!offered(session))
+		return;
 	session->input = input;
 	session->call.done = inspected;
 	docker_call(&session->call, "GET", NULL, "/containers/%s/json", session->container);
@@ -354,8 +365,11 @@ void docker_exec(void *node, const char *container, const struct gantry_exec *ex
 		 const struct gantry_session_sink *sink, struct gantry_op *op)
 {
 	struct gantry_session *session = session_new(node, container, sink, op);
-	struct json_object *body = json_object_new_object();
+	struct json_object *body;
 
+	if (!offered(session))
+		return;
+	body = json_object_new_object();
 	session->input = exec->input;
 	session->tty = exec->tty;
 	docker_add_true(body, "AttachStdin", exec->input);
