@@ -179,7 +179,7 @@ struct gantry_log_files {
  *
  * The op ends when the process has ended, when the engine ends the session or when it is cancelled. An
  * exec's result is a struct gantry_exit, an attach has none. After a cancel a process that an exec
- * started may run on.
+ * started may run on. While the op is paused nothing is read: the process has to wait.
  */
 struct gantry_session;
 
@@ -278,8 +278,6 @@ struct gantry_runtime {
 	bool (*session_write)(struct gantry_session *session, const void *data, size_t length);
 	/* The input ends once all is sent. -ENOTSUP: the connection cannot tell the engine. */
 	int (*session_shutdown)(struct gantry_session *session);
-	/* While paused nothing is read: the process has to wait. */
-	void (*session_pause)(struct gantry_session *session, bool paused);
 	/* Of the terminal; ignored where there is none. */
 	void (*session_resize)(struct gantry_session *session, int rows, int columns);
 };

@@ -189,7 +189,6 @@ void docker_exec(void *node, const char *container, const struct gantry_exec *ex
 		 const struct gantry_session_sink *sink, struct gantry_op *op);
 bool docker_session_write(struct gantry_session *session, const void *data, size_t length);
 int docker_session_shutdown(struct gantry_session *session);
-void docker_session_pause(struct gantry_session *session, bool paused);
 void docker_session_resize(struct gantry_session *session, int rows, int columns);
 void docker_watch(void *node, const struct gantry_anchor *anchor,
 		  const struct gantry_containers *known, const struct gantry_watch_sink *sink,

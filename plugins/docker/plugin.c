@@ -64,7 +64,6 @@ static const struct gantry_runtime runtime = {
 	.exec = docker_exec,
 	.session_write = docker_session_write,
 	.session_shutdown = docker_session_shutdown,
-	.session_pause = docker_session_pause,
 	.session_resize = docker_session_resize,
 	.claim = docker_claim,
 	.log_files = docker_log_files,

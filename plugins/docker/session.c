@@ -38,7 +38,7 @@ struct gantry_session {
 	struct gantry_stream *stream; /* NULL: before and after */
 	struct gantry_timer *timer;   /* NULL: not set */
 	int rows, columns;            /* asked for while a resize is under way; 0: nothing */
-	bool input, tty, paused, cancelled;
+	bool input, tty, cancelled;
 	bool over; /* only a resize is still under way */
 	int looks;
 	struct gantry_exit exit;
@@ -79,6 +79,8 @@ static void end_session(struct gantry_session *session, const struct gantry_erro
 	if (err)
 		session->failure = *err;
 	session->node->host->op_on_cancel(session->op, NULL, NULL);
+	if (GANTRY_HOST_HAS(session->node->host, op_on_pause))
+		session->node->host->op_on_pause(session->op, NULL, NULL);
 	session->over = true;
 	if (session->resize.busy)
 		docker_call_cancel(&session->resize);
@@ -198,7 +200,7 @@ static void on_end(void *arg, const struct gantry_error *failure, int status, co
 	struct gantry_session *session = arg;
 	struct gantry_error err;
 
-	session->stream = NULL;
+	session->stream = NULL; /* a pause has nothing more to hold */
 	if (failure) {
 		docker_translate(failure, &err);
 		end_session(session, &err);
@@ -214,6 +216,14 @@ static void on_end(void *arg, const struct gantry_error *failure, int status, co
 	} else {
 		end_session(session, NULL);
 	}
+}
+
+static void pause_session(void *arg, bool paused)
+{
+	struct gantry_session *session = arg;
+
+	if (session->stream)
+		session->node->host->stream_pause(session->stream, paused);
 }
 
 static void upgrade(struct gantry_session *session, const char *body, const char *path)
@@ -239,8 +249,8 @@ static void upgrade(struct gantry_session *session, const char *body, const char
 		abort();
 	asked.path = whole;
 	session->stream = node->host->upgrade(node->host->core, &asked);
-	node->host->stream_pause(session->stream, session->paused);
 	free(whole);
+	node->host->op_on_pause(session->op, pause_session, session);
 	node->host->op_on_cancel(session->op, cancel_session, session);
 }
 
@@ -253,13 +263,6 @@ bool docker_session_write(struct gantry_session *session, const void *data, size
 int docker_session_shutdown(struct gantry_session *session)
 {
 	return session->stream ? session->node->host->stream_shutdown(session->stream) : 0;
-}
-
-void docker_session_pause(struct gantry_session *session, bool paused)
-{
-	session->paused = paused;
-	if (session->stream)
-		session->node->host->stream_pause(session->stream, paused);
 }
 
 /* --- the size of the terminal -------------------------------------------------------------------- */
