@@ -5,7 +5,6 @@
 
 #include "loop/http_client.h"
 
-
 static struct rig rig;
 static struct http_client *client;
 
