@@ -110,6 +110,8 @@ int main(void)
 
 		is_int(code < 0 ? BAD : value, times[i].ns, "time \"%s\"", times[i].text);
 	}
+	clock_format_ns(1709208000000000678, text);
+	is_str(text, "2024-02-29T12:00:00.000000678Z", "a time to the nanosecond");
 	clock_format(1709208000678, text, sizeof(text));
 	is_str(text, "2024-02-29T12:00:00.678Z", "a time is printed in UTC");
 	is_int(clock_parse_ns(text, &parsed), 0, "and read back");

@@ -28,6 +28,13 @@ static void growing(void)
 	is_int(s.length, 4, "NULs count");
 	ok(memcmp(s.data, "a\0bc", 5) == 0, "and are kept");
 	str_clear(&s);
+	str_add_int(&s, 0);
+	str_add_char(&s, ' ');
+	str_add_int(&s, INT64_MAX);
+	str_add_char(&s, ' ');
+	str_add_int(&s, INT64_MIN);
+	is_str(s.data, "0 9223372036854775807 -9223372036854775808", "whole numbers");
+	str_clear(&s);
 	is_str(str_text(&s), "", "cleared");
 	str_add(&s, "x");
 	taken = str_take(&s);

@@ -20,6 +20,8 @@
 
 #define IDLE_MS  15000
 #define TEXT_MAX 1024
+#define PIECE_BYTES                                                                                \
+	((size_t)32 << 10) /* of what is written at once: larger ones leave the caches */
 
 enum form { FORM_NDJSON, FORM_RAW, FORM_FRAMES };
 
@@ -66,6 +68,14 @@ static void add_base64(struct str *text, const char *data, size_t length)
 static bool is_utf8(const char *data, size_t length)
 {
 	for (size_t at = 0, n; at < length; at += n) {
+		uint64_t word;
+
+		n = sizeof(word); /* mostly all of it is ASCII */
+		if (length - at >= n) {
+			memcpy(&word, data + at, n);
+			if (!(word & 0x8080808080808080u))
+				continue;
+		}
 		n = str_utf8_length(data + at, length - at);
 		if (n == 0)
 			return false;
@@ -75,7 +85,7 @@ static bool is_utf8(const char *data, size_t length)
 
 static void add_gap(struct str *text, const struct gantry_log_line *line)
 {
-	char time[40];
+	char time[CLOCK_NS_SIZE];
 
 	str_add(text, "\"gap\":{\"why\":\"");
 	str_add_json(text, line->data, line->length);
@@ -83,11 +93,11 @@ static void add_gap(struct str *text, const struct gantry_log_line *line)
 	if (line->lost >= 0)
 		str_addf(text, ",\"lines\":%lld", (long long)line->lost);
 	if (line->gap_since_ns) {
-		clock_format_ns(line->gap_since_ns, time, sizeof(time));
+		clock_format_ns(line->gap_since_ns, time);
 		str_addf(text, ",\"from\":\"%s\"", time);
 	}
 	if (line->time_ns) {
-		clock_format_ns(line->time_ns, time, sizeof(time));
+		clock_format_ns(line->time_ns, time);
 		str_addf(text, ",\"to\":\"%s\"", time);
 	}
 	str_add(text, "}");
@@ -95,18 +105,23 @@ static void add_gap(struct str *text, const struct gantry_log_line *line)
 
 static void add_ndjson(struct str *text, const struct gantry_log_line *line)
 {
-	char time[40];
+	char time[CLOCK_NS_SIZE];
 
-	str_addf(text, "{\"cursor\":\"%lld.%lld\",", (long long)line->boot,
-		 (long long)line->sequence);
+	str_add(text, "{\"cursor\":\"");
+	str_add_int(text, line->boot);
+	str_add_char(text, '.');
+	str_add_int(text, line->sequence);
+	str_add(text, "\",");
 	if (line->stream == 0) {
 		add_gap(text, line);
 		str_add(text, "}\n");
 		return;
 	}
-	clock_format_ns(line->time_ns, time, sizeof(time));
-	str_addf(text, "\"time\":\"%s\",\"stream\":\"%s\",", time,
-		 line->stream == 2 ? "stderr" : "stdout");
+	clock_format_ns(line->time_ns, time);
+	str_add(text, "\"time\":\"");
+	str_add(text, time);
+	str_add(text,
+		line->stream == 2 ? "\",\"stream\":\"stderr\"," : "\",\"stream\":\"stdout\",");
 	if (is_utf8(line->data, line->length)) {
 		str_add(text, "\"text\":\"");
 		str_add_json(text, line->data, line->length);
@@ -127,13 +142,14 @@ static void add_ndjson(struct str *text, const struct gantry_log_line *line)
 /* Gaps are not told: there is no place for them. */
 static void add_raw(struct str *text, const struct gantry_log_line *line, bool timestamps)
 {
-	char time[40];
+	char time[CLOCK_NS_SIZE];
 
 	if (line->stream == 0)
 		return;
 	if (timestamps) {
-		clock_format_ns(line->time_ns, time, sizeof(time));
-		str_addf(text, "%s ", time);
+		clock_format_ns(line->time_ns, time);
+		str_add(text, time);
+		str_add_char(text, ' ');
 	}
 	str_add_bytes(text, line->data, line->length);
 	if (!(line->flags & (GANTRY_LOG_PARTIAL | GANTRY_LOG_NO_NEWLINE)))
@@ -212,10 +228,21 @@ static bool begin(struct log_stream *stream)
 	return true;
 }
 
+/* False: the client is behind. */
+static bool write_text(struct log_stream *stream)
+{
+	bool room =
+		!stream->text.length ||
+		http_stream_write(stream->call->request, stream->text.data, stream->text.length);
+
+	str_clear(&stream->text);
+	return room;
+}
+
 static bool on_lines(void *arg, const struct gantry_log_line *lines, size_t count)
 {
 	struct log_stream *stream = arg;
-	bool room;
+	bool room = true;
 
 	if (!begin(stream)) { /* HEAD: answered */
 		let_go(stream);
@@ -230,9 +257,10 @@ static bool on_lines(void *arg, const struct gantry_log_line *lines, size_t coun
 			add_raw(&stream->text, &lines[i], stream->timestamps);
 		else
 			add_frame(&stream->text, &lines[i]);
+		if (stream->text.length >= PIECE_BYTES)
+			room = write_text(stream) && room;
 	}
-	room = !stream->text.length ||
-	       http_stream_write(stream->call->request, stream->text.data, stream->text.length);
+	room = write_text(stream) && room;
 	str_fini(&stream->text); /* one that is quiet holds nothing */
 	return room;
 }

@@ -31,27 +31,46 @@ int64_t clock_monotonic_us(void)
 	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
-/* Up to the seconds; how much was written. */
-static size_t format_seconds(time_t seconds, char *text, size_t size)
-{
-	struct tm tm;
-
-	gmtime_r(&seconds, &tm);
-	return strftime(text, size, "%Y-%m-%dT%H:%M:%S", &tm);
-}
-
 void clock_format(int64_t wall_ms, char *text, size_t size)
 {
-	size_t used = format_seconds((time_t)(wall_ms / 1000), text, size);
+	time_t seconds = (time_t)(wall_ms / 1000);
+	struct tm tm;
+	size_t used;
 
+	gmtime_r(&seconds, &tm);
+	used = strftime(text, size, "%Y-%m-%dT%H:%M:%S", &tm);
 	snprintf(text + used, size - used, ".%03dZ", (int)(wall_ms % 1000));
 }
 
-void clock_format_ns(int64_t wall_ns, char *text, size_t size)
+static char *put_digits(char *at, int64_t value, int count)
 {
-	size_t used = format_seconds((time_t)(wall_ns / 1000000000), text, size);
+	for (int i = count; i > 0; i--, value /= 10)
+		at[i - 1] = (char)('0' + value % 10);
+	return at + count;
+}
 
-	snprintf(text + used, size - used, ".%09dZ", (int)(wall_ns % 1000000000));
+/* By hand: it is done for every line of a log, and printf takes longer than all the rest. */
+void clock_format_ns(int64_t wall_ns, char text[CLOCK_NS_SIZE])
+{
+	time_t seconds = (time_t)(wall_ns / 1000000000);
+	struct tm tm;
+	char *at = text;
+
+	gmtime_r(&seconds, &tm);
+	at = put_digits(at, tm.tm_year + 1900, 4);
+	*at++ = '-';
+	at = put_digits(at, tm.tm_mon + 1, 2);
+	*at++ = '-';
+	at = put_digits(at, tm.tm_mday, 2);
+	*at++ = 'T';
+	at = put_digits(at, tm.tm_hour, 2);
+	*at++ = ':';
+	at = put_digits(at, tm.tm_min, 2);
+	*at++ = ':';
+	at = put_digits(at, tm.tm_sec, 2);
+	*at++ = '.';
+	at = put_digits(at, wall_ns % 1000000000, 9);
+	memcpy(at, "Z", 2);
 }
 
 int clock_parse_ns(const char *text, int64_t *ret_ns)

@@ -100,6 +100,20 @@ void str_addv(struct str *s, const char *format, va_list args)
 	s->length += (size_t)length;
 }
 
+void str_add_int(struct str *s, int64_t value)
+{
+	char digits[24], *at = digits + sizeof(digits);
+	uint64_t left = value < 0 ? -(uint64_t)value : (uint64_t)value;
+
+	do {
+		*--at = (char)('0' + left % 10);
+		left /= 10;
+	} while (left);
+	if (value < 0)
+		*--at = '-';
+	str_add_bytes(s, at, (size_t)(digits + sizeof(digits) - at));
+}
+
 void str_addf(struct str *s, const char *format, ...)
 {
 	va_list args;

@@ -25,6 +25,7 @@ struct str {
 void str_add(struct str *s, const char *text);
 void str_add_bytes(struct str *s, const void *data, size_t length);
 void str_add_char(struct str *s, char c);
+void str_add_int(struct str *s, int64_t value);
 void str_addf(struct str *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void str_addv(struct str *s, const char *format, va_list args);
 /* Appends text as the inside of a JSON string (no quotes around). Invalid UTF-8 becomes U+FFFD. */

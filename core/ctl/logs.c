@@ -82,7 +82,7 @@ static int print_frame(struct printer *printer, const char *head, size_t length)
 {
 	const char *data = head + HEAD_SIZE;
 	int stream = head[0], error = 0;
-	char time[40];
+	char time[CLOCK_NS_SIZE];
 
 	if (stream == 0 && length == 0) /* only a sign of life */
 		return 0;
@@ -98,7 +98,7 @@ static int print_frame(struct printer *printer, const char *head, size_t length)
 	}
 	printer->stream = stream;
 	if (printer->timestamps && !printer->inside[stream]) {
-		clock_format_ns((int64_t)number_at(head, 8), time, sizeof(time));
+		clock_format_ns((int64_t)number_at(head, 8), time);
 		str_addf(&printer->text, "%s ", time);
 	}
 	printer->inside[stream] = head[1] & PARTIAL;
@@ -165,7 +165,7 @@ static int on_object(void *arg, struct json_object *object, const char *text)
 static void add_time(struct str *path, struct ctl *ctl, const char *name)
 {
 	const char *text = args_text(ctl->args, name, NULL);
-	char time[40];
+	char time[CLOCK_NS_SIZE];
 	int64_t ago_ms;
 
 	if (text && units_parse_duration(text, &ago_ms) == 0) {

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The part `logs` of the bench: one big log read by docker logs, by gantry logs, and plainly; following by both."""
+import datetime
+import os
+import statistics
+import subprocess
+import time
+
+import daemon
+
+MIB = int(os.environ.get("BENCH_LOG_MIB", "150"))
+ROUNDS = 3
+# lines of some 100 bytes, as programs write them, with something to escape now and then
+SCRIPT = """yes '2026-01-02 03:04:05 INFO  worker[17]: request "GET /v1/things/4711" took 12 ms, 200 OK' | head -c %d"""
+
+
+def cpu_s(pid):
+    """Seconds of CPU of a process so far."""
+    fields = open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def measured(command, pid):
+    """(seconds, seconds of CPU of pid) of a whole process whose output nobody looks at."""
+    cpu, began = cpu_s(pid), time.monotonic()
+    subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return time.monotonic() - began, cpu_s(pid) - cpu
+
+
+def size(command):
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    count = int(subprocess.run(["wc", "-c"], stdin=process.stdout, capture_output=True, text=True).stdout)
+    process.wait()
+    return count
+
+
+def delays(command, count=300):
+    """Milliseconds from the engine's own time of a line to its arrival here."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    found = []
+    for text in process.stdout:
+        now = time.time_ns()
+        seconds, _, rest = text.split(b" ")[0].decode().rstrip("Z").partition(".")
+        at = datetime.datetime.fromisoformat(seconds + "+00:00")
+        found.append((now - int(at.timestamp()) * 10**9 - int(rest.ljust(9, "0"))) / 1e6)
+        if len(found) == count:
+            break
+    process.kill()
+    process.wait()
+    return sorted(found)
+
+
+def measure(world, engine_socket, engine_pid, line, image):
+    gantry = [os.path.join(daemon.BUILD, "gantry"), "--host", f"unix://{world.socket}", "logs"]
+    docker = ["docker", "-H", f"unix://{engine_socket}", "logs"]
+    for driver in ("json-file", "local"):
+        name = f"log-{driver}"
+        spawned = world.spawn(wait=60, name=name, image=image, command=["sh", "-c", SCRIPT % (MIB << 20)],
+                              log={"driver": driver, "size": "2GiB", "files": 1})
+        if spawned.status != 201:
+            print(f"  left out: {spawned}")
+            return
+        world.get(f"/v1/instances/{name}/wait?timeout=600")
+        daemon.until(lambda: world.state(name) == "stopped", "the end", 600)
+        ours, theirs = [], []
+        for _ in range(ROUNDS):
+            ours.append(measured([*gantry, name], world.daemon.pid))
+            theirs.append(measured([*docker, name], engine_pid))
+        sizes = {size([*gantry, name]), size([*docker, name])}
+        mine, other = (tuple(statistics.median(row[i] for row in rows) for i in (0, 1)) for rows in (ours, theirs))
+        print(f"\na log of {MIB} MiB, {driver}; medians of {ROUNDS}" + ("" if len(sizes) == 1 else f"; SIZES DIFFER: {sizes}"))
+        line("docker logs: time / CPU of dockerd", f"{other[0]:.2f} s", f"{other[1]:.2f} s")
+        line("gantry logs: time / CPU of gantryd", f"{mine[0]:.2f} s", f"{mine[1]:.2f} s", f"{MIB / mine[0]:.0f} MiB/s")
+        line("docker / gantry, time", f"{other[0] / mine[0]:.1f}", "", "target: 15 at least")
+        line("dockerd / gantryd, CPU", f"{other[1] / max(mine[1], 0.01):.1f}", "", "target: 15 at least")
+        world.delete(f"/v1/instances/{name}?force=true&wait=60")
+    world.spawn(wait=60, name="ticks", image=image, command=["sh", "-c", "while :; do echo tick; usleep 20000; done"],
+                log={"driver": "local"})
+    print("\nfollowing a line every 20 ms")
+    for name, command in (("docker logs -f", [*docker, "-f", "-t", "--tail", "0", "ticks"]),
+                          ("gantry logs -f", [*gantry, "-f", "-t", "-n", "0", "ticks"])):
+        found = delays(command)
+        line(f"{name}: write to read, p50 / p99", f"{found[len(found) // 2]:.2f} ms", f"{found[int(len(found) * 0.99)]:.2f} ms")
+    world.delete("/v1/instances/ticks?force=true&wait=60")
