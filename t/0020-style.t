@@ -87,7 +87,19 @@ with tempfile.TemporaryDirectory(prefix="gantry-style-") as tree:
         found = problems(tree, name)
         ok(not found, f"{name} passes", *found)
 
+
+def shared_numbers(paths):
+    """Tests that are not alone with their number."""
+    tests = [path for path in paths if re.fullmatch(r"\d{4}-[^/]*\.(c|t)", os.path.basename(path))]
+    numbers = [os.path.basename(path)[:4] for path in tests]
+    return [path for path, number in zip(tests, numbers) if numbers.count(number) > 1]
+
+
+ok(shared_numbers(["t/1000-a.c", "t/1001-b.t", "plugins/x/t/1000-c.t"]) == ["t/1000-a.c", "plugins/x/t/1000-c.t"],
+   "two tests of one number are found")
 files = tracked()
+found = shared_numbers(files)
+ok(not found, "each test has a number of its own", *found)
 ok(len(files) > 50, f"this tree has files to check ({len(files)})")
 found = [line for path in files for line in problems(ROOT, path)]
 ok(not found, "licence, marks and length are right everywhere", *found)
