@@ -81,8 +81,7 @@ static int wait_end(struct exchange *e)
 
 static int get(struct exchange *e, struct gantry_http_peer *peer, const char *path)
 {
-	struct gantry_http_request request = {
-		.peer = peer, .method = "GET", .path = path, .stall_timeout_ms = 400};
+	struct gantry_http_request request = {.peer = peer, .method = "GET", .path = path};
 
 	clear(e);
 	begin(e, &request);
@@ -150,14 +149,22 @@ static void failures(struct peer *peer)
 	struct gantry_http_peer no_url = {.base_url = "gopher://x"};
 	struct gantry_http_request request = {
 		.peer = &peer->peer, .method = "GET", .path = "/big/5000"};
+	struct gantry_http_request silent = {
+		.peer = &peer->peer, .method = "GET", .path = "/silent", .stall_timeout_ms = 400};
+	struct gantry_http_request slow = {
+		.peer = &peer->peer, .method = "GET", .path = "/slow", .stall_timeout_ms = 700};
 	struct exchange e = {0};
 
 	is_int(get(&e, &peer->peer, "/half"), -ECONNRESET, "a body that breaks off: -ECONNRESET");
 	is_int(get(&e, &peer->peer, "/nothing"), -ECONNRESET, "no answer: -ECONNRESET");
 	is_int(get(&e, &peer->peer, "/garbage"), -EPROTO, "no HTTP: -EPROTO");
-	is_int(get(&e, &peer->peer, "/silent"), -ETIMEDOUT, "a stall: -ETIMEDOUT");
+	clear(&e);
+	begin(&e, &silent);
+	is_int(wait_end(&e), -ETIMEDOUT, "a stall: -ETIMEDOUT");
 	like(e.text, "0.400 s", "the error says how long");
-	is_int(get(&e, &peer->peer, "/slow"), 0, "what is slow but not quiet does not stall");
+	clear(&e);
+	begin(&e, &slow);
+	is_int(wait_end(&e), 0, "what is slow but not quiet does not stall");
 	is_int(get(&e, &nobody, "/"), -ECONNREFUSED, "nobody there: -ECONNREFUSED");
 	is_int(get(&e, &no_socket, "/"), -ENOENT, "no socket: -ENOENT");
 	like(e.text, "/nowhere/x.sock", "the error names it");
