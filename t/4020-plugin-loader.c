@@ -253,6 +253,56 @@ static void sizes(void)
 	is_int(load(&offer, NULL, &plugin), -EPROTO, "no close: -EPROTO");
 }
 
+static void *read_log(void *plugin, const struct gantry_log_source *source,
+		      const struct gantry_log_query *query, const struct gantry_log_sink *sink)
+{
+	(void)source, (void)query, (void)sink;
+	return plugin;
+}
+
+static void do_nothing(void *reader)
+{
+	(void)reader;
+}
+
+static void log_started(void *plugin, const char *instance, const struct gantry_log_boot *boot)
+{
+	(void)plugin, (void)instance, (void)boot;
+}
+
+static void log_ended(void *plugin, const char *instance, bool for_good)
+{
+	(void)plugin, (void)instance, (void)for_good;
+}
+
+static void log_removed(void *plugin, const char *instance, const char *folder)
+{
+	(void)plugin, (void)instance, (void)folder;
+}
+
+static void loggers(void)
+{
+	struct gantry_logger logger = {sizeof(logger), read_log,  do_nothing, do_nothing,
+				       log_started,    log_ended, log_removed};
+	struct gantry_plugin offer = whole_plugin(NULL);
+	struct plugin *plugin;
+	void *handle;
+
+	is_int(load(&offer, NULL, &plugin), 0, "a plugin without a logger");
+	ok(!plugin_logger(plugin, &handle), "has none");
+	plugin_unload(plugin);
+	offer.logger = &logger;
+	is_int(load(&offer, NULL, &plugin), 0, "and one with a logger");
+	ok(plugin_logger(plugin, &handle)->read == read_log, "has one");
+	plugin_unload(plugin);
+	logger.size = offsetof(struct gantry_logger, removed);
+	is_int(load(&offer, NULL, &plugin), -EPROTO, "one that ends too early: -EPROTO");
+	logger.size = sizeof(logger);
+	logger.ended = NULL;
+	is_int(load(&offer, NULL, &plugin), -EPROTO, "one that lacks an operation: -EPROTO");
+	like(err.text, "its logger lacks", "in words");
+}
+
 static void options(void)
 {
 	struct gantry_plugin offer = whole_plugin(NULL);
@@ -345,6 +395,7 @@ int main(void)
 	rig_open(&rig);
 	refused();
 	sizes();
+	loggers();
 	options();
 	left_behind();
 	registry();

@@ -88,6 +88,11 @@ static int take_logger(struct plugin *plugin, const char *from, struct gantry_er
 			from, offer->size, LOGGER_SIZE_LEAST);
 	memcpy(&plugin->logger, offer, smaller(offer->size, sizeof(plugin->logger)));
 	plugin->logger.size = sizeof(plugin->logger);
+	if (!offer->read || !offer->resume || !offer->close || !offer->started || !offer->ended ||
+	    !offer->removed)
+		return gantry_error_set(err, -EPROTO,
+					"%s: its logger lacks an operation; every one is needed",
+					from);
 	return 0;
 }
 

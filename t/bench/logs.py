@@ -2,11 +2,13 @@
 """The part `logs` of the bench: one big log read by docker logs, by gantry logs, and plainly; following by both."""
 import datetime
 import os
+import socket
 import statistics
 import subprocess
 import time
 
 import daemon
+from logfiles import LogFiles
 
 MIB = int(os.environ.get("BENCH_LOG_MIB", "150"))
 ROUNDS = 3
@@ -82,3 +84,42 @@ def measure(world, engine_socket, engine_pid, line, image):
         found = delays(command)
         line(f"{name}: write to read, p50 / p99", f"{found[len(found) // 2]:.2f} ms", f"{found[int(len(found) * 0.99)]:.2f} ms")
     world.delete("/v1/instances/ticks?force=true&wait=60")
+
+
+def resident_mib(pid):
+    row = next(line for line in open(f"/proc/{pid}/smaps_rollup") if line.startswith("Rss:"))
+    return int(row.split()[1]) / 1024
+
+
+def follow_many(world, line, instances=50, followers=1000):
+    """Many followers on a fake engine, whose containers' logs are written here."""
+    def ready(follower, word):
+        data = b""
+        while word not in data:
+            data += follower.recv(65536)
+
+    files, following = [], []
+    for number in range(instances):
+        files.append(LogFiles(os.path.join(world.folder, f"many{number}"), "local"))
+        world.spawn(name=f"many{number}", labels={"fake.log": files[-1].folder}, log={"driver": "local"})
+        files[-1].line("first")
+    before = resident_mib(world.daemon.pid)
+    for number in range(followers):
+        follower = socket.socket(socket.AF_UNIX)
+        follower.settimeout(60)
+        follower.connect(world.socket)
+        follower.sendall(f"GET /v1/instances/many{number % instances}/logs?follow=true HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        following.append(follower)
+    for follower in following:
+        ready(follower, b"first")
+    print(f"\n{followers} followers over {instances} instances, on the fake engine")
+    line("memory (Rss) before", f"{before:.1f} MiB")
+    line("with them", f"{resident_mib(world.daemon.pid):.1f} MiB", "", "target: under 60 MB")
+    began = time.monotonic()
+    for file in files:
+        file.line("second")
+    for follower in following:
+        ready(follower, b"second")
+    line("a line of each, to all of them", f"{(time.monotonic() - began) * 1e3:.0f} ms")
+    for follower in following:
+        follower.close()
