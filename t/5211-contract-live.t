@@ -239,4 +239,12 @@ wanted = {f"{o['operationId']} {status}" for o in operations.values() for status
 equal(sorted(wanted - {f"{name} {status}" for name, statuses in seen.items() for status in statuses}
             - {f"instance{verb} 202" for verb in ("Stop", "Restart", "Pause", "Unpause", "Kill", "Resize")}), [], "every success it names was seen")
 equal(world.stop(), 0, "gantryd ends well")
+
+# a plugin that offers next to nothing
+bare = World(engine=False, nodes='["bare"] = { plugin = "skeleton" }')
+bare.start(up=False)
+answer = bare.get("/v1/nodes/bare/images")
+equal((answer.status, answer.json["detail"]), (501, "node bare offers no images"), "images of a node that offers none")
+equal(bare.get("/v1/images").json, {"images": [], "unreachable": []}, "among those of all nodes it is passed over")
+equal(bare.stop(), 0, "gantryd ends well")
 done()

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/call.h"
 #include "base/str.h"
+#include "flows/node_link.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -35,6 +36,14 @@ void call_reply_problem(struct call *call, struct json_object *problem, const ch
 void call_fail(struct call *call, const struct gantry_error *err)
 {
 	call_reply_problem(call, operation_problem(err), NULL);
+}
+
+void call_fail_not_offered(struct call *call, const struct node_link *link, const char *what)
+{
+	struct gantry_error err;
+
+	gantry_error_set(&err, -ENOTSUP, "node %s offers no %s", link->node.name, what);
+	call_fail(call, &err);
 }
 
 /* --- operations ---------------------------------------------------------------------------------- */
@@ -197,7 +206,7 @@ const char *call_instance_id(struct call *call, const char *word)
 	return NULL;
 }
 
-static int bad_parameter(struct call *call, const char *name, const char *text, const char *wanted)
+int call_bad_parameter(struct call *call, const char *name, const char *text, const char *wanted)
 {
 	struct gantry_error err;
 
@@ -217,8 +226,9 @@ int call_seconds(struct call *call, const char *name, int64_t *ret_ms)
 	if (!text)
 		return 0;
 	seconds = strtod(text, &end);
-	if (end == text || *end || !(seconds >= 0 && seconds <= 3600))
-		return bad_parameter(call, name, text, "seconds from 0 to 3600");
+	/* digits alone: strtod knows hexadecimal, exponents and infinity, too */
+	if (end == text || *end || text[strspn(text, "0123456789.")] || seconds > 3600)
+		return call_bad_parameter(call, name, text, "seconds from 0 to 3600");
 	*ret_ms = (int64_t)ceil(seconds * 1000);
 	return 0;
 }
@@ -230,7 +240,7 @@ int call_bool(struct call *call, const char *name, bool *ret_value)
 	*ret_value = text && str_equal(text, "true");
 	if (!text || *ret_value || str_equal(text, "false"))
 		return 0;
-	return bad_parameter(call, name, text, "true or false");
+	return call_bad_parameter(call, name, text, "true or false");
 }
 
 int call_integer(struct call *call, const char *name, int64_t minimum, int64_t maximum,
@@ -248,7 +258,7 @@ int call_integer(struct call *call, const char *name, int64_t minimum, int64_t m
 		return 0;
 	snprintf(wanted, sizeof(wanted), "a whole number from %lld to %lld", (long long)minimum,
 		 (long long)maximum);
-	return bad_parameter(call, name, text, wanted);
+	return call_bad_parameter(call, name, text, wanted);
 }
 
 int call_check_members(struct call *call, const char *const *names)
@@ -292,7 +302,7 @@ int call_ask(struct call *call, int success_status, struct flows_ask *ret_ask)
 	if (!key)
 		return 0;
 	if (!*key || strlen(key) > 128)
-		return bad_parameter(call, "Idempotency-Key", key, "1 to 128 characters");
+		return call_bad_parameter(call, "Idempotency-Key", key, "1 to 128 characters");
 	before = operation_find_key(&call->daemon->operations, call->actor, key);
 	if (!before)
 		return 0;

@@ -14,6 +14,7 @@
 #include "flows/flows.h"
 
 struct call;
+struct node_link;
 
 enum route_body { ROUTE_NO_BODY, ROUTE_BODY_OPTIONAL, ROUTE_BODY_REQUIRED };
 
@@ -43,6 +44,8 @@ extern const struct route api_routes[];
 /* --- answers --- */
 void call_reply(struct call *call, int status, struct json_object *object); /* takes object over */
 void call_fail(struct call *call, const struct gantry_error *err);
+/* The plugin of the node has no such verb. */
+void call_fail_not_offered(struct call *call, const struct node_link *link, const char *what);
 /* problem is taken over; operation: that it is about, or NULL. */
 void call_reply_problem(struct call *call, struct json_object *problem, const char *operation);
 /*
@@ -84,6 +87,8 @@ int call_seconds(struct call *call, const char *name, int64_t *ret_ms);
 int call_bool(struct call *call, const char *name, bool *ret_value);
 int call_integer(struct call *call, const char *name, int64_t minimum, int64_t maximum,
 		 int64_t fallback, int64_t *ret_value);
+/* Answers that text is no value for it: "… it must be " wanted. -EINVAL. */
+int call_bad_parameter(struct call *call, const char *name, const char *text, const char *wanted);
 /* Any member of the body but these (NULL-terminated) is an error. */
 int call_check_members(struct call *call, const char *const *names);
 

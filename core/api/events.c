@@ -83,9 +83,8 @@ static void on_page(void *arg, const struct gantry_error *err, char *const *rows
 		return;
 	}
 	if (err) {
-		loop_timer_stop(reader->stream.call->daemon->loop, &reader->stream.idle);
 		event_log_unfollow(&reader->follower);
-		http_stream_abort(request);
+		stream_abort(&reader->stream);
 		http_request_unref(request);
 		return;
 	}

@@ -290,16 +290,6 @@ static void on_gone(void *arg)
 
 /* --- the request --------------------------------------------------------------------------------- */
 
-static int bad(struct call *call, const char *name, const char *text, const char *wanted)
-{
-	struct gantry_error err;
-
-	gantry_error_field(&err, -EINVAL, name, "\"%.80s\" is not right; it must be %s", text,
-			   wanted);
-	call_fail(call, &err);
-	return -EINVAL;
-}
-
 static int read_time(struct call *call, const char *name, int64_t *ret_ns)
 {
 	const char *text = http_request_query(call->request, name);
@@ -307,7 +297,7 @@ static int read_time(struct call *call, const char *name, int64_t *ret_ns)
 	*ret_ns = 0;
 	if (!text || clock_parse_ns(text, ret_ns) == 0)
 		return 0;
-	return bad(call, name, text, "a time as 2026-01-02T03:04:05Z");
+	return call_bad_parameter(call, name, text, "a time as 2026-01-02T03:04:05Z");
 }
 
 /* "BOOT.SEQUENCE" */
@@ -324,7 +314,7 @@ static int read_after(struct call *call, int64_t *ret_after)
 	*ret_after = dot && dot[1] >= '0' && dot[1] <= '9' ? strtoll(dot + 1, &end, 10) : -1;
 	if (*ret_after >= 0 && !errno && !*end && strspn(text, "0123456789.") == strlen(text))
 		return 0;
-	return bad(call, "after", text, "the cursor of a line, as 1.42");
+	return call_bad_parameter(call, "after", text, "the cursor of a line, as 1.42");
 }
 
 static int read_stream(struct call *call, int *ret_stream)
@@ -335,7 +325,7 @@ static int read_stream(struct call *call, int *ret_stream)
 		      : str_equal(text, "stdout") ? 1
 		      : str_equal(text, "stderr") ? 2
 						  : -1;
-	return *ret_stream >= 0 ? 0 : bad(call, "stream", text, "stdout or stderr");
+	return *ret_stream >= 0 ? 0 : call_bad_parameter(call, "stream", text, "stdout or stderr");
 }
 
 static int read_form(struct call *call, enum form *ret_form)
@@ -351,7 +341,7 @@ static int read_form(struct call *call, enum form *ret_form)
 			return 0;
 		}
 	}
-	return bad(call, "format", text, "ndjson, raw or frames");
+	return call_bad_parameter(call, "format", text, "ndjson, raw or frames");
 }
 
 static int read_text(struct call *call, struct gantry_log_query *query)
@@ -360,9 +350,9 @@ static int read_text(struct call *call, struct gantry_log_query *query)
 	query->text_length = query->text ? strlen(query->text) : 0;
 	if (query->text_length == 0)
 		query->text = NULL;
-	return query->text_length <= TEXT_MAX
-		       ? 0
-		       : bad(call, "grep", query->text, "at most 1024 bytes of text");
+	return query->text_length <= TEXT_MAX ? 0
+					      : call_bad_parameter(call, "grep", query->text,
+								   "at most 1024 bytes of text");
 }
 
 void handle_instance_logs(struct call *call)

@@ -168,7 +168,9 @@ void handle_node_images(struct call *call)
 {
 	struct node_link *link = named_node(call);
 
-	if (link)
+	if (link && !link->runtime->images)
+		call_fail_not_offered(call, link, "images");
+	else if (link)
 		ask_images(call, &link, 1, true);
 }
 

@@ -147,14 +147,6 @@ static struct instance *running_instance(struct call *call, struct node_link **r
 	return NULL;
 }
 
-static void fail_not_offered(struct call *call, const struct node_link *link, const char *what)
-{
-	struct gantry_error err;
-
-	gantry_error_set(&err, -ENOTSUP, "node %s offers no %s", link->node.name, what);
-	call_fail(call, &err);
-}
-
 static struct json_object *print_strings(const struct gantry_strings *strings)
 {
 	struct json_object *list = json_object_new_array();
@@ -185,7 +177,7 @@ void handle_instance_top(struct call *call)
 	if (!instance)
 		return;
 	if (!link->runtime->top)
-		fail_not_offered(call, link, "list of processes");
+		call_fail_not_offered(call, link, "list of processes");
 	else
 		link->runtime->top(link->handle, instance->container_id,
 				   ask(call, "top", print_top)->op);
@@ -219,7 +211,7 @@ void handle_instance_stats(struct call *call)
 	if (!instance)
 		return;
 	if (!link->runtime->stats)
-		fail_not_offered(call, link, "figures");
+		call_fail_not_offered(call, link, "figures");
 	else
 		link->runtime->stats(link->handle, instance->container_id,
 				     ask(call, "stats", print_stats)->op);
@@ -306,7 +298,7 @@ void handle_instance_output(struct call *call)
 		return;
 	}
 	if (!link->runtime->output) {
-		fail_not_offered(call, link, "output");
+		call_fail_not_offered(call, link, "output");
 		return;
 	}
 	output = ARENA_NEW(http_request_arena(call->request), struct output);

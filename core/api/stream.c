@@ -72,9 +72,20 @@ void stream_write(struct stream *stream, const char *json, int64_t id)
 	rearm(stream);
 }
 
-void stream_end(struct stream *stream)
+static void let_go(struct stream *stream)
 {
 	loop_timer_stop(stream->call->daemon->loop, &stream->idle);
 	http_request_on_gone(stream->call->request, NULL, NULL);
+}
+
+void stream_end(struct stream *stream)
+{
+	let_go(stream);
 	http_stream_end(stream->call->request);
+}
+
+void stream_abort(struct stream *stream)
+{
+	let_go(stream);
+	http_stream_abort(stream->call->request);
 }

@@ -27,5 +27,7 @@ bool stream_begin(struct stream *stream, struct call *call, void (*drained)(stru
 void stream_write(struct stream *stream, const char *json, int64_t id);
 /* The good end. */
 void stream_end(struct stream *stream);
+/* Cuts it, so that the client can tell that there was more. gone is not called. */
+void stream_abort(struct stream *stream);
 
 #endif
