@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """The restart hook: asked with the cause, obeyed, its back-off kept over a kill, never for what is meant to be stopped."""
+import datetime
 import os
 import sys
 
@@ -42,16 +43,21 @@ def die(name, code):
     world.engine.ask("POST", "/fake/exit", {"id": show(name)["container_id"], "code": code})
 
 
-def engine_answers():
-    try:
-        return world.engine.state()
-    except (OSError, http.client.HTTPException):
-        return None
+def milliseconds(time):
+    return datetime.datetime.fromisoformat(time.replace("Z", "+00:00")).timestamp() * 1000
 
 
 def last_decision(name):
     decisions = world.get(f"/v1/instances/{name}/decisions").json["decisions"]
     return next(d for d in decisions if d["verb"] == "restart")
+
+
+def plans(name):
+    return [e for e in world.events() if e["kind"] == "instance.restart_planned" and e.get("name") == name]
+
+
+def waits_of(plans):
+    return [milliseconds(e["restart_at"]) - milliseconds(e["at"]) for e in plans]
 
 
 spawn("again", "0")
@@ -106,22 +112,29 @@ die("gone", 1)
 until(lambda: "restart_at" in show("gone"), "another plan")
 equal(world.delete("/v1/instances/gone?wait=20").status, 200, "it can be removed with its plan")
 
-# an engine that ends its containers one by one before it goes: a start that comes in between is tried again
-spawn("last", "0")
-world.engine.fault("POST /containers/*/start", "reset")
-world.engine.fault("GET /containers/*/json", "reset")
-die("last", 143)
-until(lambda: any(o["kind"] == "start" and o["state"] == "failed" and o["instance_name"] == "last" for o in
-                  world.get("/v1/operations?limit=50").json["operations"]), "a start that fails")
-world.engine.ask("POST", "/fake/restart", {"down_ms": 1500, "stop": True})
-until(lambda: world.get("/v1/nodes/local").json["state"] != "up", "the node to be down")
-until(engine_answers, "the engine to be there again")
+# starts that fail again and again: a hook that says "at once" is not obeyed faster and faster
+spawn("unlucky", "0")
+world.engine.fault("POST /containers/*/start", "500")
+die("unlucky", 1)
+planned = until(lambda: plans("unlucky")[2:] and plans("unlucky"), "three plans")
+waits = waits_of(planned)
+equal([wait > 800 * factor for wait, factor in zip(waits, (0, 1, 2))], [False, True, True], f"at once, then after a second, then after two ({waits})")
 world.engine.clear()
-until(lambda: show("last")["state"] == "running" and show("last")["boots"] == 2, "it to run again")
-equal(show("last")["restarts"], 1, "the engine goes in between: it is one restart")
+until(lambda: show("unlucky")["state"] == "running", "it to run when it can", LIMIT * 2)
+die("unlucky", 2)
+until(lambda: show("unlucky")["state"] == "running" and show("unlucky")["last_exit"]["code"] == 2, "it to be started anew")
+ok(waits_of(plans("unlucky"))[-1] < 800, "after one that went well it is at once again")
+
+# an engine on its way down tells of ends on the connections that stand, and would start things again there
+spawn("last", "0")
+world.engine.ask("POST", "/fake/restart", {"down_ms": 300, "stop": True, "linger_ms": 1500})
+until(lambda: world.get("/v1/nodes/local").json["state"] == "down", "the node to be down")
+has(world.get("/v1/nodes/local").json["last_error"], "no new connections", "it is said why")
+until(lambda: show("last")["state"] == "running" and show("last")["boots"] == 2, "it to run again", LIMIT * 2)
+equal(show("last")["restarts"], 1, "the engine goes: it is one restart")
 has(last_decision("last")["records"][0]["reason"], "engine", "and its cause is the engine")
-failed = [o for o in world.get("/v1/operations?limit=1000").json["operations"] if o["kind"] == "start" and o["state"] == "failed" and o["instance_name"] == "last"]
-ok(len(failed) < 5, f"with no storm of starts ({len(failed)})")
+equal([o for o in world.get("/v1/operations?limit=1000").json["operations"] if o["kind"] == "start" and o["state"] == "failed" and o["instance_name"] == "last"],
+      [], "no start was tried while it went")
 
 # an engine that restarts under 50 running instances
 for i in range(50):
@@ -142,24 +155,30 @@ equal(show("never")["boots"], before["never"], "and what is to be left is left")
 causes = {last_decision(f"many{i}")["records"][0]["reason"].split()[0] for i in range(50)}
 equal(causes, {"engine"}, "the hook was told the cause for each")
 
+# an engine that ends them in order, and one that crashes: it ends what it finds running when it is back
+world.engine.ask("POST", "/fake/restart", {"down_ms": 300, "stop": True, "linger_ms": 500})
+until(lambda: all(i["state"] == "running" and i["boots"] == 3 for i in world.instances() if i["name"].startswith("many")), "all 50 to run again", LIMIT * 2)
+equal({last_decision(f"many{i}")["records"][0]["reason"].split()[0] for i in range(50)}, {"engine"}, "in order: the hook was told the cause for each")
+ok(all(container(f"many{i}")["State"]["Running"] for i in range(50)), "the engine agrees")
+
 # once more, and gantryd is killed while it starts them again
 world.engine.ask("POST", "/fake/restart", {"down_ms": 300, "stop": True})
-until(lambda: any(show(f"many{i}")["boots"] == 3 for i in range(50)), "the first of them to be started", LIMIT * 2)
+until(lambda: any(show(f"many{i}")["boots"] == 4 for i in range(50)), "the first of them to be started", LIMIT * 2)
 world.kill()
 world.start()
 until(lambda: all(show(f"many{i}")["state"] == "running" for i in range(50)), "all 50 to run again", LIMIT * 2)
 until(lambda: not world.running_operations(), "nothing to be under way")
 starts = [sum(o["kind"] == "start" and o["state"] == "done" and o["instance_name"] == f"many{i}" for o in
           world.get(f"/v1/operations?limit=1000&instance={show(f'many{i}')['id']}").json["operations"]) for i in range(50)]
-equal(set(starts), {2}, "gantryd killed in the middle: each was started once for each time")
-equal({show(f"many{i}")["boots"] for i in range(50)}, {3}, "and has as many boots")
+equal(set(starts), {3}, "gantryd killed in the middle: each was started once for each time")
+equal({show(f"many{i}")["boots"] for i in range(50)}, {4}, "and has as many boots")
 equal({(show(f"off{i}")["state"], show(f"off{i}")["boots"]) for i in range(10)}, {("stopped", 1)}, "what is meant to be stopped stays so")
 
 # gantryd is not there when the engine restarts
 world.kill()
 world.engine.ask("POST", "/fake/restart", {"down_ms": 0, "stop": True})
 world.start()
-until(lambda: all(show(f"many{i}")["state"] == "running" and show(f"many{i}")["boots"] == 4 for i in range(50)), "all 50 to run again", LIMIT * 2)
+until(lambda: all(show(f"many{i}")["state"] == "running" and show(f"many{i}")["boots"] == 5 for i in range(50)), "all 50 to run again", LIMIT * 2)
 equal({last_decision(f"many{i}")["records"][0]["reason"].split()[0] for i in range(50)}, {"engine"}, "gantryd away meanwhile: the cause is the same")
 equal({(show(f"off{i}")["state"], show(f"off{i}")["boots"]) for i in range(10)}, {("stopped", 1)}, "and what is meant to be stopped stays so")
 

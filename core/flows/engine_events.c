@@ -62,6 +62,7 @@ static void gap(struct node_link *link, const struct gantry_event *event)
 	struct store_batch *batch = store_batch_new(daemon->store);
 	struct json_object *detail = json_object_new_object();
 
+	link->after_gap = true;
 	json_add_time(detail, "from", event->gap_from_ns / 1000000);
 	json_add_time(detail, "to", event->time_ns / 1000000);
 	event_add(&daemon->events, batch, "node.gap", NULL, link->node.name, detail);
@@ -69,6 +70,22 @@ static void gap(struct node_link *link, const struct gantry_event *event)
 		 link->node.name);
 	takeover_commit(daemon, batch);
 	reach_look_all(link, true);
+}
+
+/*
+ * What an engine still repeats after a gap may be its own word: one that crashed ends what it finds
+ * running when it comes back, and tells it as any exit.
+ */
+static void died(struct node_link *link, struct instance *instance,
+		 const struct gantry_event *event)
+{
+	instance->died_ns = event->inferred ? 0 : event->time_ns;
+	exits_died(link->daemon, instance,
+		   &(struct instance_death){
+			   .code = event->exit_code,
+			   .inferred = event->inferred,
+			   .engine_gone = event->repeated && link->after_gap,
+		   });
 }
 
 /* Somebody beside us started it. */
@@ -118,8 +135,7 @@ void engine_event(struct node_link *link, const struct gantry_event *event)
 		return; /* a container that we are just making, or have just removed */
 	switch (event->kind) {
 	case GANTRY_EVENT_DIE:
-		instance->died_ns = event->inferred ? 0 : event->time_ns;
-		exits_died(link->daemon, instance, event->exit_code, event->inferred);
+		died(link, instance, event);
 		break;
 	case GANTRY_EVENT_OOM:
 		instance->oom_seen = true;

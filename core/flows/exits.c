@@ -18,16 +18,9 @@ struct look {
 	struct daemon *daemon;
 	struct node_link *link; /* borrowed; its untold counts this look */
 	char instance[INSTANCE_ID_SIZE];
-	int exit_code;
-	bool inferred;
-	bool engine_away; /* out of reach when it was looked at */
+	struct instance_death death;
 	int64_t mark;
 };
-
-static const char *cause_of(const struct instance_exit *end)
-{
-	return end->inferred ? "engine" : end->oom_killed ? "oom" : "exit";
-}
 
 static void on_recorded(void *arg, const struct gantry_error *err)
 {
@@ -41,8 +34,9 @@ static void on_recorded(void *arg, const struct gantry_error *err)
 	event_log_publish(&look->daemon->events, look->mark);
 	if (instance && exits_is_over(instance)) {
 		exits_tell(instance, false);
-		restarts_consider(look->daemon, instance,
-				  look->engine_away ? "engine" : cause_of(&instance->last_exit));
+		restarts_consider(look->daemon, instance, false);
+	} else if (instance && instance->state == INSTANCE_UNKNOWN) {
+		restarts_engine_gone(look->daemon, instance);
 	}
 	if (instance)
 		logs_settled(look->daemon, instance);
@@ -69,10 +63,11 @@ static void record(struct look *look, struct instance *instance,
 
 	*end = (struct instance_exit){
 		.known = true,
-		.code = container ? container->exit_code : look->exit_code,
+		.code = container ? container->exit_code : look->death.code,
 		.oom_seen = instance->oom_seen,
 		.oom_killed = container && container->oom_killed,
-		.inferred = look->inferred,
+		.inferred = look->death.inferred,
+		.engine_gone = look->death.engine_gone,
 		.at_ms = container && container->finished_ms ? container->finished_ms
 							     : clock_wall_ms(),
 		.at_engines = container && container->finished_ms,
@@ -112,7 +107,6 @@ static void on_inspected(void *arg, const struct gantry_error *err, const void *
 		exits_gone(daemon, instance);
 	} else if (err) {
 		/* the engine went away in between: what it said of the death is all there is */
-		look->engine_away = err->code == -EHOSTUNREACH;
 		record(look, instance, NULL);
 	} else if (container->state == GANTRY_CONTAINER_RUNNING ||
 		   container->state == GANTRY_CONTAINER_PAUSED) {
@@ -128,7 +122,8 @@ static void on_inspected(void *arg, const struct gantry_error *err, const void *
 		exits_gone(daemon, instance);
 }
 
-void exits_died(struct daemon *daemon, struct instance *instance, int exit_code, bool inferred)
+void exits_died(struct daemon *daemon, struct instance *instance,
+		const struct instance_death *death)
 {
 	const struct flow *flow = instance->busy;
 	struct node_link *link = node_link_find(daemon, instance->node);
@@ -137,8 +132,7 @@ void exits_died(struct daemon *daemon, struct instance *instance, int exit_code,
 
 	if (flow && (flow->awaiting_node || flow_step_at(flow)->boots)) {
 		instance->exit_pending = true;
-		instance->pending_code = exit_code;
-		instance->pending_inferred = inferred;
+		instance->pending = *death;
 		return;
 	}
 	instance->exit_pending = false;
@@ -149,8 +143,7 @@ void exits_died(struct daemon *daemon, struct instance *instance, int exit_code,
 	look->daemon = daemon;
 	look->link = link;
 	link->untold++;
-	look->exit_code = exit_code;
-	look->inferred = inferred;
+	look->death = *death;
 	snprintf(look->instance, sizeof(look->instance), "%s", instance->id);
 	op = op_new(&daemon->scope, "inspect after an exit", on_inspected, look);
 	op_set_deadline(op, LOOK_LIMIT_MS);
@@ -204,22 +197,20 @@ void exits_after_flow(struct daemon *daemon, struct instance *instance,
 	bool failed = operation->err.code != 0;
 
 	if (instance->exit_pending && !instance->busy) {
+		const struct instance_death death = instance->pending;
+
 		instance->exit_pending = false;
-		exits_died(daemon, instance, instance->pending_code, instance->pending_inferred);
+		exits_died(daemon, instance, &death);
 	}
 	if (instance->gone_pending)
 		exits_gone(daemon, instance);
-	if (failed && str_equal(operation->actor, RESTARTS_ACTOR) &&
-	    restarts_try_again(daemon, instance, &operation->err))
-		return;
 	if (!exits_is_over(instance))
 		return;
 	exits_tell(instance, false);
 	if (failed)
 		instance->considered = false; /* it was to be started, and is not */
 	if (!instance->considered)
-		restarts_consider(daemon, instance,
-				  failed ? "start" : cause_of(&instance->last_exit));
+		restarts_consider(daemon, instance, failed);
 	logs_settled(daemon, instance);
 }
 

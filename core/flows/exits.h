@@ -18,8 +18,9 @@ struct exit_waiter {
 	void (*told)(struct exit_waiter *waiter, struct instance *instance, bool gone);
 };
 
-/* The engine says that the process ended; code is what it said. inferred: found so in a list. */
-void exits_died(struct daemon *daemon, struct instance *instance, int exit_code, bool inferred);
+/* The engine says that the process ended. */
+void exits_died(struct daemon *daemon, struct instance *instance,
+		const struct instance_death *death);
 /* The container is gone, and not by our doing. */
 void exits_gone(struct daemon *daemon, struct instance *instance);
 /* The operation on the instance is over, well or not: what was put off is looked at. */

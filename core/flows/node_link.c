@@ -5,6 +5,7 @@
 #include "flows/reach.h"
 #include "flows/restarts.h"
 #include "flows/start_faults.h"
+#include "flows/still_there.h"
 #include "flows/strays.h"
 #include "flows/takeover.h"
 #include "base/clock.h"
@@ -90,6 +91,7 @@ static void go_down(struct node_link *link, const struct gantry_error *err)
 	loop_timer_start(link->daemon->loop, &link->retry, link->retry_ms);
 	if (news)
 		log_warn("node %s: %s", node->name, err->text);
+	still_there_lost(link);
 	make_unknown(link);
 	if (was_up) {
 		struct json_object *detail = json_object_new_object();
@@ -248,6 +250,7 @@ static void on_sync(void *arg, const struct gantry_containers *containers)
 	struct node_link *link = arg;
 
 	link->synced = true;
+	link->after_gap = false;
 	takeover_begin(link, containers, on_taken_over);
 }
 
@@ -316,9 +319,8 @@ static void on_claim_over(void *arg, const struct gantry_error *err, const void 
 		gantry_error_set(&ended, -EHOSTUNREACH, "the engine was let go of");
 		err = &ended;
 	}
-	if (link->op) { /* it goes down when the watch has ended too */
-		link->lost = *err;
-		op_cancel(link->op);
+	if (link->op) {
+		node_link_lose(link, err);
 		return;
 	}
 	if (at_start && err->code == -EBUSY && !link->closing) {
@@ -383,6 +385,8 @@ struct node_link *node_link_new(struct daemon *daemon, const struct settings_nod
 		.daemon = daemon->id, .holder = daemon->holder, .held = on_held, .arg = link};
 	list_init(&link->anchor_moved);
 	list_init(&link->reach_line);
+	list_init(&link->proof_line);
+	list_init(&link->proof_asked);
 	loop_timer_init(&link->retry, on_retry);
 	start_window_init(&link->window);
 	start_faults_init(link);
@@ -422,6 +426,16 @@ void node_link_close(struct node_link *link)
 		op_cancel(link->image_op);
 	if (link->reach_op)
 		op_cancel(link->reach_op);
+	if (link->ping_op)
+		op_cancel(link->ping_op);
+}
+
+void node_link_lose(struct node_link *link, const struct gantry_error *err)
+{
+	if (!link->op || link->lost.code)
+		return; /* it is down, or about to be */
+	link->lost = *err;
+	op_cancel(link->op); /* it goes down when the watch has ended too */
 }
 
 void node_link_free(struct node_link *link)

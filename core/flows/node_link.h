@@ -34,12 +34,15 @@ struct node_link {
 		*claim_op; /* NULL: the engine is not ours, or its plugin offers no claim */
 	struct gantry_claim claim;
 	struct gantry_error
-		lost; /* why the claim ended while the watch still ran; code 0: it did not */
+		lost; /* why it is to go down though the watch still runs; code 0: it is not */
 	struct gantry_op *image_op; /* a refresh of the image list */
 	bool images_stale;
 	struct gantry_op *reach_op; /* see reach.h */
 	struct list reach_line;     /* of instance->reach: who is to be looked at */
 	char reach_of[INSTANCE_ID_SIZE];
+	struct gantry_op *ping_op; /* see still_there.h */
+	struct list proof_line,
+		proof_asked; /* of instance->proof: for the next ping, for this one */
 	struct arena images_arena;
 	const char **image_names; /* sorted: tags, digests and ids */
 	size_t image_count;
@@ -58,6 +61,7 @@ struct node_link {
 	bool claim_known; /* whether the engine is ours, at the first attempt */
 	bool tried;       /* the first attempt is over, well or not */
 	bool synced;      /* since it last went up */
+	bool after_gap;   /* events were missed before it did */
 	bool closing;
 };
 
@@ -69,6 +73,8 @@ void node_link_open(struct node_link *link);
 void node_link_close(struct node_link *link);
 void node_link_free(struct node_link *link);
 
+/* Takes the node down: nothing more is asked of its engine before it answers anew. */
+void node_link_lose(struct node_link *link, const struct gantry_error *err);
 struct node_link *node_link_find(struct daemon *daemon, const char *name);
 /* The image is on the node as far as the list says. */
 bool node_link_has_image(const struct node_link *link, const char *image);

@@ -2,6 +2,7 @@
 #include "flows/restarts.h"
 #include "flows/flow.h"
 #include "flows/flows.h"
+#include "flows/still_there.h"
 #include "flows/takeover.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -9,8 +10,9 @@
 
 #include <stdlib.h>
 
-#define AFTER_MAX_MS (24 * 3600 * 1000LL)
-#define AGAIN_MS     1000 /* by then the link knows that the node is down */
+#define AFTER_MAX_MS    (24 * 3600 * 1000LL)
+#define FAILED_FIRST_MS 1000
+#define FAILED_MAX_MS   60000
 
 /* A restart that is planned; instance->restart points to it. */
 struct restart {
@@ -98,6 +100,20 @@ static void save_decision(struct daemon *daemon, const struct script_decision *d
 	store_batch_commit(batch, NULL, NULL);
 }
 
+/* What the hook answers, but not at once again and again where nothing can be started. */
+static int64_t wait_ms(const struct instance *instance, int64_t after_ms)
+{
+	int64_t least_ms = 0;
+
+	for (int i = 0; i < instance->failed_starts && least_ms < FAILED_MAX_MS; i++)
+		least_ms = least_ms ? least_ms * 2 : FAILED_FIRST_MS;
+	if (least_ms > FAILED_MAX_MS)
+		least_ms = FAILED_MAX_MS;
+	if (after_ms < least_ms)
+		return least_ms;
+	return after_ms < AFTER_MAX_MS ? after_ms : AFTER_MAX_MS;
+}
+
 static void obey(struct daemon *daemon, struct instance *instance,
 		 const struct script_restart *answer, const struct script_decision *decision)
 {
@@ -110,21 +126,38 @@ static void obey(struct daemon *daemon, struct instance *instance,
 		save(daemon, instance, "instance.failed", detail);
 		return;
 	}
-	instance->restart_at_ms =
-		clock_wall_ms() +
-		(answer->after_ms < AFTER_MAX_MS ? answer->after_ms : AFTER_MAX_MS);
+	instance->restart_at_ms = clock_wall_ms() + wait_ms(instance, answer->after_ms);
 	json_add_time(detail, "restart_at", instance->restart_at_ms);
 	json_add_int(detail, "restarts", instance->restarts);
 	save(daemon, instance, "instance.restart_planned", detail);
 	plan(daemon, instance);
 }
 
-void restarts_consider(struct daemon *daemon, struct instance *instance, const char *cause)
+static const char *cause_of(const struct instance *instance)
+{
+	const struct instance_exit *end = &instance->last_exit;
+
+	if (instance->failed_starts)
+		return "start";
+	if (end->inferred || end->engine_gone)
+		return "engine";
+	return end->oom_killed ? "oom" : "exit";
+}
+
+/* It ended, and nobody wanted that. */
+static bool is_ours(const struct daemon *daemon, const struct instance *instance)
+{
+	return !daemon->stopping && !instance->busy && !instance->restart &&
+	       instance->intent == INTENT_RUNNING && instance->state == INSTANCE_STOPPED &&
+	       script_has_restart(daemon->policies);
+}
+
+void restarts_engine_there(struct daemon *daemon, struct instance *instance)
 {
 	const struct instance_exit *end = &instance->last_exit;
 	struct script_exit told = {
 		.end = end,
-		.cause = cause,
+		.cause = cause_of(instance),
 		.restarts = instance->restarts,
 		.ran_ms = end->at_ms > instance->started_ms ? end->at_ms - instance->started_ms : 0,
 	};
@@ -140,9 +173,7 @@ void restarts_consider(struct daemon *daemon, struct instance *instance, const c
 	struct script_decision decision;
 	struct script_restart answer;
 
-	if (daemon->stopping || instance->busy || instance->restart ||
-	    instance->intent != INTENT_RUNNING || instance->state != INSTANCE_STOPPED ||
-	    !script_has_restart(daemon->policies))
+	if (!is_ours(daemon, instance))
 		return;
 	instance->considered = true;
 	script_decision_init(&decision, daemon->policies, &request, daemon_next_decision(daemon));
@@ -155,19 +186,27 @@ void restarts_consider(struct daemon *daemon, struct instance *instance, const c
 	script_decision_fini(&decision);
 }
 
-bool restarts_try_again(struct daemon *daemon, struct instance *instance,
-			const struct gantry_error *err)
+void restarts_engine_gone(struct daemon *daemon, struct instance *instance)
 {
-	const struct node *node = fleet_node(&daemon->fleet, instance->node);
-	bool away = err->code == -EHOSTUNREACH || (node && node->state != NODE_UP);
-
-	if (!away || daemon->stopping || instance->intent != INTENT_RUNNING)
-		return false;
-	instance->restarts--; /* it is the same one */
-	instance->restart_at_ms = clock_wall_ms() + AGAIN_MS;
+	instance->last_exit.engine_gone = true;
+	if (instance->failed_starts && instance->restarts > 0)
+		instance->restarts--; /* the next one is the same */
+	instance->failed_starts = 0;
 	save(daemon, instance, NULL, NULL);
-	plan(daemon, instance);
-	return true;
+}
+
+void restarts_consider(struct daemon *daemon, struct instance *instance, bool failed)
+{
+	struct node_link *link = node_link_find(daemon, instance->node);
+
+	instance->failed_starts = failed ? instance->failed_starts + 1 : 0;
+	if (!link || !is_ours(daemon, instance))
+		return;
+	if (link->node.state == NODE_UP)
+		still_there_ask(link, instance);
+	else if (!link->synced)
+		restarts_engine_gone(daemon, instance);
+	/* else it is about to be up, and then all are considered that were not */
 }
 
 void restarts_forget(struct daemon *daemon, struct instance *instance)
@@ -178,6 +217,7 @@ void restarts_forget(struct daemon *daemon, struct instance *instance)
 		instance->changed = true;
 	instance->restart_at_ms = 0;
 	instance->restarts = 0;
+	instance->failed_starts = 0;
 }
 
 void restarts_load(struct daemon *daemon)
@@ -208,8 +248,7 @@ void restarts_node_is_up(struct daemon *daemon, const struct node *node)
 		if (restart && restart->waits_for_node)
 			start_now(restart);
 		else if (was_missed(instance))
-			restarts_consider(daemon, instance,
-					  instance->last_exit.inferred ? "engine" : "exit");
+			restarts_consider(daemon, instance, false);
 	}
 }
 

@@ -148,7 +148,8 @@ static void on_waited(struct flow *flow, const struct gantry_error *err, const v
 		flow_next(flow);
 		return;
 	}
-	exits_died(flow->daemon, flow->instance, end->exit_code, false); /* tells us in its time */
+	exits_died(flow->daemon, flow->instance, /* tells us in its time */
+		   &(struct instance_death){.code = end->exit_code});
 }
 
 static void ask_exit(struct flow *flow)
@@ -249,7 +250,6 @@ static void on_killed(struct flow *flow, const struct gantry_error *err, const v
 
 void step_kill(struct flow *flow)
 {
-	stop_awaiting(flow); /* the grace is over */
 	if (is_dead(flow->instance)) {
 		flow_next(flow);
 		return;
@@ -319,7 +319,7 @@ static void on_looked(struct flow *flow, const struct gantry_error *err, const v
 		start_now(flow);
 	} else {
 		if (!instance->exit_pending)
-			instance->pending_inferred = true;
+			instance->pending.inferred = true;
 		instance->exit_pending = true;
 		flow_next(flow);
 	}
@@ -336,7 +336,7 @@ static void start_again(struct flow *flow)
 	/* a new container that is not "created" any more was started */
 	if (instance->listed == GANTRY_CONTAINER_EXITED && instance->boots == 0 &&
 	    !instance->exit_pending)
-		instance->exit_pending = instance->pending_inferred = true;
+		instance->exit_pending = instance->pending.inferred = true;
 	if (instance->listed == GANTRY_CONTAINER_RUNNING ||
 	    instance->listed == GANTRY_CONTAINER_PAUSED || instance->exit_pending)
 		flow_next(flow);

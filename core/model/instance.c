@@ -204,6 +204,7 @@ struct instance *instance_new(const char *id)
 	list_init(&instance->placed);
 	list_init(&instance->waiters);
 	list_init(&instance->reach);
+	list_init(&instance->proof);
 	list_init(&instance->readers);
 	return instance;
 }
@@ -214,6 +215,7 @@ void instance_free(struct instance *instance)
 		return;
 	list_remove(&instance->placed);
 	list_remove(&instance->reach);
+	list_remove(&instance->proof);
 	arena_fini(&instance->reach_arena);
 	arena_fini(&instance->arena);
 	free(instance);

@@ -46,9 +46,16 @@ struct instance_exit {
 	bool oom_killed;   /* the engine's flag on the container */
 	bool start_failed; /* the command could not be run */
 	bool inferred;     /* nobody saw it end: found so in a list */
+	bool engine_gone;  /* its engine, or the host, went down with it or right after */
 	int64_t at_ms;
 	bool at_engines;  /* at_ms is the engine's word for this very run, else our clock's */
 	char reason[160]; /* the engine's words on a failed start, "" otherwise */
+};
+
+/* What the engine says first of an end; the rest is asked for. */
+struct instance_death {
+	int code;
+	bool inferred, engine_gone; /* as in instance_exit */
 };
 
 /* Where its output is, once somebody asked. */
@@ -91,10 +98,12 @@ struct instance {
 	struct fleet_project *counted;                   /* by fleet_count; NULL: not yet */
 	int64_t counted_memory_bytes, counted_nano_cpus; /* as they were counted */
 	bool counted_placed;
-	void *restart;       /* the restart that is planned, borrowed; NULL: none */
-	void *busy;          /* the flow at work on it, borrowed; NULL: none. One at a time */
-	int besides;         /* flows that run beside it: signals */
-	struct list link;    /* in the fleet, by age */
+	void *restart;     /* the restart that is planned, borrowed; NULL: none */
+	int failed_starts; /* in a row, the last one among them */
+	struct list proof; /* who waits to hear that its engine is there; see flows/still_there.h */
+	void *busy;        /* the flow at work on it, borrowed; NULL: none. One at a time */
+	int besides;       /* flows that run beside it: signals */
+	struct list link;  /* in the fleet, by age */
 	struct list placed;  /* in its node's; empty where it has none */
 	struct list waiters; /* who waits for the process to end */
 	struct list reach;   /* in its node's line of those to be asked for; empty otherwise */
@@ -103,8 +112,7 @@ struct instance {
 	int64_t died_ns;                    /* the engine's clock, when it last told of an end */
 	enum gantry_container_state listed; /* what the last list of the engine said */
 	bool exit_pending; /* it ended while a flow was starting it: look when the flow is over */
-	bool pending_inferred; /* of that exit, as is the code */
-	int pending_code;
+	struct instance_death pending; /* that exit */
 	bool gone_pending; /* its container went away beside a flow or a look: told after that */
 	bool looking;      /* an inspect after an exit is under way */
 	bool changed;      /* differs from its row in the store */

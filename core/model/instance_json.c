@@ -138,6 +138,7 @@ static struct json_object *save_exit(const struct instance_exit *last_exit)
 	json_add_bool(object, "oom_killed", last_exit->oom_killed);
 	json_add_bool(object, "start_failed", last_exit->start_failed);
 	json_add_bool(object, "inferred", last_exit->inferred);
+	json_add_bool(object, "engine_gone", last_exit->engine_gone);
 	json_add_int(object, "at_ms", last_exit->at_ms);
 	json_add_bool(object, "at_engines", last_exit->at_engines);
 	add_text(object, "reason", last_exit->reason);
@@ -156,6 +157,7 @@ static void load_exit(struct json_object *object, struct instance_exit *last_exi
 	last_exit->oom_killed = json_get_bool(object, "oom_killed", false);
 	last_exit->start_failed = json_get_bool(object, "start_failed", false);
 	last_exit->inferred = json_get_bool(object, "inferred", false);
+	last_exit->engine_gone = json_get_bool(object, "engine_gone", false);
 	last_exit->at_ms = json_get_int(object, "at_ms", 0);
 	last_exit->at_engines = json_get_bool(object, "at_engines", false);
 	snprintf(last_exit->reason, sizeof(last_exit->reason), "%s",

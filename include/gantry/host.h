@@ -48,6 +48,7 @@ struct gantry_http_peer {
 	const char *ca_file;                     /* https: authority; NULL: the system's */
 	const char *certificate_file, *key_file; /* https: ours, or NULL */
 	bool insecure; /* https: do not verify. Only where the operator says so by name */
+	bool fresh;    /* each exchange on a new connection, closed after it; since ABI 1.4 */
 };
 
 struct gantry_http_request {

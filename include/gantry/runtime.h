@@ -120,6 +120,7 @@ struct gantry_event {
 	int exit_code;
 	int signal;
 	bool inferred; /* nobody saw it: derived from a list after a gap */
+	bool repeated; /* it is from before the watch stood; since ABI 1.4 */
 	struct gantry_anchor anchor;
 };
 
@@ -280,6 +281,12 @@ struct gantry_runtime {
 	int (*session_shutdown)(struct gantry_session *session);
 	/* Of the terminal; ignored where there is none. */
 	void (*session_resize)(struct gantry_session *session, int rows, int columns);
+
+	/*
+	 * Whether the engine takes new connections. One that is on its way down does not, but goes on for
+	 * a while on those that stand: it tells how its containers end, and would start them again.
+	 */
+	void (*ping)(void *node, struct gantry_op *op); /* since ABI 1.4 */
 };
 
 #endif

@@ -284,7 +284,7 @@ static void send_call(struct docker_call *call, const char *method, const char *
 	struct docker_node *node = call->node;
 	char *whole = NULL;
 	struct gantry_http_request request = {
-		.peer = &node->peer,
+		.peer = call->fresh ? &node->fresh_peer : &node->peer,
 		.method = method,
 		.content_type = body ? "application/json" : NULL,
 		.body = body,

@@ -44,8 +44,8 @@ struct docker_node {
 	const struct gantry_host *host; /* borrowed, as name, owner and settings */
 	const char *name, *owner;
 	const struct docker_node_settings *settings;
-	char *unix_socket, *base_url; /* owned */
-	struct gantry_http_peer peer;
+	char *unix_socket, *base_url;             /* owned */
+	struct gantry_http_peer peer, fresh_peer; /* the same, but for fresh */
 
 	int64_t cpus, memory_bytes; /* all that the host has; 0: not known yet */
 
@@ -75,6 +75,7 @@ struct docker_call {
 		       size_t length); /* NULL: collect */
 	void *arg;
 	int64_t stall_ms; /* 0: the node's; -1: never */
+	bool fresh;       /* on a new connection */
 	int status;       /* 0: no answer */
 
 	/* call.c's own */
@@ -190,6 +191,7 @@ void docker_exec(void *node, const char *container, const struct gantry_exec *ex
 bool docker_session_write(struct gantry_session *session, const void *data, size_t length);
 int docker_session_shutdown(struct gantry_session *session);
 void docker_session_resize(struct gantry_session *session, int rows, int columns);
+void docker_ping(void *node, struct gantry_op *op);
 void docker_watch(void *node, const struct gantry_anchor *anchor,
 		  const struct gantry_containers *known, const struct gantry_watch_sink *sink,
 		  struct gantry_op *op);

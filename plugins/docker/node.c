@@ -65,6 +65,8 @@ int docker_node_open(void *plugin, const char *name, const void *settings, const
 		.key_file = node->settings->tls_key,
 		.insecure = !node->settings->tls_verify,
 	};
+	node->fresh_peer = node->peer;
+	node->fresh_peer.fresh = true;
 	if (node->peer.insecure)
 		node->host->log(node->host->core, GANTRY_LOG_WARN,
 				"node %s: tls_verify is false: anybody in between can read and act",
@@ -152,4 +154,21 @@ void docker_probe(void *arg, struct gantry_op *op)
 	docker_forget_version(node);
 	call->arg = node->host->op_alloc(op, sizeof(struct gantry_node_facts));
 	docker_call(call, "GET", NULL, "/version");
+}
+
+/* --- ping --- */
+
+static void pinged(struct docker_call *call, const struct gantry_error *err,
+		   struct json_object *reply)
+{
+	(void)reply;
+	call->node->host->op_done(call->op, err, NULL);
+}
+
+void docker_ping(void *arg, struct gantry_op *op)
+{
+	struct docker_call *call = docker_call_new(arg, op, pinged);
+
+	call->fresh = true;
+	docker_call(call, "GET", NULL, "/_ping");
 }

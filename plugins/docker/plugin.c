@@ -67,6 +67,7 @@ static const struct gantry_runtime runtime = {
 	.session_resize = docker_session_resize,
 	.claim = docker_claim,
 	.log_files = docker_log_files,
+	.ping = docker_ping,
 };
 
 /* The host's table is all that the plugin keeps; nodes take it from here. */

@@ -182,7 +182,8 @@ static void hold(struct watch *watch, const struct docker_event *event)
 		if (!watch->held)
 			abort();
 	}
-	watch->held[watch->held_count++] = *event;
+	watch->held[watch->held_count] = *event;
+	watch->held[watch->held_count++].event.repeated = true;
 }
 
 static int on_message(void *arg, struct json_object *message)

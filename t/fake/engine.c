@@ -28,7 +28,9 @@
  *	POST /fake/health {id, status}
  *	POST /fake/clock {ahead_ms}     the engine's clock is set so far ahead (or back), and /info tells it
  *	POST /fake/disconnect-events    POST /fake/mute-events {mute}
- *	POST /fake/restart {down_ms, stop}   all connections break, the ring is empty; stop: nothing runs after
+ *	POST /fake/restart {down_ms, stop, linger_ms}   all connections break, the ring is empty; stop: nothing
+ *	     runs after. linger_ms: as Docker goes down: it takes no new connections, tells of the ends, and
+ *	     goes on so long on those that stand; what it is asked to start meanwhile never starts again
  */
 #include <signal.h>
 #include <unistd.h>
@@ -38,6 +40,7 @@
 
 static uv_pipe_t server;
 static uv_timer_t down_timer;
+static int64_t down_ms; /* of the restart that is under way */
 static const char *socket_path;
 static struct json_object *calls; /* "METHOD /path" with ID for ids, to count */
 
@@ -261,24 +264,47 @@ static void server_closed(uv_handle_t *handle)
 	}
 }
 
+static void stop_all(void)
+{
+	LIST_FOREACH (node, &containers) {
+		container_die(LIST_ENTRY(node, struct container, link), 137);
+	}
+}
+
+static void break_all(const struct conn *but)
+{
+	LIST_FOREACH (node, &conns) {
+		if (LIST_ENTRY(node, struct conn, link) != but)
+			conn_close(LIST_ENTRY(node, struct conn, link));
+	}
+	ring_head = 0;
+}
+
+static void lingered(uv_timer_t *timer)
+{
+	going_down = false;
+	break_all(NULL);
+	uv_timer_start(timer, up_again, (uint64_t)down_ms, 0);
+}
+
 /* The connection that asks for it alone stays. */
 static void restart_engine(struct conn *c, struct json_object *o)
 {
-	int64_t down_ms = json_get_int(o, "down_ms", 0);
+	int64_t linger_ms = json_get_int(o, "linger_ms", 0);
 
-	LIST_FOREACH (node, &conns) {
-		if (LIST_ENTRY(node, struct conn, link) != c)
-			conn_close(LIST_ENTRY(node, struct conn, link));
-	}
-	if (json_get_bool(o, "stop", false)) {
-		LIST_FOREACH (node2, &containers) {
-			container_die(LIST_ENTRY(node2, struct container, link), 137);
-		}
-	}
-	ring_head = 0;
+	down_ms = json_get_int(o, "down_ms", 0);
+	going_down = linger_ms > 0;
+	if (!going_down)
+		break_all(c);
+	if (json_get_bool(o, "stop", false))
+		stop_all();
+	if (!going_down)
+		ring_head = 0;
 	restart_asker = c;
 	unlink(socket_path);
-	if (down_ms > 0)
+	if (going_down)
+		uv_timer_start(&down_timer, lingered, (uint64_t)linger_ms, 0);
+	else if (down_ms > 0)
 		uv_timer_start(&down_timer, up_again, (uint64_t)down_ms, 0);
 	uv_close((uv_handle_t *)&server, server_closed);
 }

@@ -308,6 +308,17 @@ static void start(struct conn *c, struct container *k)
 			k->name, k->id, port);
 		return;
 	}
+	if (k->left) {
+		reply_error(c, 500,
+			    "failed to create task for container: task %s: already exists: unknown",
+			    k->id);
+		return;
+	}
+	if (going_down) {
+		k->left = true;
+		reply(c, 204, "");
+		return;
+	}
 	k->state = "running";
 	k->exit_code = 0;
 	k->oom = false;

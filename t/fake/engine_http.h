@@ -50,6 +50,7 @@ struct conn {
 
 static uv_loop_t fake_loop;
 static int64_t connection_total, struck_total;
+static bool going_down;            /* see engine.c's /fake/restart */
 static struct conn *restart_asker; /* is answered once the engine listens again */
 static struct list conns = {&conns, &conns}, faults = {&faults, &faults};
 

@@ -32,6 +32,7 @@ struct container {
 	bool timer_open;
 	struct conn *stopper; /* waits for the end of a stop */
 	bool restart;         /* the stop is part of a restart */
+	bool left; /* it was started while the engine went down: its task is in the way */
 	bool remove_soon;
 };
 
