@@ -65,6 +65,43 @@ answer = world.spawn(name="e")
 equal(answer.status, 201, "a spawn under 51 policies")
 equal(len(answer.json["result"]["spec"]["environment"]), 50, "each had its say")
 diag(f"slowest request during the reloads: {slowest * 1000:.1f} ms")
+# a policy that is removed while its hook runs: it decides to its end, and what it said can be explained afterwards
+SLOW = """return {
+  admit = function(req)
+    local sum = 0
+    for i = 1, 300000 do sum = sum + i end
+    return false, "looked at for long"
+  end,
+}
+"""
+for name in os.listdir(world.policies):
+    if name.startswith("50-p"):
+        os.unlink(os.path.join(world.policies, name))
+equal(world.post("/v1/policies/reload").status, 200, "fifty files fewer")
+decided, wrong = 0, []
+for round in range(8):
+    world.policy("60-slow.lua", SLOW)
+    world.post("/v1/policies/reload")
+    with_it = status()["revision"]
+    answers, reloads = [], []
+    threads = [threading.Thread(target=lambda: answers.append(world.spawn(name=f"slow{round}")))]
+    threads += [threading.Thread(target=lambda: reloads.append(world.post("/v1/policies/reload").status)) for _ in range(2)]
+    threads[0].start()
+    os.unlink(os.path.join(world.policies, "60-slow.lua"))
+    for thread in threads[1:]:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if answers[0].status == 201 and reloads == [200, 200]:
+        continue
+    decided += 1
+    told = world.get(f"/v1/decisions/{answers[0].json.get('decision')}").json
+    said = [(r["file"], r["line"], r["reason"]) for r in told.get("records", []) if r["policy"] == "60-slow"]
+    if (answers[0].status, reloads, told.get("revision"), said) != (403, [200, 200], with_it, [("60-slow.lua", 5, "looked at for long")]):
+        wrong.append((answers[0], reloads, with_it, told))
+equal(wrong, [], "a policy removed while its hook runs: it decides, and file and line are told afterwards; or it was not asked")
+ok(decided > 0, f"and it was asked ({decided} of 8 times)")
+ok("60-slow" not in [p["name"] for p in status()["policies"]], "it is gone at the end")
 kinds = [event["kind"] for event in world.events()]
 ok("policy.reloaded" in kinds and "policy.refused" in kinds, "both ends are events")
 equal(world.stop(), 0, "an orderly end")
