@@ -149,14 +149,20 @@ static int load_policies(struct gantryd *gantryd, struct gantry_error *err)
 	return script_set_load(gantryd->settings.policies, &budget, &gantryd->policies, err);
 }
 
-/* Secrets are kept as hashes under a key of this store's own. */
-static void load_secret_key(struct gantryd *gantryd)
+/* Secrets are kept as hashes under a key of this store's own. One that is damaged is made anew. */
+static void load_secret_key(struct gantryd *gantryd, bool *ret_damaged)
 {
 	unsigned char *key = gantryd->secret_key;
 	char *saved = store_load_fact(gantryd->store, "secret_key"), text[65];
 	struct store_batch *batch;
 
-	if (saved && strlen(saved) == 64) {
+	*ret_damaged = saved && (strlen(saved) != 64 || saved[strspn(saved, "0123456789abcdef")]);
+	if (*ret_damaged)
+		log_warn("the secret key in %s is damaged; a new one is made: hashes of secrets in "
+			 "older decisions no longer equal those of the same values, and a POST "
+			 "that is repeated with an older idempotency key is refused",
+			 gantryd->settings.store);
+	if (saved && !*ret_damaged) {
 		for (int i = 0; i < 32; i++)
 			sscanf(saved + 2 * i, "%2hhx", &key[i]);
 	} else {
@@ -260,13 +266,13 @@ static void start_signals(struct gantryd *gantryd)
 
 static int open_all(struct gantryd *gantryd, struct gantry_error *err)
 {
-	bool created;
+	bool created, key_damaged;
 	int code =
 		store_open(&gantryd->loop, gantryd->settings.store, &gantryd->store, &created, err);
 
 	if (code < 0)
 		return code;
-	load_secret_key(gantryd);
+	load_secret_key(gantryd, &key_damaged);
 	code = load_policies(gantryd, err);
 	if (code == 0)
 		code = load_plugins(gantryd, err);
@@ -275,6 +281,7 @@ static int open_all(struct gantryd *gantryd, struct gantry_error *err)
 	daemon_init(&gantryd->daemon, &gantryd->loop, gantryd->store, &gantryd->settings,
 		    gantryd->policies);
 	gantryd->daemon.store_was_new = created;
+	gantryd->daemon.key_was_damaged = key_damaged;
 	take_logger(gantryd);
 	code = open_nodes(gantryd, err);
 	if (code < 0)

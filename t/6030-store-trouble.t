@@ -3,6 +3,7 @@
 """A store that is full, deleted, cut short, damaged, too new or in use: what runs goes on, and the reason is clear."""
 import atexit
 import os
+import re
 import shutil
 import sqlite3
 import sys
@@ -265,4 +266,33 @@ shutil.copy(world.store + ".good", world.store)
 world.start()
 equal(world.state("next"), "paused", "the good one is taken again")
 equal(world.stop(), 0, "it ends well")
+
+
+# --- the key of hashes is damaged ---
+def secret_key(value=None):
+    with sqlite3.connect(world.store) as store:
+        if value is not None:
+            store.execute("UPDATE facts SET value = ? WHERE name = 'secret_key'", [value])
+        key = store.execute("SELECT value FROM facts WHERE name = 'secret_key'").fetchone()[0]
+    store.close()
+    return key
+
+
+def key_checks():
+    return [c["status"] for c in world.get("/v1/doctor").json["checks"] if c["name"] == "secret key"]
+
+
+good = secret_key()
+for number, damaged in enumerate((good[:40], "z" * 32 + good[32:], ""), 1):
+    secret_key(damaged)
+    world.start()
+    equal(key_checks(), ["warn"], f"doctor tells of a key of {len(damaged)} characters")
+    equal(open(world.log).read().count(f"the secret key in {world.store} is damaged"), number, "the log, too")
+    equal(world.stop(), 0, "it ends well")
+    made = secret_key()
+    ok(re.fullmatch("[0-9a-f]{64}", made) and made != good, "a whole one was made")
+    world.start()
+    equal(key_checks(), [], "at the next start it is an old story")
+    equal(world.stop(), 0, "it ends well")
+    equal(secret_key(), made, "and the key is kept")
 done()

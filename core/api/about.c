@@ -143,6 +143,12 @@ void handle_doctor(struct call *call)
 	else
 		add_check(checks, "store", "ok", NULL, "%s, %lld events", daemon->settings->store,
 			  (long long)daemon->events.last_sequence);
+	if (daemon->key_was_damaged)
+		add_check(
+			checks, "secret key", "warn",
+			"nothing is to be done but to look after the disk; put back a copy of the store to have the old key",
+			"it was damaged and made anew at this start: hashes of secrets in older decisions do not "
+			"equal new ones, and older idempotency keys are refused");
 	if (daemon->policies_error[0])
 		add_check(checks, "policies", "fail",
 			  "mend the file; it is read again as soon as it changes",

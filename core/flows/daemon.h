@@ -50,6 +50,7 @@ struct daemon {
 	struct event_hooks *event_hooks; /* owned; see event_hooks.h. NULL before daemon_load */
 	int64_t started_us;              /* on the monotonic clock: the other may be set back */
 	bool store_was_new;   /* the store was made at this start: history and intent are lost */
+	bool key_was_damaged; /* the key of hashes was made anew at this start */
 	int64_t rebuilt;      /* instances that were found on engines and not in the store */
 	const char *crash_at; /* see crash_point.h; NULL outside of tests */
 	bool unsaved;         /* a commit failed: rows of instances may be behind, see takeover.h */
