@@ -428,14 +428,17 @@ static int check_policies(const char *folder)
 	struct script_set *set;
 	struct json_object *list;
 	struct gantry_error err;
+	int64_t tests = 0;
 
 	if (script_set_load(folder, &budget, &set, &err) < 0) {
 		fprintf(stderr, "gantryd: %s\n", err.text);
 		return 1;
 	}
 	list = script_set_print(set);
-	printf("%s: ok, %zu policies, revision %s\n", folder, json_object_array_length(list),
-	       script_set_revision(set));
+	for (size_t i = 0; i < json_object_array_length(list); i++)
+		tests += json_get_int(json_object_array_get_idx(list, i), "tests", 0);
+	printf("%s: ok, %zu policies, %lld tests passed, revision %s\n", folder,
+	       json_object_array_length(list), (long long)tests, script_set_revision(set));
 	json_object_put(list);
 	script_set_free(set);
 	return 0;
@@ -461,7 +464,7 @@ static const struct command_option {
 	{"init", "", "write the settings file with an owner of its own", OPT_INIT},
 	{"check-config", "", "check settings, plugins' options and policies", OPT_CHECK_CONFIG},
 	{"options", "", "list every key of the settings", OPT_OPTIONS},
-	{"check-policies", "FOLDER", "compile and check policies", OPT_CHECK_POLICIES},
+	{"check-policies", "FOLDER", "compile policies and run their tests", OPT_CHECK_POLICIES},
 	{"routes", "", "list the routes of the API", OPT_ROUTES},
 	{"steps", "", "list the steps of each flow", OPT_STEPS},
 	{"man", "", "print gantryd(8), with --options gantry.lua(5), as manual pages", OPT_MAN},

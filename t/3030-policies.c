@@ -104,8 +104,8 @@ static void test_load(void)
 	list = script_set_print(set);
 	is_str(json_object_to_json_string_ext(list, JSON_C_TO_STRING_PLAIN),
 	       "[{\"name\":\"10-a\",\"file\":\"10-a.lua\",\"mode\":\"enforce\",\"on_error\":\"default\","
-	       "\"hooks\":[]},{\"name\":\"second\",\"file\":\"20-b.lua\",\"mode\":\"shadow\",\"on_error\":"
-	       "\"deny\",\"hooks\":[\"admit\",\"score\"]}]",
+	       "\"hooks\":[],\"tests\":0},{\"name\":\"second\",\"file\":\"20-b.lua\",\"mode\":\"shadow\",\"on_error\":"
+	       "\"deny\",\"hooks\":[\"admit\",\"score\"],\"tests\":0}]",
 	       "the set in name order");
 	json_object_put(list);
 	ok(!str_equal(revision, script_set_revision(set)), "another revision");

@@ -38,7 +38,28 @@ equal(world.spawn(name="c").status, 403, "and it still decides")
 
 world.policy("30-bad.lua", 'return { admit = function(req) return true end, admti = 1 }\n')
 has(world.post("/v1/policies/reload").json["detail"], "admit", "a key that is no hook is refused with a hint")
+
+# one that compiles, and would admit, but is not what its author meant
+world.policy("20-deny.lua", DENY.replace("}\n", """,
+tests = {
+	{ hook = "admit", expect = false },
+	{ name = "open at night", hook = "admit", now = "2026-01-05T23:00:00Z", expect = true },
+} }
+"""))
+WHY = '20-deny.lua:4: test "open at night": should not be refused, is refused with "closed for today" (20-deny.lua:1)'
 os.unlink(os.path.join(world.policies, "30-bad.lua"))
+answer = world.post("/v1/policies/reload")
+equal(answer.status, 400, "a set that fails a test of its own is refused")
+equal(answer.json["detail"], WHY, "with file, line, test, what should come and what came")
+equal(status()["revision"], second, "the old one stays in force")
+equal(status()["refused"], WHY, "policy status says why")
+doctor = {c["name"]: c for c in world.get("/v1/doctor").json["checks"]}
+equal(doctor["policies"]["status"], "fail", "doctor fails")
+has(doctor["policies"]["detail"], WHY, "and says why")
+with open(world.log) as log:
+    has(log.read(), WHY, "so does the log")
+equal([event["reason"] for event in world.events() if event["kind"] == "policy.refused"][-1], WHY, "and an event")
+equal(world.spawn(name="still").status, 403, "the old set still decides")
 os.unlink(os.path.join(world.policies, "20-deny.lua"))
 equal(world.post("/v1/policies/reload").status, 200, "a good one is taken")
 equal(status()["revision"], first, "the same files are the same revision")
@@ -104,6 +125,13 @@ ok(decided > 0, f"and it was asked ({decided} of 8 times)")
 ok("60-slow" not in [p["name"] for p in status()["policies"]], "it is gone at the end")
 kinds = [event["kind"] for event in world.events()]
 ok("policy.reloaded" in kinds and "policy.refused" in kinds, "both ends are events")
+
+# at a start there is no set before
+equal(world.stop(), 0, "an orderly end")
+world.policy("20-deny.lua", 'return { admit = function() end, tests = { { hook = "admit", expect = false } } }')
+has(world.refuses()[1], "20-deny.lua:1: test 1: should be refused, is not refused", "gantryd does not start on a set that fails its tests")
+os.unlink(os.path.join(world.policies, "20-deny.lua"))
+world.start()
 equal(world.stop(), 0, "an orderly end")
 equal(world.sanitizer_findings(), [], "nothing for the sanitizers")
 done()

@@ -2,7 +2,7 @@
 /*
  * Reload of the policies: on a change in their folder, or where somebody asks.
  *
- * The new set is compiled and checked by a thread beside the old one, and swapped on the loop between
+ * The new set is compiled, checked and self-tested by a thread beside the old one, and swapped on the loop between
  * two events. A bad set changes nothing: the old one stays in force, and the error is in the log, in
  * `policy status` and in `doctor` until a good one is loaded. One reload at a time; a change that
  * comes meanwhile makes one more.

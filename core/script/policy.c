@@ -3,6 +3,8 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "script/lines.h"
+#include "script/selftest.h"
+#include "script/value.h"
 
 #include <ctype.h>
 #include <stdlib.h>
@@ -11,7 +13,7 @@ static const char *const hook_names[] = {"admit", "environment", "resources", "f
 					 "score", "restart",     "event",     NULL};
 static const char *const known_keys[] = {"name",        "mode",      "on_error", "admit",
 					 "environment", "resources", "filter",   "score",
-					 "restart",     "event",     NULL};
+					 "restart",     "event",     "tests",    NULL};
 
 const char *hook_text(enum hook hook)
 {
@@ -23,6 +25,7 @@ const char *hook_text(enum hook hook)
 /* What the table of a policy file says; key is the key at fault, for its line. */
 struct loading {
 	struct policy *policy;
+	bool with_tests; /* they are kept; else only known */
 	char key[64];
 };
 
@@ -74,6 +77,25 @@ static void read_hook(lua_State *L, struct loading *loading, enum hook hook)
 	sandbox->roots[sandbox->roots_count++] = loading->policy->hooks[hook];
 }
 
+static void read_tests(lua_State *L, struct loading *loading)
+{
+	struct json_object **tests = &loading->policy->tests;
+	struct gantry_error err;
+
+	if (lua_type(L, -1) != LUA_TTABLE)
+		wrong(L, loading, "must be a list of tests");
+	if (!loading->with_tests)
+		return;
+	if (value_to_json(L, -1, "tests", VALUE_ANSWER_VALUES, tests, &err) < 0) {
+		snprintf(loading->key, sizeof(loading->key), "%s", err.field);
+		wrong(L, loading, err.text);
+	}
+	if (!json_object_is_type(*tests, json_type_array))
+		wrong(L, loading, "must be a list of tests");
+	if (json_object_array_length(*tests) > SELFTEST_TESTS_MAX)
+		luaL_error(L, "tests has more than %d tests", SELFTEST_TESTS_MAX);
+}
+
 static void read_entry(lua_State *L, struct loading *loading)
 {
 	const char *key = loading->key, *near;
@@ -90,6 +112,8 @@ static void read_entry(lua_State *L, struct loading *loading)
 	} else if (str_equal(key, "on_error")) {
 		loading->policy->on_error =
 			read_choice(L, loading, "deny", "skip") ? ON_ERROR_DENY : ON_ERROR_SKIP;
+	} else if (str_equal(key, "tests")) {
+		read_tests(L, loading);
 	} else {
 		near = str_nearest(key, known_keys);
 		if (near)
@@ -137,9 +161,9 @@ static int line_of_key(const struct policy *policy, const char *key)
 	return line;
 }
 
-static int make_sandbox(struct policy *policy, struct gantry_error *err)
+static int make_sandbox(struct policy *policy, bool with_tests, struct gantry_error *err)
 {
-	struct loading loading = {.policy = policy};
+	struct loading loading = {.policy = policy, .with_tests = with_tests};
 	const char *dot = strrchr(policy->source.name, '.');
 	int line;
 
@@ -165,13 +189,13 @@ static int make_sandbox(struct policy *policy, struct gantry_error *err)
 }
 
 /* The policy over the source that it has. */
-static int open_policy(struct policy *policy, const struct script_budget *budget,
+static int open_policy(struct policy *policy, const struct script_budget *budget, bool with_tests,
 		       struct gantry_error *err)
 {
 	policy->budget = *budget;
 	policy->returns = lines_of_returns(policy->source.text, policy->source.length,
 					   &policy->returns_count);
-	return make_sandbox(policy, err);
+	return make_sandbox(policy, with_tests, err);
 }
 
 int policy_load(struct source *source, const struct script_budget *budget,
@@ -182,11 +206,11 @@ int policy_load(struct source *source, const struct script_budget *budget,
 
 	policy->source = *source;
 	*source = (struct source){0};
-	code = open_policy(policy, budget, err);
+	code = open_policy(policy, budget, true, err);
 	if (code == 0 && policy_has(policy, HOOK_EVENT) && !policy->shadow) {
 		policy->for_events = xcalloc(1, sizeof(*policy));
 		source_copy(&policy->source, &policy->for_events->source);
-		code = open_policy(policy->for_events, budget, err);
+		code = open_policy(policy->for_events, budget, false, err);
 	}
 	if (code < 0) {
 		policy_free(policy);
@@ -202,6 +226,7 @@ void policy_free(struct policy *policy)
 		return;
 	policy_free(policy->for_events);
 	sandbox_free(policy->sandbox);
+	json_object_put(policy->tests);
 	source_fini(&policy->source);
 	free(policy->returns);
 	free(policy);
@@ -238,7 +263,7 @@ void policy_end(struct policy *policy)
 	if (!policy->sandbox->killed)
 		return;
 	sandbox_free(policy->sandbox);
-	if (make_sandbox(policy, &err) < 0) {
+	if (make_sandbox(policy, false, &err) < 0) {
 		log_error("policy %s fails until the policies are loaded again: %s", policy->name,
 			  err.text);
 		sandbox_free(policy->sandbox);

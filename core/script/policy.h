@@ -37,6 +37,7 @@ struct policy {
 	int hooks[HOOK_COUNT];   /* references in the sandbox's registry, LUA_NOREF */
 	int *returns;            /* owned: the lines with a return statement, in order */
 	size_t returns_count;
+	struct json_object *tests; /* owned: a list, see selftest.h; NULL: it has none */
 	struct policy
 		*for_events; /* owned; the same file in a state of its own, see event.h; NULL */
 };
@@ -57,6 +58,12 @@ void policy_free(struct policy *policy);
 static inline bool policy_has(const struct policy *policy, enum hook hook)
 {
 	return policy->hooks[hook] != LUA_NOREF;
+}
+
+/* How many tests the file has. */
+static inline size_t policy_tests(const struct policy *policy)
+{
+	return policy->tests ? json_object_array_length(policy->tests) : 0;
 }
 
 /* Whether a failure of this hook refuses the request. */

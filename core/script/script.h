@@ -14,6 +14,7 @@
  *	  filter = function(req, node) … end, score = function(req, node) … end,
  *	  restart = function(instance, exit) … end,   -- seconds, false or "fail"; and a reason
  *	  event = function(ev) … end,                 -- may wait: see event.h
+	  tests = { { hook = "admit", request = { … }, expect = true }, … }, -- see selftest.h
  *	}
  *
  * A hook that returns nil has no opinion. Every call is protected, within a budget of instructions,
@@ -47,7 +48,8 @@ struct script_budget {
 
 /*
  * Compiles and runs every *.lua of the folder. A file that does not compile, runs over its budget,
- * returns no such table or has an unknown key fails the whole load, with file and line in the error.
+ * returns no such table, has an unknown key or fails a test of its own fails the whole load, with file
+ * and line in the error.
  * A folder that does not exist is an error; an empty one is an empty set. A path to one file is a set
  * of that file, to check it alone.
  */
@@ -56,7 +58,7 @@ int script_set_load(const char *folder, const struct script_budget *budget,
 void script_set_free(struct script_set *set);
 /* A short hash over names and contents of the files: the revision. Borrowed. */
 const char *script_set_revision(const struct script_set *set);
-/* [{name, file, mode, on_error, hooks: […]}] for `policy status`. */
+/* [{name, file, mode, on_error, hooks: […], tests: 2}] for `policy status`. */
 struct json_object *script_set_print(const struct script_set *set);
 
 /* What a hook is told. Everything borrowed. */

@@ -3,6 +3,7 @@
 #include "base/hash.h"
 #include "base/str.h"
 #include "script/policy.h"
+#include "script/selftest.h"
 
 #include <dirent.h>
 #include <stdlib.h>
@@ -99,6 +100,8 @@ static int add_file(struct script_set *set, const char *path, const struct scrip
 	if (code < 0)
 		return code;
 	code = check_name(set, policy, err);
+	if (code == 0)
+		code = selftest_run(policy, err);
 	if (code < 0) {
 		policy_free(policy);
 		return code;
@@ -175,6 +178,7 @@ struct json_object *script_set_print(const struct script_set *set)
 				json_object_array_add(hooks,
 						      json_object_new_string(hook_text(hook)));
 		json_object_object_add(object, "hooks", hooks);
+		json_add_int(object, "tests", (int64_t)policy_tests(policy));
 		json_object_array_add(list, object);
 	}
 	return list;

@@ -29,4 +29,15 @@ return {
 				:format(req.verb, req.project, days, from, to, now.weekday, now.hour, now.minute)
 		end
 	end,
+
+	tests = {
+		{ name = "a Monday noon", hook = "admit", request = { project = "production" }, actor = "uid:1000",
+			now = "2026-01-05T11:00:00Z", expect = true },
+		{ name = "a Sunday", hook = "admit", request = { project = "production" }, actor = "uid:1000",
+			now = "2026-01-04T11:00:00Z", deny = "it is day 7, 12:00" },
+		{ name = "stopping repairs", hook = "admit", verb = "stop", request = { project = "production" }, actor = "uid:1000",
+			now = "2026-01-04T11:00:00Z", expect = true },
+		{ name = "who is on call", hook = "admit", request = { project = "production" }, actor = "uid:0",
+			now = "2026-01-04T11:00:00Z", expect = true },
+	},
 }

@@ -37,4 +37,14 @@ return {
 		end
 		return math.min(first * 2 ^ exit.restarts, most), "restart " .. exit.restarts + 1
 	end,
+
+	tests = {
+		{ name = "not asked for", hook = "restart", exit = { code = 1 }, expect = false },
+		{ name = "it ended well", hook = "restart", request = { labels = { restart = "on-failure" } }, exit = { code = 0 },
+			expect = false },
+		{ name = "the wait doubles", hook = "restart", request = { labels = { restart = "always" } },
+			exit = { code = 1, restarts = 3 }, expect = math.min(first * 8, most) },
+		{ name = "too often", hook = "restart", request = { labels = { restart = "always" } },
+			exit = { code = 1, restarts = give_up }, expect = "fail" },
+	},
 }

@@ -31,4 +31,13 @@ return {
 		end
 		return answer
 	end,
+
+	-- Run before the file comes into force: where one fails, all stays as it was.
+	tests = {
+		{ name = "who does not ask gets the defaults", hook = "resources", expect = defaults },
+		{ name = "who asks gets what is asked for", hook = "resources", request = { memory = "64MiB", pids = 20 },
+			expect = { memory = "64MiB", pids = 20, cpus = defaults.cpus } },
+		{ name = "memory is not above memory and swap", hook = "resources", request = { memory_swap = "16MiB" },
+			expect = { memory = "16MiB" } },
+	},
 }

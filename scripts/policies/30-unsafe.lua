@@ -50,4 +50,12 @@ return {
 		end
 		return true
 	end,
+
+	-- Name in a test what must never be allowed: a slip in the tables above is then found before it counts.
+	tests = {
+		{ name = "what stays inside is no question", hook = "admit", expect = true },
+		{ name = "the whole host", hook = "admit", request = { mounts = { { type = "bind", source = "/", target = "/host" } } },
+			deny = "mounts: bind / rw is not allowed" },
+		{ name = "the kernel", hook = "admit", request = { cap_add = { "SYS_MODULE" } }, deny = "cap_add: SYS_MODULE" },
+	},
 }

@@ -41,4 +41,15 @@ return {
 		end
 		return 100 * free - node.instances
 	end,
+
+	tests = {
+		{ name = "a label that is wanted", hook = "filter", request = { labels = { ["node.zone"] = "b" } },
+			node = { labels = { zone = "b" } }, expect = true },
+		{ name = "the node has another one", hook = "filter", request = { labels = { ["node.zone"] = "b" } },
+			node = { labels = { zone = "a" } }, deny = "label zone is a, b is wanted" },
+		{ name = "no room", hook = "filter", request = { memory = "2GiB" },
+			node = { memory = "8GiB", memory_promised = "7GiB" }, deny = "memory: 2GiB is wanted, 1GiB is free" },
+		{ name = "half full after, with three there", hook = "score", request = { memory = "2GiB" },
+			node = { memory = "8GiB", memory_promised = "2GiB", instances = 3 }, expect = 47 },
+	},
 }
