@@ -334,6 +334,93 @@ static void try_placement(const struct attack *attack)
 	free(source);
 }
 
+/*
+ * The state of another policy of the set: one leaves marks wherever it can, the other looks for them
+ * wherever it can. Each place is proved by the same file's own mark being there, or by the write being refused.
+ */
+static void test_other_policy(void)
+{
+	static const char leave[] =
+		"MARK = 'of the first'\n"
+		"local mark, places = 'of the first', {}\n"
+		"local function try(name, f) places[#places + 1] = name .. '=' .. tostring(pcall(f)) end\n"
+		"return { name = 'first', admit = function(req)\n"
+		"  try('_G', function() _G.LATE = mark end)\n"
+		"  try('string', function() string.mark = mark end)\n"
+		"  try('rawset', function() rawset(string, 'mark', mark) end)\n"
+		"  try('metatable of strings', function() getmetatable('').__index.mark = mark end)\n"
+		"  try('metatable of a fact', function() getmetatable(req).mark = mark end)\n"
+		"  try('fact', function() req.mark = mark end)\n"
+		"  try('labels', function() req.labels.mark = mark end)\n"
+		"  try('_ENV', function() _ENV.LATE = mark end)\n"
+		"  math.random() math.random()\n"
+		"  return MARK == mark, table.concat(places, ' ') end,\n"
+		"  environment = function() return { PLACES = table.concat(places, ' ') } end }\n";
+	static const char look[] =
+		"local seen, found = {}, {}\n"
+		"local function walk(value, path)\n"
+		"  if value == 'of the first' then found[#found + 1] = path end\n"
+		"  if type(value) ~= 'table' or seen[value] then return end\n"
+		"  seen[value] = true\n"
+		"  for k, v in pairs(value) do walk(v, path .. '.' .. tostring(k)) end\n"
+		"  walk(getmetatable(value), path .. ' metatable')\n"
+		"end\n"
+		"local function at(path, f) local fine, value = pcall(f) if fine then walk(value, path) end end\n"
+		"local OWN = 'of the first'\n"
+		"return { name = 'second', environment = function(req, env)\n"
+		"  walk({ OWN }, 'own')\n"
+		"  walk(_G, '_G') walk(_ENV, '_ENV')\n"
+		"  at('MARK', function() return MARK end)\n"
+		"  at('LATE', function() return LATE end)\n"
+		"  at('rawget', function() return rawget(_G, 'MARK') end)\n"
+		"  at('string', function() return getmetatable('') end)\n"
+		"  at('text', function() return ('').mark end)\n"
+		"  at('fact', function() return getmetatable(req) end)\n"
+		"  at('labels', function() return req.labels.mark end)\n"
+		"  at('env', function() return env.MARK end)\n"
+		"  at('upvalue', function() return debug.getupvalue(string.gsub, 1) end)\n"
+		"  at('registry', function() return debug.getregistry() end)\n"
+		"  at('package', function() return package.loaded end)\n"
+		"  at('thread', function() return select(2, coroutine.resume(coroutine.create(function() return _G end))) end)\n"
+		"  at('running', function() return { coroutine.running() } end)\n"
+		"  return { FOUND = table.concat(found, ' '), RANDOM = math.random(1000000) } end }\n";
+	struct script_set *set;
+	struct trial trial = {0};
+	char alone[20];
+
+	policy_write("20-look.lua", look);
+	set = policy_load_set();
+	policy_spec("{\"image\":\"x\"}", &trial.arena, &trial.spec);
+	trial.request = policy_request(&trial.spec, &trial.arena);
+	script_decision_init(&trial.decision, set, &trial.request, 1);
+	script_environment(set, &trial.request, &trial.arena, &trial.spec, &trial.decision, NULL);
+	snprintf(alone, sizeof(alone), "%s",
+		 policy_record(&trial.decision, "second", "environment", "RANDOM")->answer);
+	script_decision_fini(&trial.decision);
+	script_set_free(set);
+
+	policy_write("10-leave.lua", leave);
+	set = policy_load_set();
+	policy_spec("{\"image\":\"x\"}", &trial.arena, &trial.spec);
+	script_decision_init(&trial.decision, set, &trial.request, 1);
+	is_int(script_admit(set, &trial.request, &trial.decision, NULL), 0,
+	       "the first policy sees its own mark");
+	script_environment(set, &trial.request, &trial.arena, &trial.spec, &trial.decision, NULL);
+	is_str(policy_record(&trial.decision, "first", "environment", "PLACES")->answer,
+	       "\"_G=false string=false rawset=false metatable of strings=false metatable of a fact=false "
+	       "fact=false labels=false _ENV=false\"",
+	       "it can leave none where policies have the same thing");
+	is_str(policy_record(&trial.decision, "second", "environment", "FOUND")->answer,
+	       "\"own.1\"", "the second finds none but its own");
+	is_str(policy_record(&trial.decision, "second", "environment", "RANDOM")->answer, alone,
+	       "nor do its random numbers tell how many the first has drawn");
+	script_decision_fini(&trial.decision);
+	arena_fini(&trial.arena);
+	script_set_free(set);
+	policy_remove("10-leave.lua");
+	policy_remove("20-look.lua");
+}
+
 int main(int argc, char **argv)
 {
 	policy_start();
@@ -350,6 +437,7 @@ int main(int argc, char **argv)
 	     "a memory bomb at load");
 	like(policy_load_error("return { admit = pcall }"), "function of this file",
 	     "a function of the library as a hook");
+	test_other_policy();
 	policy_stop();
 	done_testing();
 	return tap_end();
