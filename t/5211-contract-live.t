@@ -10,6 +10,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "fake"))
 from daemon import *
 from logfiles import LogFiles
+from websocket import handshake
 
 contract = Contract()
 
@@ -148,6 +149,18 @@ for word in ("web", instance["id"], instance["id"][:8], "web?project=default"):
     equal(check("GET", INSTANCE, 200, f"/v1/instances/{word}")["id"], instance["id"], "found")
 check("GET", INSTANCE, 404, "/v1/instances/nothing")
 check("GET", INSTANCE, 404, "/v1/instances/web?project=other")
+
+check("GET", INSTANCE + "/attach", 426, "/v1/instances/web/attach")
+check("GET", INSTANCE + "/exec", 400, "/v1/instances/web/exec")
+check("GET", INSTANCE + "/attach", 404, "/v1/instances/nothing/attach")
+for name, what in (("instanceAttach", "attach"), ("instanceExec", "exec?command=cat")):
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(LIMIT)
+        sock.connect(world.socket)
+        sock.sendall(handshake(f"/v1/instances/web/{what}", "v1.attach.gantry"))
+        status = int(sock.recv(4096).split()[1])
+        ok(status == 101, f"{what}: 101")
+        seen.setdefault(name, set()).add(status)
 
 job = check("GET", INSTANCE + "/wait", 200, "/v1/instances/job/wait?timeout=30")
 equal((job["timed_out"], job["last_exit"]["code"]), (False, 0), "job has ended")

@@ -30,6 +30,9 @@ void handle_instance_stats(struct call *call);
 void handle_instance_output(struct call *call);
 /* logs.c */
 void handle_instance_logs(struct call *call);
+/* console.c */
+void handle_instance_attach(struct call *call);
+void handle_instance_exec(struct call *call);
 /* operations.c */
 void handle_operation_list(struct call *call);
 void handle_operation_show(struct call *call);

@@ -29,6 +29,8 @@ const struct route api_routes[] = {
 	{"GET", INSTANCE "/stats", "instanceStats", handle_instance_stats, ROUTE_NO_BODY},
 	{"GET", INSTANCE "/output", "instanceOutput", handle_instance_output, ROUTE_NO_BODY},
 	{"GET", INSTANCE "/logs", "instanceLogs", handle_instance_logs, ROUTE_NO_BODY},
+	{"GET", INSTANCE "/attach", "instanceAttach", handle_instance_attach, ROUTE_NO_BODY},
+	{"GET", INSTANCE "/exec", "instanceExec", handle_instance_exec, ROUTE_NO_BODY},
 	{"GET", INSTANCE "/decisions", "instanceDecisions", handle_instance_decisions,
 	 ROUTE_NO_BODY},
 

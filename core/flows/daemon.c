@@ -49,6 +49,7 @@ void daemon_init(struct daemon *daemon, struct loop *loop, struct store *store,
 	list_init(&daemon->anchors);
 	list_init(&daemon->reload_waiters);
 	list_init(&daemon->restarts);
+	list_init(&daemon->consoles);
 	loop_timer_init(&daemon->stop_timer, on_stop_timer);
 	loop_timer_init(&daemon->prune_timer, on_prune_timer);
 	loop_timer_init(&daemon->ready_timer, on_ready_timer);

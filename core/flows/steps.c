@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "flows/steps.h"
+#include "flows/console.h"
 #include "flows/engine_events.h"
 #include "flows/logs.h"
 #include "flows/start_faults.h"
@@ -347,6 +348,13 @@ static void start_again(struct flow *flow)
 		start_now(flow);
 }
 
+/* Whoever comes to its console misses nothing, and its input is not at its end at once. */
+static void on_prepared(struct flow *flow, const struct gantry_error *err, const void *result)
+{
+	(void)err, (void)result;
+	start_now(flow);
+}
+
 void step_start(struct flow *flow)
 {
 	struct instance *instance = flow->instance;
@@ -359,6 +367,8 @@ void step_start(struct flow *flow)
 	}
 	if (flow->resumed)
 		start_again(flow);
+	else if (console_wants_prepare(flow->daemon, instance))
+		console_prepare(flow->daemon, instance, flow_op(flow, "attach", on_prepared));
 	else
 		start_now(flow);
 }

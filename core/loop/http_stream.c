@@ -514,7 +514,8 @@ static void read_some(struct gantry_stream *stream)
 		take(stream, buffer, count);
 	}
 	/* TLS may hold more than the socket tells of */
-	loop_later(stream->streams->curl.loop, &stream->later);
+	if (!rests(stream))
+		loop_later(stream->streams->curl.loop, &stream->later);
 }
 
 void http_stream_pause(struct gantry_stream *stream, bool paused)

@@ -270,7 +270,8 @@ struct gantry_runtime {
 
 	/* Sessions; all or none of them. Since ABI 1.3. */
 
-	/* input: the input too, where the container has one open. Also to one that was not started yet. */
+	/* input: the input too, where the container has one open. Also to one that was not started yet;
+	 * to one that has ended -EALREADY. */
 	void (*attach)(void *node, const char *container, bool input,
 		       const struct gantry_session_sink *sink, struct gantry_op *op);
 	void (*exec)(void *node, const char *container, const struct gantry_exec *exec,

@@ -3,8 +3,10 @@
  * Sitting at a process: the engine turns the connection of an attach, or of an exec's start, into a
  * stream of bytes.
  *
- *	attach   inspect ─▶ upgrade ─▶ open ─▶ bytes both ways ─▶ the engine ends it ─▶ done
- *	exec     create  ─▶ upgrade ─▶ open ─▶ bytes both ways ─▶ … ─▶ inspect (exit code) ─▶ done
+ *	attach   inspect ─▶ upgrade ─▶ open ─▶ bytes both ways ─▶ the engine ends it ─▶ inspect ─▶ done
+ *	exec     create  ─▶ upgrade ─▶ open ─▶ bytes both ways ─▶ the engine ends it ─▶ inspect ─▶ done
+ *
+ * An engine that goes away ends its streams as well as one whose process has ended: so it is asked.
  *
  * With a terminal the bytes are as they are, else output comes in frames as in output.c. Input has no
  * frames; its end is the end of our side of the connection, which TLS as we have it cannot give.
@@ -23,7 +25,7 @@
 #define ATTACH_KEYS "%FF,%FE,%FF,%FE,%FF,%FE,%FF,%FE"
 /* For an exec they are in JSON and must be ASCII: the first is held back until the next key. */
 #define EXEC_KEYS "ctrl-^,ctrl-_,ctrl-^,ctrl-_,ctrl-^,ctrl-_,ctrl-^,ctrl-_"
-/* The engine may call an exec running for a moment after its output has ended. */
+/* The engine may call a process running for a moment after its output has ended. */
 #define EXIT_LOOKS   250
 #define EXIT_LOOK_MS 20
 
@@ -121,13 +123,16 @@ static void on_exit_known(struct docker_call *call, const struct gantry_error *e
 	struct gantry_session *session = call->arg;
 	const struct gantry_host *host = session->node->host;
 
-	if (err) {
+	if (err && err->code == -ENOENT && !session->exec) {
+		end_session(session, NULL); /* removed meanwhile */
+	} else if (err) {
 		end_session(session, err);
-	} else if (!docker_bool(reply, "Running")) {
+	} else if (!docker_bool(session->exec ? reply : docker_get(reply, "State"), "Running")) {
 		session->exit.exit_code = (int)docker_int(reply, "ExitCode", 0);
 		end_session(session, NULL);
 	} else if (++session->looks > EXIT_LOOKS) {
-		fail_session(session, -EIO, "the engine does not tell how the process ended");
+		fail_session(session, -EIO,
+			     "the engine has ended the session, and the process runs on");
 	} else {
 		session->timer =
 			host->timer_start(host->core, EXIT_LOOK_MS, look_for_exit, session);
@@ -141,7 +146,9 @@ static void look_for_exit(void *arg)
 
 	session->timer = NULL;
 	session->call.done = on_exit_known;
-	docker_call(&session->call, "GET", NULL, "/exec/%s/json", session->exec);
+	docker_call(&session->call, "GET", NULL, "/%s/%s/json",
+		    session->exec ? "exec" : "containers",
+		    session->exec ? session->exec : session->container);
 }
 
 /* --- bytes --------------------------------------------------------------------------------------- */
@@ -211,10 +218,8 @@ static void on_end(void *arg, const struct gantry_error *failure, int status, co
 		fail_session(session, -EIO, "the engine answers %d instead of a stream", status);
 	} else if (session->left || session->head_length) {
 		fail_session(session, -EIO, "the stream ended amid a frame");
-	} else if (session->exec) {
-		look_for_exit(session);
 	} else {
-		end_session(session, NULL);
+		look_for_exit(session);
 	}
 }
 
@@ -312,10 +317,16 @@ static void inspected(struct docker_call *call, const struct gantry_error *err,
 {
 	struct gantry_session *session = call->arg;
 	struct json_object *config = docker_get(reply, "Config");
+	const char *status = docker_text(docker_get(reply, "State"), "Status");
 	char *path = NULL;
 
 	if (err) {
 		end_session(session, err);
+		return;
+	}
+	/* the engine would let us wait for a start that may never come */
+	if (status && (strcmp(status, "exited") == 0 || strcmp(status, "dead") == 0)) {
+		fail_session(session, -EALREADY, "the process has ended");
 		return;
 	}
 	session->tty = docker_bool(config, "Tty");

@@ -1,0 +1,439 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Consoles over WebSocket: attach and exec. What is said on it stands in openapi.yaml.
+ *
+ *	handshake, parameters ─▶ console_attach, console_exec ─▶ opened: 101 ─▶ messages both ways ─▶ ended: close
+ *
+ * Until the upstream is open a failure is a plain answer; afterwards it is told on the channel of errors.
+ */
+#include "api/call.h"
+#include "api/handlers.h"
+#include "base/str.h"
+#include "flows/console.h"
+#include "http/websocket.h"
+
+#include <stdlib.h>
+
+/* The first byte of a message: 0 to 4 and 255 are those of v5.channel.k8s.io. */
+enum channel {
+	CHANNEL_INPUT = 0,
+	CHANNEL_OUTPUT = 1,
+	CHANNEL_ERRORS = 2, /* the process's standard error */
+	CHANNEL_STATUS = 3, /* how it ended, once; from us */
+	CHANNEL_RESIZE = 4,
+	CHANNEL_CONTROL = 5, /* v1.attach.gantry only */
+	CHANNEL_CLOSE = 255, /* of the channel in the second byte */
+};
+
+#define PROTOCOL_OWN   "v1.attach.gantry"
+#define PROTOCOL_PLAIN "v5.channel.k8s.io"
+
+struct session {
+	struct console_peer peer;
+	struct call *call;
+	struct http_request *request; /* a reference of ours */
+	bool accepted;
+	bool control; /* the client speaks our own protocol */
+	struct str message;
+};
+
+static bool on_message(void *arg, bool binary, const char *data, size_t length);
+
+/* --- to the client ------------------------------------------------------------------------------- */
+
+static bool send_channel(struct session *session, enum channel channel, const char *data,
+			 size_t length)
+{
+	str_clear(&session->message);
+	str_add_char(&session->message, (char)channel);
+	str_add_bytes(&session->message, data, length);
+	return http_websocket_send(session->request, true, session->message.data,
+				   session->message.length);
+}
+
+static void send_object(struct session *session, enum channel channel, struct json_object *object)
+{
+	size_t length;
+	const char *text =
+		json_object_to_json_string_length(object, JSON_C_TO_STRING_PLAIN, &length);
+
+	if (channel != CHANNEL_CONTROL || session->control)
+		send_channel(session, channel, text, length);
+	json_object_put(object);
+}
+
+static struct json_object *control(const char *type)
+{
+	struct json_object *object = json_object_new_object();
+
+	json_add_string(object, "type", type);
+	return object;
+}
+
+static void send_role(struct session *session)
+{
+	struct json_object *object = control("role");
+
+	json_add_string(object, "role", console_drives(&session->peer) ? "driver" : "observer");
+	json_add_string(object, "driver", console_driver(&session->peer));
+	send_object(session, CHANNEL_CONTROL, object);
+}
+
+static void send_notice(struct session *session, const char *text)
+{
+	struct json_object *object = control("notice");
+
+	json_add_string(object, "text", text);
+	send_object(session, CHANNEL_CONTROL, object);
+}
+
+/* How Kubernetes tells the end: {"status": "Success"}, or why not. */
+static void send_status(struct session *session, const struct gantry_error *err,
+			const struct gantry_exit *exit)
+{
+	struct json_object *object = json_object_new_object(), *cause, *details;
+	char code[16];
+
+	json_add_string(object, "status", err || (exit && exit->exit_code) ? "Failure" : "Success");
+	if (err) {
+		json_add_string(object, "reason", "InternalError");
+		json_add_string(object, "message", err->text);
+	} else if (exit && exit->exit_code) {
+		snprintf(code, sizeof(code), "%d", exit->exit_code);
+		json_add_string(object, "reason", "NonZeroExitCode");
+		cause = json_object_new_object();
+		json_add_string(cause, "reason", "ExitCode");
+		json_add_string(cause, "message", code);
+		details = json_object_new_object();
+		json_object_object_add(details, "causes", json_object_new_array());
+		json_object_array_add(json_get(details, "causes"), cause);
+		json_object_object_add(object, "details", details);
+	}
+	send_object(session, CHANNEL_STATUS, object);
+}
+
+/* --- its life ------------------------------------------------------------------------------------ */
+
+static void let_go(struct session *session)
+{
+	console_leave(&session->peer);
+	str_fini(&session->message);
+	http_request_unref(session->request);
+}
+
+static void on_gone(void *arg)
+{
+	let_go(arg);
+}
+
+static void end(struct session *session, int code, const char *reason)
+{
+	http_request_on_gone(session->request, NULL, NULL);
+	http_websocket_close(session->request, code, reason);
+	let_go(session);
+}
+
+static void on_stop(void *arg)
+{
+	struct session *session = arg;
+	struct gantry_error err;
+
+	gantry_error_set(&err, -ECANCELED, "gantryd stops; the process goes on");
+	send_status(session, &err, NULL);
+	end(session, HTTP_WEBSOCKET_GOING_AWAY, err.text);
+}
+
+static void on_caught_up(void *arg)
+{
+	console_caught_up(&((struct session *)arg)->peer);
+}
+
+static struct session *session_of(struct console_peer *peer)
+{
+	return LIST_ENTRY(peer, struct session, peer);
+}
+
+static void opened(struct console_peer *peer)
+{
+	static const char *const spoken[] = {PROTOCOL_OWN, PROTOCOL_PLAIN, NULL};
+	struct session *session = session_of(peer);
+	bool named;
+
+	http_stream_on_stop(session->request, on_stop, session);
+	http_stream_on_drain(session->request, on_caught_up, session);
+	session->accepted = true;
+	http_websocket_accept(session->request,
+			      http_websocket_protocol(session->request, spoken, &named), on_message,
+			      session);
+	send_role(session);
+}
+
+static bool output(struct console_peer *peer, int stream, const char *data, size_t length)
+{
+	return send_channel(session_of(peer), stream == 2 ? CHANNEL_ERRORS : CHANNEL_OUTPUT, data,
+			    length);
+}
+
+static void lost(struct console_peer *peer, uint64_t bytes)
+{
+	struct json_object *object = control("gap");
+
+	json_add_int(object, "bytes", (int64_t)bytes);
+	send_object(session_of(peer), CHANNEL_CONTROL, object);
+}
+
+static void drain(struct console_peer *peer)
+{
+	http_websocket_resume(session_of(peer)->request);
+}
+
+static void changed(struct console_peer *peer)
+{
+	send_role(session_of(peer));
+	http_websocket_resume(session_of(peer)->request); /* a driver that was may rest still */
+}
+
+static void ended(struct console_peer *peer, const struct gantry_error *err,
+		  const struct gantry_exit *exit)
+{
+	struct session *session = session_of(peer);
+	struct gantry_error stops;
+
+	if (err && session->call->daemon->stopping) {
+		gantry_error_set(&stops, -EAGAIN, "gantryd stops; the process goes on");
+		err = &stops;
+	}
+	if (session->accepted) {
+		send_status(session, err, exit);
+		end(session,
+		    !err            ? HTTP_WEBSOCKET_NORMAL
+		    : err == &stops ? HTTP_WEBSOCKET_GOING_AWAY
+				    : HTTP_WEBSOCKET_FAILED,
+		    err ? err->text : "");
+		return;
+	}
+	http_request_on_gone(session->request, NULL, NULL);
+	if (!err) { /* it came to its end before it was open */
+		gantry_error_set(&stops, -EBUSY, "the process has ended");
+		err = &stops;
+	}
+	call_fail(session->call, err);
+	let_go(session);
+}
+
+static const struct console_events events = {
+	.opened = opened,
+	.output = output,
+	.lost = lost,
+	.drain = drain,
+	.changed = changed,
+	.ended = ended,
+};
+
+/* --- from the client ----------------------------------------------------------------------------- */
+
+static void take_resize(struct session *session, struct json_object *object)
+{
+	int64_t columns = json_get_int(object, "Width", 0),
+		rows = json_get_int(object, "Height", 0);
+
+	if (columns > 0 && columns <= 10000 && rows > 0 && rows <= 10000)
+		console_resize(&session->peer, (int)rows, (int)columns);
+}
+
+/* False: the session is at its end. */
+static bool take_control(struct session *session, struct json_object *object)
+{
+	const char *type = json_get_string(object, "type", "");
+
+	if (str_equal(type, "take")) {
+		console_take(&session->peer);
+	} else if (str_equal(type, "detach")) {
+		end(session, HTTP_WEBSOCKET_NORMAL, "detached");
+		return false;
+	}
+	return true;
+}
+
+static bool take_input(struct session *session, const char *data, size_t length)
+{
+	enum console_input taken = console_input(&session->peer, data, length);
+
+	if (taken == CONSOLE_REFUSED && length)
+		send_notice(session, console_drives(&session->peer)
+					     ? "the process takes no input"
+					     : "only the driver's input is taken");
+	return taken != CONSOLE_BEHIND;
+}
+
+static void close_channel(struct session *session, const char *data, size_t length)
+{
+	if (length == 1 && data[0] == CHANNEL_INPUT && console_input_end(&session->peer) < 0)
+		send_notice(session, "the engine cannot be told that the input has ended");
+}
+
+static bool on_message(void *arg, bool binary, const char *data, size_t length)
+{
+	struct session *session = arg;
+	struct json_object *object = NULL;
+	struct gantry_error err;
+	unsigned char channel;
+	bool goes_on = true;
+
+	if (!binary || length == 0) {
+		end(session, HTTP_WEBSOCKET_PROTOCOL_ERROR,
+		    "messages are binary, their first byte is the channel");
+		return true;
+	}
+	channel = (unsigned char)*data++;
+	length--;
+	if (channel == CHANNEL_INPUT)
+		return take_input(session, data, length);
+	if (channel == CHANNEL_CLOSE) {
+		close_channel(session, data, length);
+		return true;
+	}
+	if (channel != CHANNEL_RESIZE && !(channel == CHANNEL_CONTROL && session->control)) {
+		end(session, HTTP_WEBSOCKET_PROTOCOL_ERROR, "nobody sends on that channel");
+		return true;
+	}
+	if (json_parse(data, length, &object, &err) < 0 ||
+	    !json_object_is_type(object, json_type_object)) {
+		end(session, HTTP_WEBSOCKET_PROTOCOL_ERROR, "no JSON object");
+		goes_on = false;
+	}
+	if (goes_on && channel == CHANNEL_RESIZE)
+		take_resize(session, object);
+	else if (goes_on)
+		take_control(session, object);
+	json_object_put(object);
+	return true;
+}
+
+/* --- routes -------------------------------------------------------------------------------------- */
+
+/* The handshake is right and the parameters were taken: the session, or NULL: answered. */
+static struct session *session_new(struct call *call, struct flows_ask *ret_ask)
+{
+	static const char *const spoken[] = {PROTOCOL_OWN, PROTOCOL_PLAIN, NULL};
+	const char *protocol;
+	struct session *session;
+	bool named;
+
+	if (!http_websocket_check(call->request) || call_ask(call, 101, ret_ask) != 0)
+		return NULL;
+	protocol = http_websocket_protocol(call->request, spoken, &named);
+	if (named && !protocol) {
+		http_reply_problem(call->request, 400,
+				   PROTOCOL_OWN " and " PROTOCOL_PLAIN " are spoken here");
+		return NULL;
+	}
+	session = ARENA_NEW(http_request_arena(call->request), struct session);
+	session->call = call;
+	session->control = protocol && str_equal(protocol, PROTOCOL_OWN);
+	session->peer.events = &events;
+	session->peer.actor = call->user ? call->user : call->actor;
+	session->request = http_request_ref(call->request);
+	return session;
+}
+
+static void begin(struct session *session, int code, const struct gantry_error *err)
+{
+	if (code == 0) {
+		http_request_on_gone(session->request, on_gone, session);
+		return;
+	}
+	call_fail(session->call, err);
+	let_go(session);
+}
+
+void handle_instance_attach(struct call *call)
+{
+	struct instance *instance = call_instance(call);
+	const char *role = http_request_query(call->request, "role");
+	struct session *session;
+	struct flows_ask ask;
+	struct gantry_error err;
+	bool take, scrollback;
+	int code;
+
+	if (!instance || call_bool(call, "take", &take) < 0 ||
+	    call_bool(call, "scrollback", &scrollback) < 0)
+		return;
+	if (role && !str_equal(role, "driver") && !str_equal(role, "observer")) {
+		gantry_error_field(&err, -EINVAL, "role", "must be driver or observer");
+		call_fail(call, &err);
+		return;
+	}
+	session = session_new(call, &ask);
+	if (!session)
+		return;
+	session->peer.wants_kept = scrollback;
+	code = console_attach(call->daemon, &ask, instance, &session->peer,
+			      !str_equal(role, "observer"), take, &err);
+	begin(session, code, &err);
+}
+
+/* NAME=VALUE; false where it is none. */
+static bool split_environment(struct arena *arena, const char *text, struct gantry_env *ret_env)
+{
+	const char *equals = strchr(text, '=');
+
+	if (!equals || equals == text)
+		return false;
+	*ret_env = (struct gantry_env){
+		.name = arena_printf(arena, "%.*s", (int)(equals - text), text),
+		.value = arena_strdup(arena, equals + 1),
+	};
+	return true;
+}
+
+/* ?command= and ?environment=, each as often as there are. */
+static int read_lists(struct call *call, struct gantry_exec *exec, struct gantry_error *err)
+{
+	struct arena *arena = http_request_arena(call->request);
+	size_t room = strlen(http_request_query_raw(call->request)) / 2 + 1, position = 0;
+	const char *name, *value;
+
+	exec->command.items = ARENA_ARRAY(arena, const char *, room);
+	exec->environment.items = ARENA_ARRAY(arena, struct gantry_env, room);
+	while (http_request_query_next(call->request, &position, &name, &value)) {
+		if (!name || !value)
+			return gantry_error_set(err, -EINVAL, "the query is ill-formed");
+		if (str_equal(name, "command"))
+			exec->command.items[exec->command.count++] = value;
+		else if (str_equal(name, "environment") &&
+			 !split_environment(arena, value,
+					    &exec->environment.items[exec->environment.count++]))
+			return gantry_error_field(err, -EINVAL, "environment",
+						  "must be NAME=VALUE");
+	}
+	if (exec->command.count == 0)
+		return gantry_error_field(err, -EINVAL, "command", "is needed");
+	return 0;
+}
+
+void handle_instance_exec(struct call *call)
+{
+	struct instance *instance = call_instance(call);
+	struct gantry_exec exec = {
+		.user = http_request_query(call->request, "user"),
+		.working_dir = http_request_query(call->request, "working_dir"),
+	};
+	struct session *session;
+	struct flows_ask ask;
+	struct gantry_error err;
+
+	if (!instance || call_bool(call, "tty", &exec.tty) < 0 ||
+	    call_bool(call, "stdin", &exec.input) < 0)
+		return;
+	if (read_lists(call, &exec, &err) < 0) {
+		call_fail(call, &err);
+		return;
+	}
+	session = session_new(call, &ask);
+	if (session)
+		begin(session,
+		      console_exec(call->daemon, &ask, instance, &session->peer, &exec, &err),
+		      &err);
+}

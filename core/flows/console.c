@@ -1,0 +1,477 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A console, from the first who wants it to the end of its upstream session:
+ *
+ *	OPENING ──open──▶ OPEN ──the op ends, for whatever reason──▶ gone
+ *
+ * The op is its life: whoever wants the end cancels the op, and on_ended tells the peers and frees. One
+ * that is on its way out (`leaving`) is no longer found: who comes then gets a console anew.
+ */
+#include "flows/console.h"
+#include "base/clock.h"
+#include "base/str.h"
+#include "flows/node_link.h"
+#include "model/spec.h"
+
+#include <stdlib.h>
+
+/* A piece of output that is kept; its bytes are in console->kept. */
+struct kept {
+	int stream;
+	size_t length;
+};
+
+struct console {
+	struct list link; /* in daemon->consoles; empty: not to be found */
+	struct daemon *daemon;
+	const struct gantry_runtime *runtime; /* borrowed */
+	struct gantry_op *op;
+	struct gantry_session *session; /* borrowed; NULL until it is open */
+	struct list peers;
+	struct console_peer *driver; /* borrowed; NULL: none */
+	char instance[INSTANCE_ID_SIZE];
+	bool exec, input;
+	bool stays;   /* without peers too: for what is kept, and as its end would be the input's */
+	bool paused;  /* the driver is behind, and the op is paused */
+	bool leaving; /* the op is cancelled */
+
+	struct str kept;
+	struct kept pieces[64];
+	size_t piece_count;
+	uint64_t dropped_bytes; /* older than what is kept */
+
+	struct gantry_op *prepare; /* who starts the process waits; borrowed, NULL: nobody */
+};
+
+static void on_open(void *arg, struct gantry_session *session);
+static void on_output(void *arg, int stream, const char *data, size_t length);
+static void on_drain(void *arg);
+static void on_ended(void *arg, const struct gantry_error *err, const void *result);
+
+/* --- may they? ----------------------------------------------------------------------------------- */
+
+static int admit(struct daemon *daemon, const struct flows_ask *ask, struct instance *instance,
+		 const char *verb, struct gantry_error *err)
+{
+	struct arena arena = {0};
+	struct script_request request = {
+		.verb = verb,
+		.actor = ask->actor,
+		.user = ask->user,
+		.project = instance->spec.project ? instance->spec.project : "default",
+		.spec = &instance->spec,
+		.instance = instance,
+		.now_ms = clock_wall_ms(),
+		.usage = fleet_usage(&daemon->fleet, instance->spec.project, instance),
+	};
+	struct script_decision decision;
+	struct store_batch *batch;
+	struct json_object *object;
+	int code;
+
+	spec_unsafe(&instance->spec, &arena, &request.unsafe);
+	request.seed = (uint64_t)daemon_next_decision(daemon);
+	script_decision_init(&decision, daemon->policies, &request, (int64_t)request.seed);
+	code = script_admit(daemon->policies, &request, &decision, err);
+	object = script_decision_print(&decision);
+	batch = store_batch_new(daemon->store);
+	store_put_decision(batch, decision.id, instance->id, decision.at_ms,
+			   json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN));
+	store_batch_commit(batch, NULL, NULL);
+	json_object_put(object);
+	script_decision_fini(&decision);
+	arena_fini(&arena);
+	return code;
+}
+
+static int check(struct daemon *daemon, const struct instance *instance,
+		 const struct node_link **ret_link, struct gantry_error *err)
+{
+	const struct node_link *link = node_link_find(daemon, instance->node);
+
+	*ret_link = link;
+	if (daemon->stopping)
+		return gantry_error_set(err, -EAGAIN, "gantryd stops");
+	if (instance->state == INSTANCE_UNKNOWN && link)
+		return gantry_error_set(err, -EHOSTUNREACH, "%s is unknown: node %s: %s",
+					instance->spec.name, instance->node, link->node.last_error);
+	if (!link || (instance->state != INSTANCE_RUNNING && instance->state != INSTANCE_PAUSED &&
+		      instance->state != INSTANCE_STOPPING))
+		return gantry_error_set(err, -EBUSY, "%s is %s: it has no process",
+					instance->spec.name, instance_state_text(instance->state));
+	if (!link->runtime->attach)
+		return gantry_error_set(err, -ENOTSUP, "node %s offers no sessions",
+					link->node.name);
+	return 0;
+}
+
+/* --- consoles ------------------------------------------------------------------------------------ */
+
+static struct console *console_new(struct daemon *daemon, const struct instance *instance,
+				   const struct node_link *link)
+{
+	struct console *console = xcalloc(1, sizeof(*console));
+
+	console->daemon = daemon;
+	console->runtime = link->runtime;
+	list_init(&console->link);
+	list_init(&console->peers);
+	snprintf(console->instance, sizeof(console->instance), "%s", instance->id);
+	return console;
+}
+
+static struct console *find(const struct daemon *daemon, const struct instance *instance)
+{
+	LIST_FOREACH (node, &daemon->consoles) {
+		struct console *console = LIST_ENTRY(node, struct console, link);
+
+		if (str_equal(console->instance, instance->id))
+			return console;
+	}
+	return NULL;
+}
+
+static struct console *open_upstream(struct daemon *daemon, const struct instance *instance,
+				     const struct node_link *link)
+{
+	struct console *console = console_new(daemon, instance, link);
+	const struct gantry_session_sink sink = {
+		.arg = console, .open = on_open, .data = on_output, .drain = on_drain};
+
+	console->input = instance->spec.stdin_open;
+	console->stays = console->input;
+	list_append(&daemon->consoles, &console->link);
+	console->op = op_new(&daemon->scope, "attach", on_ended, console);
+	link->runtime->attach(link->handle, instance->container_id, console->input, &sink,
+			      console->op);
+	return console;
+}
+
+static void on_peer_later(struct loop_later *later);
+
+static void join(struct console *console, struct console_peer *peer)
+{
+	peer->console = console;
+	peer->open = peer->behind = false;
+	peer->lost_bytes = 0;
+	loop_later_init(&peer->later, on_peer_later);
+	list_append(&console->peers, &peer->link);
+	if (console->session)
+		loop_later(console->daemon->loop, &peer->later);
+}
+
+static void tell_changed(struct console *console)
+{
+	LIST_FOREACH (node, &console->peers) {
+		struct console_peer *peer = LIST_ENTRY(node, struct console_peer, link);
+
+		if (peer->open)
+			peer->events->changed(peer);
+	}
+}
+
+int console_attach(struct daemon *daemon, const struct flows_ask *ask, struct instance *instance,
+		   struct console_peer *peer, bool drives, bool take, struct gantry_error *err)
+{
+	const struct node_link *link;
+	struct console *console;
+	int code = check(daemon, instance, &link, err);
+
+	if (code == 0)
+		code = admit(daemon, ask, instance, "attach", err);
+	if (code < 0)
+		return code;
+	console = find(daemon, instance);
+	if (!console)
+		console = open_upstream(daemon, instance, link);
+	join(console, peer);
+	if (drives && (take || !console->driver))
+		console_take(peer);
+	return 0;
+}
+
+int console_exec(struct daemon *daemon, const struct flows_ask *ask, struct instance *instance,
+		 struct console_peer *peer, const struct gantry_exec *exec,
+		 struct gantry_error *err)
+{
+	const struct node_link *link;
+	struct gantry_session_sink sink = {.open = on_open, .data = on_output, .drain = on_drain};
+	struct console *console;
+	int code = check(daemon, instance, &link, err);
+
+	if (code == 0)
+		code = admit(daemon, ask, instance, "exec", err);
+	if (code < 0)
+		return code;
+	console = console_new(daemon, instance, link);
+	console->exec = true;
+	console->input = exec->input;
+	join(console, peer);
+	console->driver = peer;
+	console->op = op_new(&daemon->scope, "exec", on_ended, console);
+	sink.arg = console;
+	link->runtime->exec(link->handle, instance->container_id, exec, &sink, console->op);
+	return 0;
+}
+
+bool console_wants_prepare(struct daemon *daemon, const struct instance *instance)
+{
+	const struct node_link *link = node_link_find(daemon, instance->node);
+
+	return instance->spec.stdin_open && link && link->runtime->attach &&
+	       !find(daemon, instance);
+}
+
+void console_prepare(struct daemon *daemon, struct instance *instance, struct gantry_op *op)
+{
+	open_upstream(daemon, instance, node_link_find(daemon, instance->node))->prepare = op;
+}
+
+static void tell_prepared(struct console *console)
+{
+	struct gantry_op *op = console->prepare;
+
+	console->prepare = NULL;
+	if (op)
+		op_done(op, NULL, NULL);
+}
+
+/* --- output -------------------------------------------------------------------------------------- */
+
+static void drop_oldest(struct console *console)
+{
+	size_t length = console->pieces[0].length;
+
+	str_consume(&console->kept, length);
+	console->dropped_bytes += length;
+	console->piece_count--;
+	memmove(console->pieces, console->pieces + 1,
+		console->piece_count * sizeof(*console->pieces));
+}
+
+static void keep(struct console *console, int stream, const char *data, size_t length)
+{
+	struct kept *last;
+	size_t room = sizeof(console->pieces) / sizeof(*console->pieces);
+
+	if (length > CONSOLE_KEPT_BYTES / 2) { /* of a large piece its end */
+		console->dropped_bytes += length - CONSOLE_KEPT_BYTES / 2;
+		data += length - CONSOLE_KEPT_BYTES / 2;
+		length = CONSOLE_KEPT_BYTES / 2;
+	}
+	while (console->piece_count && console->kept.length + length > CONSOLE_KEPT_BYTES)
+		drop_oldest(console);
+	last = console->piece_count ? &console->pieces[console->piece_count - 1] : NULL;
+	if (!last || last->stream != stream || last->length + length > CONSOLE_KEPT_BYTES / 8) {
+		if (console->piece_count == room)
+			drop_oldest(console);
+		last = &console->pieces[console->piece_count++];
+		*last = (struct kept){.stream = stream};
+	}
+	last->length += length;
+	str_add_bytes(&console->kept, data, length);
+}
+
+static void give(struct console *console, struct console_peer *peer, int stream, const char *data,
+		 size_t length)
+{
+	if (peer->behind && peer != console->driver) {
+		peer->lost_bytes += length;
+		return;
+	}
+	if (peer->events->output(peer, stream, data, length))
+		return;
+	peer->behind = true;
+	if (peer != console->driver || console->paused || !console->session)
+		return;
+	console->paused = true;
+	op_pause(console->op, true);
+}
+
+static void on_output(void *arg, int stream, const char *data, size_t length)
+{
+	struct console *console = arg;
+
+	if (!console->exec)
+		keep(console, stream, data, length);
+	LIST_FOREACH (node, &console->peers) {
+		struct console_peer *peer = LIST_ENTRY(node, struct console_peer, link);
+
+		if (peer->open)
+			give(console, peer, stream, data, length);
+	}
+}
+
+static void go_on(struct console *console)
+{
+	if (!console->paused)
+		return;
+	console->paused = false;
+	op_pause(console->op, false);
+}
+
+void console_caught_up(struct console_peer *peer)
+{
+	struct console *console = peer->console;
+	uint64_t lost_bytes = peer->lost_bytes;
+
+	peer->behind = false;
+	peer->lost_bytes = 0;
+	if (!console)
+		return;
+	if (lost_bytes)
+		peer->events->lost(peer, lost_bytes);
+	if (peer == console->driver)
+		go_on(console);
+}
+
+/* The upstream is open: so is the peer. What was kept comes first. */
+static void open_peer(struct console_peer *peer)
+{
+	struct console *console = peer->console;
+	const char *data = str_text(&console->kept);
+
+	peer->open = true;
+	peer->events->opened(peer);
+	if (!peer->wants_kept || peer->console != console)
+		return;
+	if (console->dropped_bytes)
+		peer->events->lost(peer, console->dropped_bytes);
+	for (size_t i = 0; i < console->piece_count; i++) {
+		peer->events->output(peer, console->pieces[i].stream, data,
+				     console->pieces[i].length);
+		data += console->pieces[i].length;
+	}
+}
+
+static void on_peer_later(struct loop_later *later)
+{
+	open_peer(LIST_ENTRY(later, struct console_peer, later));
+}
+
+static void on_open(void *arg, struct gantry_session *session)
+{
+	struct console *console = arg;
+
+	console->session = session;
+	LIST_FOREACH (node, &console->peers)
+		open_peer(LIST_ENTRY(node, struct console_peer, link));
+	tell_prepared(console);
+}
+
+/* --- input --------------------------------------------------------------------------------------- */
+
+enum console_input console_input(struct console_peer *peer, const char *data, size_t length)
+{
+	struct console *console = peer->console;
+
+	if (!console || !console->session || console->driver != peer || !console->input)
+		return CONSOLE_REFUSED;
+	return console->runtime->session_write(console->session, data, length) ? CONSOLE_TAKEN
+									       : CONSOLE_BEHIND;
+}
+
+int console_input_end(struct console_peer *peer)
+{
+	struct console *console = peer->console;
+	int code;
+
+	if (!console || !console->session || console->driver != peer || !console->input)
+		return 0;
+	code = console->runtime->session_shutdown(console->session);
+	if (code == 0)
+		console->input = false;
+	return code;
+}
+
+static void on_drain(void *arg)
+{
+	struct console *console = arg;
+
+	if (console->driver)
+		console->driver->events->drain(console->driver);
+}
+
+void console_resize(struct console_peer *peer, int rows, int columns)
+{
+	struct console *console = peer->console;
+
+	if (console && console->session && console->driver == peer)
+		console->runtime->session_resize(console->session, rows, columns);
+}
+
+/* --- who drives ---------------------------------------------------------------------------------- */
+
+void console_take(struct console_peer *peer)
+{
+	struct console *console = peer->console;
+
+	if (!console || console->driver == peer)
+		return;
+	console->driver = peer;
+	if (!peer->behind)
+		go_on(console); /* it was the last one who was behind */
+	tell_changed(console);
+}
+
+bool console_drives(const struct console_peer *peer)
+{
+	return peer->console && peer->console->driver == peer;
+}
+
+const char *console_driver(const struct console_peer *peer)
+{
+	return peer->console && peer->console->driver ? peer->console->driver->actor : NULL;
+}
+
+/* --- the end ------------------------------------------------------------------------------------- */
+
+static void take_off(struct console_peer *peer)
+{
+	struct console *console = peer->console;
+
+	loop_later_cancel(console->daemon->loop, &peer->later);
+	list_remove(&peer->link);
+	peer->console = NULL;
+	if (console->driver == peer)
+		console->driver = NULL;
+}
+
+void console_leave(struct console_peer *peer)
+{
+	struct console *console = peer->console;
+	bool drove;
+
+	if (!console)
+		return;
+	drove = console->driver == peer;
+	take_off(peer);
+	if (list_empty(&console->peers) && !console->prepare &&
+	    !(console->session && console->stays && !console->exec)) {
+		console->leaving = true;
+		list_remove(&console->link);
+		op_cancel(console->op);
+	} else if (drove) {
+		if (console->session)
+			go_on(console);
+		tell_changed(console);
+	}
+}
+
+static void on_ended(void *arg, const struct gantry_error *err, const void *result)
+{
+	struct console *console = arg;
+
+	console->session = NULL;
+	list_remove(&console->link);
+	tell_prepared(console);
+	while (!list_empty(&console->peers)) {
+		struct console_peer *peer =
+			LIST_ENTRY(console->peers.next, struct console_peer, link);
+
+		take_off(peer);
+		peer->events->ended(peer, err, result);
+	}
+	str_fini(&console->kept);
+	free(console);
+}

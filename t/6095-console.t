@@ -1,0 +1,251 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Consoles of the whole daemon on a fake engine: attach and exec by WebSocket, roles, policies, ends, slow peers."""
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "fake"))
+from daemon import *
+from http_client import Client
+from websocket import *
+
+OWN, PLAIN = "v1.attach.gantry", "v5.channel.k8s.io"
+INPUT, OUTPUT, ERRORS, STATUS, RESIZE, CONTROL = range(6)
+MANY = 50 if os.environ.get("VG") else 500
+
+
+class Console(WebSocket):
+    """A console: its output by channel, its control messages, its status and how it was closed."""
+
+    def __init__(self, target, protocol=OWN):
+        sock = socket.socket(socket.AF_UNIX)
+        sock.settimeout(LIMIT)
+        sock.connect(world.socket)
+        super().__init__(Client(sock))
+        self.client.send(handshake(target, protocol))
+        reply = self.client.head()
+        self.status, self.protocol = reply.status, reply.headers.get("sec-websocket-protocol")
+        self.got = {OUTPUT: bytearray(), ERRORS: bytearray()}
+        self.control, self.told, self.closed = [], None, None
+        if self.status != 101:
+            self.problem = json.loads(self.client.take(int(reply.headers["content-length"])))
+            sock.close()
+
+    def put(self, data, channel=INPUT):
+        return self.send(bytes([channel]) + (data if isinstance(data, bytes) else json.dumps(data).encode()))
+
+    def end_input(self):
+        self.send(b"\xff\0")
+
+    def read(self):
+        """One message; False at the end."""
+        message = self.message()
+        if isinstance(message, bytes):
+            if message[0] in self.got:
+                self.got[message[0]] += message[1:]
+            elif message[0] == CONTROL:
+                self.control.append(json.loads(message[1:]))
+            else:
+                self.told = json.loads(message[1:])
+            return True
+        self.closed = message
+        return False
+
+    def read_until(self, condition):
+        while not condition() and self.read():
+            pass
+        return condition()
+
+    def rest(self):
+        while self.read():
+            pass
+        self.client.sock.close()
+        return self
+
+    def role(self):
+        """The role that was told last."""
+        self.read_until(lambda: self.roles())
+        return self.roles()[-1]["role"]
+
+    def roles(self):
+        return [one for one in self.control if one["type"] == "role"]
+
+    def leave(self):
+        self.client.sock.close()
+
+
+def descriptors():
+    return len(os.listdir(f"/proc/{world.daemon.pid}/fd"))
+
+
+def connections():
+    return world.engine.state()["connections"]
+
+
+world = World(policies={"10-who.lua": """return {
+	name = "who",
+	admit = function(req)
+		if req.verb == "attach" or req.verb == "exec" then
+			return req.instance.name ~= "private", "nobody sits at this one"
+		end
+		return true
+	end,
+}
+"""}).start()
+
+# --- refused -----------------------------------------------------------------------------------------
+equal(world.spawn(name="cat", command=["cat"], stdin_open=True).status, 201, "one that echoes runs")
+equal(world.spawn(name="private", command=["cat"], stdin_open=True).status, 201, "another does")
+equal(world.get("/v1/instances/cat/attach").status, 426, "attach is a WebSocket")
+equal(world.get("/v1/instances/cat/exec?command=true").status, 426, "exec is one")
+console = Console("/v1/instances/nobody/attach")
+equal(console.status, 404, "no such instance")
+for path in ("attach", "exec?command=cat"):
+    console = Console(f"/v1/instances/private/{path}")
+    equal(console.status, 403, f"a policy refuses {path}")
+    has(console.problem["detail"], "nobody sits", "with its reason")
+    ok(console.problem["decision"] > 0, "and a decision")
+    decision = until(lambda: world.get(f"/v1/decisions/{console.problem['decision']}"), "the decision")
+    equal(decision.json.get("verb"), path.split("?")[0], "which is kept")
+equal(Console("/v1/instances/cat/attach", "other").status, 400, "a protocol that nobody speaks")
+equal(Console("/v1/instances/cat/attach?role=king").status, 400, "a role that there is none of")
+equal(Console("/v1/instances/cat/exec").status, 400, "exec of nothing")
+equal(Console("/v1/instances/cat/exec?command=a&environment=b").status, 400, "environment without a value")
+
+# --- attach ------------------------------------------------------------------------------------------
+console = Console("/v1/instances/cat/attach")
+equal((console.status, console.protocol, console.role()), (101, OWN, "driver"), "attached as the driver")
+data = bytes(range(256)) * 40
+console.put(data)
+ok(console.read_until(lambda: console.got[OUTPUT] == data), "what is sent comes back as it was")
+watcher = Console("/v1/instances/cat/attach?scrollback=true", PLAIN)
+equal(watcher.protocol, PLAIN, "plain Kubernetes is spoken")
+ok(watcher.read_until(lambda: watcher.got[OUTPUT] == data), "who comes later and asks gets what was written before")
+second = Console("/v1/instances/cat/attach")
+equal(second.role(), "observer", "there is one driver")
+equal(second.roles()[-1]["driver"], f"uid:{os.getuid()}", "whose name is told")
+second.put(b"not mine")
+ok(second.read_until(lambda: [one for one in second.control if one["type"] == "notice"]), "an observer's input is refused, and it is told")
+console.put(b"more")
+for one, wanted in ((console, data + b"more"), (watcher, data + b"more"), (second, b"more")):
+    ok(one.read_until(lambda: one.got[OUTPUT] == wanted), "all see the same")
+second.put({"type": "take"}, CONTROL)
+ok(second.read_until(lambda: second.roles()[-1]["role"] == "driver"), "one takes over")
+ok(console.read_until(lambda: console.roles()[-1]["role"] == "observer"), "which the driver before sees")
+second.leave()
+ok(console.read_until(lambda: console.roles()[-1].get("driver") is None), "when it vanishes nobody drives")
+console.put({"type": "take"}, CONTROL)
+ok(console.read_until(lambda: console.roles()[-1]["role"] == "driver"), "until one takes it")
+for wrong in (b"\x07x", b"\x01x", b"\x04nonsense", b"\x05[]", "text"):
+    bad = Console("/v1/instances/cat/attach")
+    bad.send(wrong)
+    equal(bad.rest().closed[0], 1002, f"{wrong} is closed as wrong")
+leaver = Console("/v1/instances/cat/attach")
+leaver.put({"type": "detach"}, CONTROL)
+equal(leaver.rest().closed[0], 1000, "one detaches")
+console.put(b"!")
+console.end_input()
+console.rest()
+equal((console.got[OUTPUT], console.told, console.closed[0]), (data + b"more!", {"status": "Success"}, 1000), "the end of the input is the end of the process")
+equal(watcher.rest().closed[0], 1000, "and of all who look on")
+equal(world.get("/v1/instances/cat/wait").json["last_exit"]["code"], 0, "it ended well")
+equal(Console("/v1/instances/cat/attach").status, 409, "to what does not run nobody comes")
+
+# --- what is written at once is not missed; what ends at once is told ----------------------------------
+equal(world.spawn(name="lines", command=["lines", "20"], stdin_open=True).status, 201, "one that writes at once")
+console = Console("/v1/instances/lines/attach?scrollback=true&role=observer")
+ok(console.read_until(lambda: console.got[OUTPUT].count(b"\n") == 10 and console.got[ERRORS].count(b"\n") == 10), "all of it is there")
+equal(console.role(), "observer", "an observer was asked for")
+world.post("/v1/instances/lines/kill?wait=10", {"signal": "KILL"})
+equal(console.rest().closed[0], 1000, "it is over when the process is")
+equal(world.spawn(name="deaf", command=["deaf"], stdin_open=True).status, 201, "one that never reads its input")
+console = Console("/v1/instances/deaf/attach")
+world.engine.fault("GET /containers/*/json", "hang")
+late = Console("/v1/instances/deaf/attach")
+equal(late.status, 101, "a second one needs nothing of the engine")
+world.engine.clear()
+late.leave(), console.leave()
+
+# --- exec --------------------------------------------------------------------------------------------
+equal(world.spawn(name="host", command=["sleep", "1000"]).status, 201, "one to exec in")
+for command, channel, wanted, code in (("command=echo&command=hello+w%C3%B6rld", OUTPUT, "hello wörld\n", 0), ("command=warn&command=oops", ERRORS, "oops\n", 0),
+                                       ("command=exit&command=3", OUTPUT, "", 3),
+                                       ("command=show&user=joe&working_dir=/tmp&environment=A%3D1%262&environment=B%3D", OUTPUT, 'joe /tmp [ "A=1&2", "B=" ]', 0)):
+    console = Console(f"/v1/instances/host/exec?{command}").rest()
+    equal(console.got[channel].decode(), wanted, f"exec {command}")
+    told = int(console.told.get("details", {}).get("causes", [{}])[0].get("message", "0"))
+    equal((told, console.told["status"]), (code, "Failure" if code else "Success"), "with its exit code")
+console = Console("/v1/instances/host/exec?command=cat&stdin=true", PLAIN)
+console.put(data)
+ok(console.read_until(lambda: console.got[OUTPUT] == data), "it has input")
+console.end_input()
+equal((console.rest().told, console.closed[0]), ({"status": "Success"}, 1000), "which ends")
+console = Console("/v1/instances/host/exec?command=size&tty=true")
+console.put({"Width": 132, "Height": 43}, RESIZE)
+equal(console.rest().got[OUTPUT], b"43 132", "the terminal's size arrives")
+console = Console("/v1/instances/host/exec?command=flood&command=30000000")
+equal(len(console.rest().got[OUTPUT]), 30000000, "a flood arrives whole")
+world.engine.fault("POST /exec/*/start", "409")
+console = Console("/v1/instances/host/exec?command=cat")
+equal(console.status, 502, "an engine that refuses is a plain answer")
+world.engine.fault("POST /containers/*/exec", "reset")
+equal(Console("/v1/instances/host/exec?command=cat").status, 503, "as is one that is lost")
+world.engine.clear()
+
+# --- slow --------------------------------------------------------------------------------------------
+equal(world.spawn(name="slow", command=["cat"], stdin_open=True).status, 201, "one more that echoes")
+stalled = Console("/v1/instances/slow/attach?role=observer")
+driver = Console("/v1/instances/slow/attach")
+driver.role(), stalled.role()
+block, total = os.urandom(60000), 0
+for _ in range(300):
+    driver.put(block)
+    total += len(block)
+    driver.read_until(lambda: len(driver.got[OUTPUT]) == total)
+equal(len(driver.got[OUTPUT]), total, "a stalled observer does not slow the driver")
+driver.put(b"last")
+stalled.read_until(lambda: stalled.got[OUTPUT].endswith(b"last"))
+gaps = sum(one["bytes"] for one in stalled.control if one["type"] == "gap")
+if not gaps:
+    driver.put(b"!")
+    stalled.read_until(lambda: [one for one in stalled.control if one["type"] == "gap"])
+    gaps = sum(one["bytes"] for one in stalled.control if one["type"] == "gap")
+ok(gaps > 0, f"it is told what it has lost ({gaps} bytes)")
+driver.leave(), stalled.leave()
+
+# --- many --------------------------------------------------------------------------------------------
+for path in ("slow/attach", "host/exec?command=cat&stdin=true", "host/exec?command=anything"):
+    Console(f"/v1/instances/{path}").leave()
+    until(lambda: len(world.get("/v1/instances").json["instances"]) > 0, "an answer")
+    seen = []
+
+    def settled():
+        seen.append((descriptors(), connections()))
+        return len(seen) > 20 and len(set(seen[-20:])) == 1
+    until(settled, "all to be closed")
+    before, memory = seen[-1], world.rss_kib()
+    for number in range(MANY):
+        console = Console(f"/v1/instances/{path}")
+        if number % 2:
+            console.put(b"x" * 100)
+        console.leave()
+    ok(until(lambda: (descriptors(), connections()) == before, f"{MANY} consoles to be gone"), f"{path}: {MANY} that were dropped leave no descriptor here and at the engine")
+    if not (os.environ.get("SAN") or os.environ.get("VG")):
+        ok(world.rss_kib() - memory < 6000, f"and no memory ({world.rss_kib() - memory} KiB)")
+
+# --- the ends of gantryd and of the engine -------------------------------------------------------------
+equal(world.spawn(name="long", command=["cat"], stdin_open=True).status, 201, "one that is left running")
+console, plain, run = Console("/v1/instances/long/attach"), Console("/v1/instances/long/attach", PLAIN), Console("/v1/instances/host/exec?command=cat&stdin=true")
+world.engine.ask("POST", "/fake/restart", {"down_ms": 200, "stop": False})
+for one in (console, plain, run):
+    equal(one.rest().closed[0], 1011, "an engine that is lost ends them")
+    equal(one.told["status"], "Failure", "with a word why")
+until(lambda: world.state("long") == "running", "the engine to be back")
+console, plain, run = Console("/v1/instances/long/attach"), Console("/v1/instances/long/attach", PLAIN), Console("/v1/instances/host/exec?command=cat&stdin=true")
+console.role()
+equal(world.stop(), 0, "gantryd stops")
+for one in (console, plain, run):
+    equal(one.rest().closed[0], 1001, "each is told so")
+    has(one.told["message"], "gantryd stops", "and why")
+world.done() if hasattr(world, "done") else None
+finish()
