@@ -279,6 +279,39 @@ static int exchange(struct client *client, struct transfer *transfer, struct gan
 	return error;
 }
 
+int client_connect(struct client *client, void **ret_easy, struct gantry_error *err)
+{
+	struct transfer transfer = {0};
+	CURLcode code = CURLE_OK;
+	int error;
+
+	set_up(client, &transfer, "GET", "/", NULL, NULL);
+	curl_easy_setopt(transfer.easy, CURLOPT_CONNECT_ONLY, 1L);
+	curl_multi_add_handle(client->multi, transfer.easy);
+	error = perform(client, &code);
+	if (error < 0)
+		gantry_error_set(err, error, "interrupted");
+	else if (code != CURLE_OK)
+		error = explain(client, &transfer, code, false, err);
+	curl_easy_setopt(transfer.easy, CURLOPT_ERRORBUFFER, NULL);
+	if (error < 0)
+		client_disconnect(client, transfer.easy);
+	else
+		*ret_easy = transfer.easy;
+	return error;
+}
+
+void client_disconnect(struct client *client, void *easy)
+{
+	curl_multi_remove_handle(client->multi, easy);
+	curl_easy_cleanup(easy);
+}
+
+const char *client_authority(const struct client *client)
+{
+	return strstr(client->base_url, "//") + 2;
+}
+
 static void make_key(char *text, size_t size)
 {
 	unsigned char bytes[16];

@@ -71,6 +71,14 @@ int client_lines(struct client *client, const char *path,
 		 int (*line)(void *arg, struct json_object *object, const char *text), void *arg,
 		 struct client_reply *ret_reply, struct gantry_error *err);
 
+/*
+ * A connection of its own, for curl_easy_send and curl_easy_recv: a CURL *, to be given back by
+ * client_disconnect. Errors as of client_call.
+ */
+int client_connect(struct client *client, void **ret_easy, struct gantry_error *err);
+void client_disconnect(struct client *client, void *easy);
+const char *client_authority(const struct client *client); /* for a Host header */
+
 /* Waits a little before the next try; false once the time since *started_us is over the limit.
  * *started_us 0: starts counting. Wakes as a call does; *ret_error is what wake answered, or 0. */
 bool client_retry_pause(struct client *client, int64_t *started_us, int *ret_error);

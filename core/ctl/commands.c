@@ -47,6 +47,23 @@ static const struct ctl_option run_options[] = {
 	{"rm", 0, "", "remove the instance when it has ended", false},
 	{NULL, 0, NULL, NULL, false},
 };
+static const struct ctl_option attach_options[] = {
+	{"observe", 0, "", "only look on", false},
+	{"take", 0, "", "drive, also where somebody else does", false},
+	{"no-input", 0, "", "send no standard input", false},
+	{"detach-keys", 0, "KEYS", "that leave it, on a terminal: ctrl-p,ctrl-q unless given",
+	 false},
+	{NULL, 0, NULL, NULL, false},
+};
+static const struct ctl_option exec_options[] = {
+	{"interactive", 'i', "", "send standard input", false},
+	{"tty", 't', "", "give the process a terminal", false},
+	{"env", 'e', "NAME=VALUE", "set a variable", true},
+	{"user", 'u', "USER[:GROUP]", "run as this user", false},
+	{"workdir", 'w', "FOLDER", "run in this folder", false},
+	{"detach-keys", 0, "KEYS", "that leave it, on a terminal; none unless given", false},
+	{NULL, 0, NULL, NULL, false},
+};
 static const struct ctl_option list_options[] = {
 	{"all", 'a', "", "stopped and failed ones too", false},
 	{"quiet", 'q', "", "ids only", false},
@@ -164,6 +181,14 @@ const struct ctl_command ctl_commands[] = {
 	 "goes on over restarts, until the instance has ended for good. With --json each line has a cursor\n"
 	 "for --after, which neither repeats nor leaves out a line.",
 	 logs_command},
+	{"attach", "INSTANCE", "sit at an instance's process", 1, 1, attach_options, CTL_INSTANCES,
+	 "Input goes to the process and output comes from it, byte for byte, until it ends: its exit code is\n"
+	 "that of the command. One drives, others look on. On a terminal ctrl-p ctrl-q leaves it running; without\n"
+	 "one the end of standard input is the end of the process's, and signals are passed on to it.",
+	 attach_command},
+	{"exec", "INSTANCE COMMAND…", "run a command beside an instance's process", 2, -1,
+	 exec_options, CTL_INSTANCES | CTL_WORDS_END, "The exit code is that of what was run.",
+	 exec_command},
 	{"top", "INSTANCE", "list the processes of an instance", 1, 1, NULL, CTL_INSTANCES, NULL,
 	 top_command},
 	{"stats", "[INSTANCE…]", "show what instances use; all that run unless named", 0, -1,

@@ -95,7 +95,9 @@ const char *help_title(const struct ctl_command *command, const struct ctl_optio
 void manual_print(void); /* gantry(1), in roff */
 
 /* --- the commands, by file --- */
-int run_command(struct ctl *ctl);  /* run.c */
+int run_command(struct ctl *ctl);    /* run.c */
+int attach_command(struct ctl *ctl); /* attach.c */
+int exec_command(struct ctl *ctl);
 int list_command(struct ctl *ctl); /* instances.c */
 int show_command(struct ctl *ctl);
 int wait_command(struct ctl *ctl);

@@ -3,7 +3,8 @@
  * `gantry run`. With --detach one request that is answered when the instance runs. In the foreground:
  *
  *   spawn    the same request
- *   output   the engine's stream, from its first byte, to our standard output and error
+ *   output   the engine's stream, from its first byte, to our standard output and error; with
+ *            --interactive a console instead (console.h), which input goes to as well
  *   wait     how the process ended: our exit status
  *
  * It fails in these ways: the spawn fails (125, 126, 127 as told below, nothing to clean up); the
@@ -15,6 +16,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "ctl/console.h"
 #include "ctl/operation.h"
 #include "ctl/output.h"
 #include "ctl/spec.h"
@@ -210,6 +212,33 @@ static int wait_exit(struct foreground *run, int *ret_code)
 	return status;
 }
 
+/*
+ * With --interactive: sits at the process, from its first byte on. False: it is left, *ret_code is ours
+ * to end with; else the process has ended, or there is output of it to follow.
+ */
+static bool sit(struct foreground *run, struct json_object *spec, int *ret_status, int *ret_code)
+{
+	char *path = xasprintf("/v1/instances/%s/attach?scrollback=true", run->id);
+	const struct console_ask ask = {
+		.path = path,
+		.subject = json_get_string(spec, "name", run->id),
+		.id = run->id,
+		.keys = CONSOLE_DETACH_KEYS,
+		.input = true,
+		.tty = json_get_bool(spec, "tty", false),
+		.may_be_over = true,
+	};
+	enum console_end end = console_run(run->ctl, &ask, ret_code);
+
+	free(path);
+	*ret_status = CTL_OK;
+	if (end == CONSOLE_OVER)
+		*ret_status = follow_output(run);
+	if (end == CONSOLE_DETACHED)
+		output_error("detached: gantry attach %s", ask.subject);
+	return end == CONSOLE_ENDED || end == CONSOLE_OVER;
+}
+
 static int remove_after(struct foreground *run)
 {
 	char *path = xasprintf("/v1/instances/%s?wait=%d", run->id, CLIENT_WAIT_SECONDS);
@@ -259,7 +288,10 @@ static int run_foreground(struct ctl *ctl, struct json_object *spec)
 		run.signals = 1;
 		ask(&run, "stop", NULL);
 	}
-	status = follow_output(&run);
+	if (!json_get_bool(spec, "stdin_open", false))
+		status = follow_output(&run);
+	else if (!sit(&run, spec, &status, &code))
+		goto out;
 	if (status == CTL_OK)
 		status = wait_exit(&run, &code);
 	if (status != CTL_OK && run.signals > 2) {
@@ -317,8 +349,6 @@ int run_command(struct ctl *ctl)
 		output_usage("run", "%s", err.text);
 		return detach ? CTL_USAGE : CTL_RUN_FAILED;
 	}
-	if (!detach && args_has(args, "interactive"))
-		output_error("standard input is kept open but not sent to the instance");
 	status = detach ? run_detached(ctl, spec) : run_foreground(ctl, spec);
 	json_object_put(spec);
 	return status;
