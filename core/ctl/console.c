@@ -346,7 +346,7 @@ enum console_end console_run(struct ctl *ctl, const struct console_ask *ask, int
 	enum console_end end = CONSOLE_FAILED;
 	struct client_reply reply;
 	struct gantry_error err;
-	int worked = 0;
+	int worked;
 
 	if (parse_keys(&console, ask->keys) < 0) {
 		*ret_code = output_usage("attach",
@@ -375,6 +375,8 @@ enum console_end console_run(struct ctl *ctl, const struct console_ask *ask, int
 	if (ask->observes && !raw)
 		console.input_open = false;
 	*ret_code = 0;
+	/* what came right behind the handshake is not heard of by poll */
+	worked = websocket_work(console.websocket);
 	while (worked == 0 && !console.write_error) {
 		*ret_code = work(&console);
 		if (*ret_code)
