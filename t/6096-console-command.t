@@ -1,0 +1,123 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""attach, exec and run -i of the command, on a daemon with a fake engine: bytes, ends, signals, a terminal, detach keys."""
+import fcntl
+import os
+import pty
+import signal
+import struct
+import sys
+import termios
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "fake"))
+from daemon import *
+
+GANTRY = os.path.join(BUILD, "gantry")
+DATA = os.urandom(3_000_000 if os.environ.get("VG") else 20_000_000)
+
+world = World().start()
+environment = {**os.environ, "GANTRY_HOST": f"unix://{world.socket}"}
+
+
+def gantry(*words, data=b""):
+    return subprocess.run([GANTRY, *words], input=data, capture_output=True, env=environment, timeout=LIMIT * 4)
+
+
+class Terminal:
+    """The command on a terminal of 40 rows and 100 columns."""
+
+    def __init__(self, *words):
+        self.master, self.slave = pty.openpty()
+        fcntl.ioctl(self.slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
+        self.before = termios.tcgetattr(self.slave)
+        self.process = subprocess.Popen([GANTRY, *words], stdin=self.slave, stdout=self.slave, stderr=self.slave,
+                                        env=environment, start_new_session=True)
+        self.seen = b""
+        os.set_blocking(self.master, False)
+
+    def shows(self, text):
+        def look():
+            try:
+                self.seen += os.read(self.master, 65536)
+            except BlockingIOError:
+                pass
+            return text in self.seen
+        return until(look, f"{text} on the terminal")
+
+    def is_raw(self):
+        return not termios.tcgetattr(self.slave)[3] & (termios.ICANON | termios.ECHO)
+
+    def type(self, data):
+        os.write(self.master, data)
+
+    def end(self):
+        """Its exit status, and whether the terminal is as it was."""
+        until(lambda: self.process.poll() is not None, "the command to end")
+        as_before = termios.tcgetattr(self.slave) == self.before
+        os.close(self.master), os.close(self.slave)
+        return self.process.returncode, as_before
+
+
+# --- pipes -------------------------------------------------------------------------------------------
+result = gantry("run", "-i", "--name", "a", "x", "cat", data=DATA)
+ok(result.stdout == DATA and result.returncode == 0 and result.stderr == b"", f"run -i is a pipe ({result.returncode}, {result.stderr[:200]!r})")
+result = gantry("run", "-i", "--rm", "x", "exit", "4")
+equal((result.returncode, result.stdout), (4, b""), "run -i of what ends at once: its exit code")
+equal(gantry("run", "-i", "x", "echo", "early").stdout, b"early\n", "what it wrote is there")
+gantry("run", "-d", "-i", "--name", "b", "x", "cat")
+result = gantry("attach", "b", data=DATA)
+ok(result.stdout == DATA and result.returncode == 0, "attach is one, and its end is the process's")
+result = gantry("attach", "b")
+equal(result.returncode, 5, "to what has ended nobody comes")
+has(result.stderr.decode(), "b is stopped", "which is said")
+equal(gantry("attach", "nobody").returncode, 3, "nor to what there is not")
+gantry("run", "-d", "--name", "c", "x", "sleep", "1000")
+result = gantry("exec", "c", "echo", "-n")
+equal((result.returncode, result.stdout), (0, b"-n\n"), "exec: options behind the command are its own")
+equal(gantry("exec", "c", "warn", "oops").stderr, b"oops\n", "standard error is told apart")
+equal(gantry("exec", "c", "exit", "3").returncode, 3, "the exit code is that of what ran")
+result = gantry("exec", "-i", "c", "cat", data=DATA)
+ok(result.stdout == DATA, "exec -i is a pipe")
+equal(gantry("exec", "-e", "A=1", "-e", "B=x y", "-u", "joe", "-w", "/tmp", "c", "show").stdout, b'joe /tmp [ "A=1", "B=x y" ]', "user, folder and environment arrive")
+equal(gantry("exec", "c").returncode, 2, "exec of nothing is a wrong command line")
+equal(gantry("attach", "--detach-keys", "ctrl-", "c").returncode, 2, "keys that are none")
+
+# --- signals -----------------------------------------------------------------------------------------
+before = world.engine.state()["calls"]["POST /containers/ID/attach"]
+attached = subprocess.Popen([GANTRY, "attach", "c"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=environment)
+until(lambda: world.engine.state()["calls"]["POST /containers/ID/attach"] > before, "the attach")
+attached.send_signal(signal.SIGTERM)
+equal(attached.wait(LIMIT), 128 + 15, "a signal is passed on, and the process's end is ours")
+attached.stdout.close()
+
+# --- a terminal --------------------------------------------------------------------------------------
+terminal = Terminal("run", "-it", "--name", "t", "x", "cat")
+until(terminal.is_raw, "a raw terminal")
+terminal.type(b"one\x10two\x03")
+terminal.shows(b"one\x10two\x03")
+ok(True, "what is typed arrives, ctrl-c and half of the keys that detach as well")
+terminal.type(b"\x10\x11")
+equal(terminal.end(), (0, True), "ctrl-p ctrl-q detaches, and the terminal is as it was")
+equal(world.state("t"), "running", "the process runs on")
+terminal = Terminal("attach", "t")
+terminal.shows(b"one\x10two\x03")
+ok(True, "who comes back sees what was there")
+look = Terminal("attach", "--observe", "t")
+look.shows(b"one\x10two\x03")
+look.type(b"not sent")
+terminal.type(b"three")
+look.shows(b"three")
+ok(b"not sent" not in look.seen, "an observer's keys are not sent")
+look.type(b"\x10\x11")
+equal(look.end(), (0, True), "but those that detach are heard")
+terminal.process.send_signal(signal.SIGTERM)
+equal(terminal.end(), (128 + 15, True), "a signal ends it, and the terminal is as it was")
+terminal = Terminal("exec", "-it", "t", "size")
+terminal.shows(b"40 100")
+equal(terminal.end(), (0, True), "the size of the terminal is told")
+terminal = Terminal("attach", "t")
+until(terminal.is_raw, "a raw terminal")
+equal(world.stop(), 0, "gantryd stops")
+terminal.shows(b"gantryd stops")
+equal(terminal.end(), (6, True), "which is said, and the terminal is as it was")
+finish()
