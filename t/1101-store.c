@@ -145,7 +145,7 @@ static void operations(void)
 	batch = store_batch_new(s->store);
 	store_put_step(batch, "o1", "create");
 	is_int(storage_commit(s, batch), 0, "a step");
-	store_load_operations(s->store, INT64_MAX, load_operation, &text, &err);
+	store_load_operations(s->store, 0, load_operation, &text, &err);
 	is_str(str_text(&text),
 	       "o1/spawn/i1/running/create/key/uid:0/{\"x\":1}/5 o2/stop/-/running/-/-/-/{}/6 ",
 	       "both run; the step is the last one");
@@ -156,13 +156,17 @@ static void operations(void)
 	store_put_operation(batch, &one);
 	is_int(storage_commit(s, batch), 0, "one ends");
 	str_clear(&text);
-	store_load_operations(s->store, INT64_MAX, load_operation, &text, &err);
+	store_load_operations(s->store, 0, load_operation, &text, &err);
 	is_str(str_text(&text), "o2/stop/-/running/-/-/-/{}/6 ",
-	       "an ended one from before is not loaded");
+	       "one that has ended is not loaded where none is asked for");
 	str_clear(&text);
 	store_load_operations(s->store, 1, load_operation, &text, &err);
+	is_str(str_text(&text), "o2/stop/-/running/-/-/-/{}/6 ",
+	       "nor is one that is not among the newest");
+	str_clear(&text);
+	store_load_operations(s->store, 2, load_operation, &text, &err);
 	ok(str_starts_with(str_text(&text), "o1/spawn/i1/done/announce"),
-	   "one that ended since is");
+	   "one that is among the newest is, in its place");
 
 	batch = store_batch_new(s->store);
 	store_put_operation(batch, &twin);
@@ -309,12 +313,12 @@ static void prune(void)
 	is_int(rows.count, 100, "events from before are dropped");
 	rows_fini(&rows);
 	is_int(store_last_event(s->store), 1000, "the newest stays");
-	store_load_operations(s->store, 0, count_operation, &left, NULL);
+	store_load_operations(s->store, 10, count_operation, &left, NULL);
 	is_int(left, 2, "operations are as old as their last change");
 	store_prune(s->store, INT64_MAX);
 	for (int tries = 0; tries < 2000 && left != 1; tries++) {
 		left = 0;
-		store_load_operations(s->store, 0, count_operation, &left, NULL);
+		store_load_operations(s->store, 10, count_operation, &left, NULL);
 		storage_commit(s, store_batch_new(s->store));
 	}
 	is_int(left, 1, "an ended operation goes, a running one stays");

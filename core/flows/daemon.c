@@ -215,8 +215,8 @@ int daemon_load(struct daemon *daemon,
 	int code = store_load_instances(daemon->store, load_instance, daemon, err);
 
 	if (code == 0)
-		code = store_load_operations(daemon->store, clock_wall_ms() - 86400000,
-					     load_operation, daemon, err);
+		code = store_load_operations(daemon->store, OPERATIONS_KEPT, load_operation, daemon,
+					     err);
 	if (code < 0)
 		return code;
 	make_unknown(daemon);

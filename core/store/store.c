@@ -241,7 +241,7 @@ static int on_operation(void *arg, sqlite3_stmt *statement)
 	return rows->row(rows->arg, &operation);
 }
 
-int store_load_operations(struct store *store, int64_t ended_since_ms,
+int store_load_operations(struct store *store, size_t newest,
 			  int (*row)(void *arg, const struct store_operation *operation), void *arg,
 			  struct gantry_error *err)
 {
@@ -250,8 +250,9 @@ int store_load_operations(struct store *store, int64_t ended_since_ms,
 	return load(
 		store,
 		"SELECT id, kind, instance, state, step, idempotency_key, actor, json, created_ms"
-		" FROM operations WHERE state = 'running' OR changed_ms >= ?1 ORDER BY number",
-		ended_since_ms, on_operation, &rows, err);
+		" FROM operations WHERE state = 'running' OR number IN"
+		" (SELECT number FROM operations ORDER BY number DESC LIMIT ?1) ORDER BY number",
+		(int64_t)newest, on_operation, &rows, err);
 }
 
 char *store_load_fact(struct store *store, const char *name)

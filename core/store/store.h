@@ -78,8 +78,8 @@ int store_load_instances(struct store *store,
 			 int (*row)(void *arg, const char *id, const char *json), void *arg,
 			 struct gantry_error *err);
 /* A negative answer of row ends a load with it.
- * All that are running, and the ones that ended since the given wall time, oldest first. */
-int store_load_operations(struct store *store, int64_t ended_since_ms,
+ * All that are running, and of the others those among the newest so many of all; oldest first. */
+int store_load_operations(struct store *store, size_t newest,
 			  int (*row)(void *arg, const struct store_operation *operation), void *arg,
 			  struct gantry_error *err);
 /* NULL where there is none; the caller frees. */
