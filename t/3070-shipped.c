@@ -318,7 +318,8 @@ static void test_guide(void)
 	struct script_set *set;
 	struct trial trial;
 
-	code = code ? strstr(code + 7, "```lua\n") : NULL; /* the first one is a shadow */
+	for (int i = 0; code && i < 2; i++) /* the first two are shadows */
+		code = strstr(code + 7, "```lua\n");
 	ok(code, "the guide has a policy");
 	close = code ? strstr(code + 7, "```") : NULL;
 	if (!close)
