@@ -1,18 +1,14 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """attach, exec and run -i of the command, on a daemon with a fake engine: bytes, ends, signals, a terminal, detach keys."""
-import fcntl
 import os
-import pty
 import signal
-import struct
 import sys
-import termios
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "fake"))
 from daemon import *
+from terminal import GANTRY, Terminal
 
-GANTRY = os.path.join(BUILD, "gantry")
 DATA = os.urandom(3_000_000 if os.environ.get("VG") else 20_000_000)
 
 world = World().start()
@@ -23,39 +19,8 @@ def gantry(*words, data=b""):
     return subprocess.run([GANTRY, *words], input=data, capture_output=True, env=environment, timeout=LIMIT * 4)
 
 
-class Terminal:
-    """The command on a terminal of 40 rows and 100 columns."""
-
-    def __init__(self, *words):
-        self.master, self.slave = pty.openpty()
-        fcntl.ioctl(self.slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
-        self.before = termios.tcgetattr(self.slave)
-        self.process = subprocess.Popen([GANTRY, *words], stdin=self.slave, stdout=self.slave, stderr=self.slave,
-                                        env=environment, start_new_session=True)
-        self.seen = b""
-        os.set_blocking(self.master, False)
-
-    def shows(self, text):
-        def look():
-            try:
-                self.seen += os.read(self.master, 65536)
-            except BlockingIOError:
-                pass
-            return text in self.seen
-        return until(look, f"{text} on the terminal")
-
-    def is_raw(self):
-        return not termios.tcgetattr(self.slave)[3] & (termios.ICANON | termios.ECHO)
-
-    def type(self, data):
-        os.write(self.master, data)
-
-    def end(self):
-        """Its exit status, and whether the terminal is as it was."""
-        until(lambda: self.process.poll() is not None, "the command to end")
-        as_before = termios.tcgetattr(self.slave) == self.before
-        os.close(self.master), os.close(self.slave)
-        return self.process.returncode, as_before
+def at_terminal(*words):
+    return Terminal(environment, *words)
 
 
 # --- pipes -------------------------------------------------------------------------------------------
@@ -91,7 +56,7 @@ equal(attached.wait(LIMIT), 128 + 15, "a signal is passed on, and the process's 
 attached.stdout.close()
 
 # --- a terminal --------------------------------------------------------------------------------------
-terminal = Terminal("run", "-it", "--name", "t", "x", "cat")
+terminal = at_terminal("run", "-it", "--name", "t", "x", "cat")
 until(terminal.is_raw, "a raw terminal")
 terminal.type(b"one\x10two\x03")
 terminal.shows(b"one\x10two\x03")
@@ -99,10 +64,10 @@ ok(True, "what is typed arrives, ctrl-c and half of the keys that detach as well
 terminal.type(b"\x10\x11")
 equal(terminal.end(), (0, True), "ctrl-p ctrl-q detaches, and the terminal is as it was")
 equal(world.state("t"), "running", "the process runs on")
-terminal = Terminal("attach", "t")
+terminal = at_terminal("attach", "t")
 terminal.shows(b"one\x10two\x03")
 ok(True, "who comes back sees what was there")
-look = Terminal("attach", "--observe", "t")
+look = at_terminal("attach", "--observe", "t")
 look.shows(b"one\x10two\x03")
 look.type(b"not sent")
 terminal.type(b"three")
@@ -112,10 +77,10 @@ look.type(b"\x10\x11")
 equal(look.end(), (0, True), "but those that detach are heard")
 terminal.process.send_signal(signal.SIGTERM)
 equal(terminal.end(), (128 + 15, True), "a signal ends it, and the terminal is as it was")
-terminal = Terminal("exec", "-it", "t", "size")
+terminal = at_terminal("exec", "-it", "t", "size")
 terminal.shows(b"40 100")
 equal(terminal.end(), (0, True), "the size of the terminal is told")
-terminal = Terminal("attach", "t")
+terminal = at_terminal("attach", "t")
 until(terminal.is_raw, "a raw terminal")
 equal(world.stop(), 0, "gantryd stops")
 terminal.shows(b"gantryd stops")
