@@ -6,7 +6,7 @@
 #include "tap.h"
 
 static struct start_window window;
-static int gone_on[8], gone_count;
+static int gone_on[32], gone_count;
 static struct start_slot slots[8];
 
 static void go(struct start_slot *slot)
