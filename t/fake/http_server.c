@@ -184,6 +184,13 @@ static void large(struct http_request *request)
 	free(body);
 }
 
+/* The server broke its word: the test that started us sees the signal, and why. */
+static _Noreturn void broken(const char *how)
+{
+	fprintf(stderr, "http_server: %s\n", how);
+	abort();
+}
+
 /* --- later -------------------------------------------------------------------------------------- */
 
 static void async_fire(struct loop_timer *timer)
@@ -195,7 +202,7 @@ static void async_fire(struct loop_timer *timer)
 		late_count++;
 	reply_text(task->request, "late\n");
 	if (http_stream_begin(task->request, 200, NULL))
-		abort();
+		broken("a second answer was begun");
 	http_stream_write(task->request, "x", 1);
 	http_stream_end(task->request);
 	http_stream_abort(task->request);
@@ -306,7 +313,7 @@ static void download_go_on(void *arg)
 	else
 		http_stream_end(task->request);
 	if (http_request_open(task->request))
-		abort();
+		broken("a download that ended is open");
 	task_end(task);
 }
 
@@ -342,7 +349,7 @@ static void flood(struct http_request *request)
 	for (int i = 0; i < 64; i++)
 		http_stream_write(request, block, sizeof(block));
 	if (http_request_open(request))
-		abort();
+		broken("a flood was not cut");
 }
 
 static void events_stop(void *arg)
