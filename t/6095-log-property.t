@@ -34,7 +34,8 @@ class Log:
     def text(self):
         size = self.random.choice([0, 20, 20, 20, 200, 5000, PART - 1, PART, PART + 1, 40_000])
         letters = "abcé\"\\" if self.files.driver == "local" else "abc\"\\"  # json-file breaks what the cut breaks
-        return (f"{len(self.written)} " + self.random.choice(letters) * size).encode()
+        number = len(self.written)  # at both ends, so that an end alone is known
+        return f"{number} {self.random.choice(letters) * size} {number}".encode()
 
     def line(self, newline=True):
         stream, text = self.random.choice(["stdout", "stderr"]), self.text()
@@ -43,7 +44,7 @@ class Log:
 
     def mixed(self):
         """A long line of one stream, and short ones of the other between its parts."""
-        ns, text = self.files.now(), f"{len(self.written)} long ".encode() + b"l" * 40_000
+        ns, text = self.files.now(), f"{len(self.written)} long {'l' * 40_000} long {len(self.written)}".encode()
         pieces = [text[at:at + PART] for at in range(0, len(text), PART)]
         self.files.parts += 1
         for number, piece in enumerate(pieces, 1):
@@ -106,11 +107,12 @@ def judge(written, found):
     counted the first whole line tells where the log goes on.
     """
     place = {line: at for at, line in enumerate(written)}
-    at, number, lost, ends, fresh = 0, 0, False, [], set()
+    at, since, number, lost, ends, fresh = 0, 0, 0, False, [], set()
     for sequence, stream, text, newline in found:
         if stream is None:
             if sequence < number:
                 return f"a gap went back from {number} to {sequence}"
+            since = since if lost else at
             number, lost, fresh = sequence, True, {"stdout", "stderr"}
             if text is not None:
                 at += text  # counted
@@ -118,7 +120,7 @@ def judge(written, found):
         if sequence != number + 1:
             return f"line {sequence} comes after {number}"
         number, line = sequence, (stream, text, newline)
-        if lost and line not in place and len(ends) < 2:
+        if lost and line not in place and stream in fresh:  # one of each stream, behind each gap
             ends.append(line)
             fresh -= {stream}
             at += 1
@@ -127,7 +129,7 @@ def judge(written, found):
             if place.get(line, -1) < at:
                 return f"{line!r:.80} behind a gap is not one of those after line {at}"
             for end in ends:
-                if not any(w[0] == end[0] and w[2] == end[2] and w[1].endswith(end[1]) for w in written[at - len(ends):place[line]]):
+                if not any(w[0] == end[0] and w[2] == end[2] and w[1].endswith(end[1]) for w in written[since:place[line]]):
                     return f"{end!r:.80} behind a gap is the end of no line"
             at, lost, ends = place[line], False, []
         cut = stream in fresh and at < len(written) and written[at][0] == stream and written[at][1].endswith(text)
