@@ -73,7 +73,7 @@ static int drive(struct script_runner *runner, const struct script_answer *answe
 static const struct script_answer nothing = {0};
 static const struct script_answer reply = {NULL, 201, "made", 4};
 
-/* The code raises the error and, without a wait, fails. */
+/* The code fails with the error, twice alike. */
 static void refuses(const char *what, const char *code, const char *error)
 {
 	struct script_runner *runner = hook(code);
@@ -118,6 +118,9 @@ static void test_facts(void)
 		"an event has no field \"knd\"; did you mean \"kind\"?");
 	refuses("a slip in the instance", "local x = ev.instance.nmae",
 		"p.lua:2: an instance has no field \"nmae\"");
+	refuses("counting by a copy", "gantry.count(ev.instance, 'a', 'b')",
+		"bad argument #1 (a node is wanted, not a userdata value)");
+	refuses("a copy as a list", "table.concat(ev)", "table expected");
 	refuses("writing", "ev.kind = 'x'", "facts are read-only");
 	refuses("writing the instance", "ev.instance.name = 'x'", "facts are read-only");
 	refuses("rawset", "rawset(ev, 'kind', 'x')", "table expected");
@@ -260,6 +263,7 @@ static void test_where_it_does_not(void)
 {
 	static const char *const calls[][2] = {{"sleep", "gantry.sleep(1)"},
 					       {"http", "gantry.http{ url = 'x' }"}};
+	struct script_runner *runner;
 	char code[400], what[100], error[200];
 
 	for (size_t i = 0; i < 2; i++) {
@@ -305,6 +309,10 @@ static void test_where_it_does_not(void)
 				snprintf(error, sizeof(error), "%s",
 					 places[k].error ? places[k].error : "");
 			refuses(what, code, error);
+			runner = hook(code);
+			is_int(script_runner_start(runner, EVENT, &moment), SCRIPT_RUN_FAILED,
+			       "%s: no wait", what);
+			script_runner_free(runner);
 		}
 	}
 	refuses("coroutine.yield in the hook", "coroutine.yield(1)",

@@ -7,6 +7,7 @@
 struct copy {
 	enum fact_kind kind;
 };
+_Static_assert(sizeof(struct copy) < sizeof(uint64_t), "its size tells it from a fact");
 
 static const char metatable_key;
 
@@ -81,11 +82,6 @@ void copies_install(lua_State *L)
 					     {"__pairs", on_pairs},
 					     {NULL, NULL}};
 
-	lua_newtable(L);
-	luaL_setfuncs(L, functions, 0);
-	lua_pushboolean(L, false);
-	lua_setfield(L, -2, "__metatable");
-	lua_pushliteral(L, "fact");
-	lua_setfield(L, -2, "__name");
+	facts_new_metatable(L, functions);
 	lua_rawsetp(L, LUA_REGISTRYINDEX, &metatable_key);
 }

@@ -448,9 +448,11 @@ static int on_pairs(lua_State *L)
 	return 1;
 }
 
-/* No other userdata gets at a script. */
+/* NULL where it is none: a script may also have copies (copies.c), which are smaller. */
 static const struct fact *to_fact(lua_State *L, int index)
 {
+	if (lua_type(L, index) != LUA_TUSERDATA || lua_rawlen(L, index) != sizeof(struct fact))
+		return NULL;
 	return lua_touserdata(L, index);
 }
 
@@ -508,6 +510,16 @@ static void add_key(struct sandbox *sandbox, const void *name, int kind, int row
 	sandbox->keys[slot] = (struct sandbox_key){name, row, kind};
 }
 
+void facts_new_metatable(lua_State *L, const luaL_Reg *functions)
+{
+	lua_newtable(L);
+	luaL_setfuncs(L, functions, 0);
+	lua_pushboolean(L, false);
+	lua_setfield(L, -2, "__metatable");
+	lua_pushliteral(L, "fact");
+	lua_setfield(L, -2, "__name");
+}
+
 void facts_install(lua_State *L)
 {
 	static const luaL_Reg functions[] = {{"__index", facts_index},
@@ -519,12 +531,7 @@ void facts_install(lua_State *L)
 
 	_Static_assert(2 * FACT_FIELDS_MAX < SANDBOX_KEYS,
 		       "the table of keys is at most half full");
-	lua_newtable(L);
-	luaL_setfuncs(L, functions, 0);
-	lua_pushboolean(L, false);
-	lua_setfield(L, -2, "__metatable");
-	lua_pushliteral(L, "fact");
-	lua_setfield(L, -2, "__name");
+	facts_new_metatable(L, functions);
 	sandbox->fact_metatable = luaL_ref(L, LUA_REGISTRYINDEX);
 
 	lua_createtable(L, fact_fields_count, 0); /* keeps the names where they are */

@@ -42,6 +42,8 @@ enum fact_kind {
 
 /* Makes the metatable and the table of names; raises where memory is out. */
 void facts_install(lua_State *L);
+/* Pushes a metatable of facts, which scripts cannot get at, with these functions. */
+void facts_new_metatable(lua_State *L, const luaL_Reg *functions);
 
 /* Pushes a fact of this epoch over data (borrowed). Not for FACT_LIST. */
 void facts_push(lua_State *L, enum fact_kind kind, const void *data);
