@@ -208,15 +208,28 @@ int policy_load(struct source *source, const struct script_budget *budget,
 	*source = (struct source){0};
 	code = open_policy(policy, budget, true, err);
 	if (code == 0 && policy_has(policy, HOOK_EVENT) && !policy->shadow) {
-		policy->for_events = xcalloc(1, sizeof(*policy));
-		source_copy(&policy->source, &policy->for_events->source);
-		code = open_policy(policy->for_events, budget, false, err);
+		code = policy_copy(policy, &policy->for_events, err);
 	}
 	if (code < 0) {
 		policy_free(policy);
 		return code;
 	}
 	*ret_policy = policy;
+	return 0;
+}
+
+int policy_copy(const struct policy *policy, struct policy **ret_copy, struct gantry_error *err)
+{
+	struct policy *copy = xcalloc(1, sizeof(*copy));
+	int code;
+
+	source_copy(&policy->source, &copy->source);
+	code = open_policy(copy, &policy->budget, false, err);
+	if (code < 0) {
+		policy_free(copy);
+		return code;
+	}
+	*ret_copy = copy;
 	return 0;
 }
 

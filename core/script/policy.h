@@ -53,6 +53,8 @@ struct script_set {
  * run, for_events is made as well. */
 int policy_load(struct source *source, const struct script_budget *budget,
 		struct policy **ret_policy, struct gantry_error *err);
+/* The same file in a state of its own, without its tests. */
+int policy_copy(const struct policy *policy, struct policy **ret_copy, struct gantry_error *err);
 void policy_free(struct policy *policy);
 
 static inline bool policy_has(const struct policy *policy, enum hook hook)

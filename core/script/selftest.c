@@ -71,6 +71,13 @@ struct trial {
 		.offset = offsetof(struct WORDS, member)                                           \
 	}
 
+/* A member that is read apart; with the words so that a misspelt one is told from it. */
+static const char part[] = "a part";
+#define PART(word)                                                                                 \
+	{                                                                                          \
+		.key = word, .help = part                                                          \
+	}
+
 #define WORDS words
 static const struct gantry_option test_words[] = {
 	WORD("name", STRING, name, NULL),
@@ -80,12 +87,11 @@ static const struct gantry_option test_words[] = {
 	WORD("actor", STRING, actor, "uid:0"),
 	WORD("on_behalf_of", STRING, user, NULL),
 	WORD("now", STRING, now, "2026-01-05T12:00:00Z"), /* a Monday */
-	/* read apart; here so that a misspelt one is told from them */
-	{.key = "request"},
-	{.key = "project_usage"},
-	{.key = "node"},
-	{.key = "exit"},
-	{.key = "expect"},
+	PART("request"),
+	PART("project_usage"),
+	PART("node"),
+	PART("exit"),
+	PART("expect"),
 	{0},
 };
 #undef WORDS
@@ -129,11 +135,8 @@ static const struct gantry_option exit_words[] = {
 
 static bool is_part(const char *key)
 {
-	static const char *const parts[] = {"request", "project_usage", "node",
-					    "exit",    "expect",        NULL};
-
-	for (const char *const *part = parts; *part; part++)
-		if (str_equal(key, *part))
+	for (const struct gantry_option *word = test_words; word->key; word++)
+		if (word->help == part && str_equal(key, word->key))
 			return true;
 	return false;
 }
@@ -372,17 +375,6 @@ static const struct script_record *find_record(const struct trial *trial, const 
 	return NULL;
 }
 
-__attribute__((format(printf, 2, 3))) static int differs(struct gantry_error *err,
-							 const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	gantry_error_setv(err, -EINVAL, format, args);
-	va_end(args);
-	return -EINVAL;
-}
-
 static int judge_verdict(const struct trial *trial, struct gantry_error *err)
 {
 	const struct script_record *record = find_record(trial, hook_text(trial->hook), "deny");
@@ -390,20 +382,25 @@ static int judge_verdict(const struct trial *trial, struct gantry_error *err)
 
 	if (!record) {
 		if (deny)
-			return differs(err, "should be refused with \"%s\", is not refused", deny);
+			return gantry_error_set(err, -EINVAL,
+						"should be refused with \"%s\", is not refused",
+						deny);
 		if (!json_object_get_boolean(trial->expect))
-			return differs(err, "should be refused, is not refused");
+			return gantry_error_set(err, -EINVAL, "should be refused, is not refused");
 		return 0;
 	}
 	reason = record->reason ? record->reason : "no reason given";
 	if (deny && strstr(reason, deny))
 		return 0;
 	if (deny)
-		return differs(err, "should be refused with \"%s\", is refused with \"%s\" (%s:%d)",
-			       deny, reason, record->file, record->line);
+		return gantry_error_set(
+			err, -EINVAL,
+			"should be refused with \"%s\", is refused with \"%s\" (%s:%d)", deny,
+			reason, record->file, record->line);
 	if (json_object_get_boolean(trial->expect))
-		return differs(err, "should not be refused, is refused with \"%s\" (%s:%d)", reason,
-			       record->file, record->line);
+		return gantry_error_set(err, -EINVAL,
+					"should not be refused, is refused with \"%s\" (%s:%d)",
+					reason, record->file, record->line);
 	return 0;
 }
 
@@ -414,16 +411,18 @@ static int judge_score(const struct trial *trial, struct gantry_error *err)
 	struct json_object *answer;
 
 	if (record)
-		return differs(err, "should score %.14g, its filter refuses the node: %s", wanted,
-			       record->reason ? record->reason : "no reason given");
+		return gantry_error_set(
+			err, -EINVAL, "should score %.14g, its filter refuses the node: %s", wanted,
+			record->reason ? record->reason : "no reason given");
 	record = find_record(trial, "score", "score");
 	if (!record || json_parse(record->answer, strlen(record->answer), &answer, err) < 0)
-		return differs(err, "should score %.14g, has no opinion", wanted);
+		return gantry_error_set(err, -EINVAL, "should score %.14g, has no opinion", wanted);
 	got = json_object_get_double(
 		json_get(json_object_array_get_idx(json_get(answer, "top"), 0), "score"));
 	json_object_put(answer);
 	if (fabs(got - wanted) > 1e-9 * fmax(1, fabs(wanted)))
-		return differs(err, "should score %.14g, scores %.14g", wanted, got);
+		return gantry_error_set(err, -EINVAL, "should score %.14g, scores %.14g", wanted,
+					got);
 	return 0;
 }
 
@@ -452,9 +451,9 @@ static int judge_restart(const struct trial *trial, const struct script_restart 
 	if (wanted.what == got->what &&
 	    (wanted.what != SCRIPT_RESTART_AFTER || wanted.after_ms == got->after_ms))
 		return 0;
-	return differs(err, "should be %s, is %s",
-		       restart_text(&wanted, wanted_text, sizeof(wanted_text)),
-		       restart_text(got, got_text, sizeof(got_text)));
+	return gantry_error_set(err, -EINVAL, "should be %s, is %s",
+				restart_text(&wanted, wanted_text, sizeof(wanted_text)),
+				restart_text(got, got_text, sizeof(got_text)));
 }
 
 static const struct gantry_env *find_variable(const struct gantry_spec *spec, const char *name)
@@ -486,14 +485,15 @@ static int compare_environment(struct trial *trial, const struct gantry_spec *wa
 		if (!want && !got)
 			continue;
 		if (!want || !got || want->secret != got->secret)
-			return differs(err, "%s should be %s, is %s", name,
-				       variable_text(want, &trial->arena),
-				       variable_text(got, &trial->arena));
+			return gantry_error_set(err, -EINVAL, "%s should be %s, is %s", name,
+						variable_text(want, &trial->arena),
+						variable_text(got, &trial->arena));
 		if (!str_equal(want->value, got->value))
-			return differs(err, "%s should be %s, is %s%s", name,
-				       variable_text(want, &trial->arena),
-				       got->secret ? "another one" : "",
-				       got->secret ? "" : variable_text(got, &trial->arena));
+			return gantry_error_set(err, -EINVAL, "%s should be %s, is %s%s", name,
+						variable_text(want, &trial->arena),
+						got->secret ? "another one" : "",
+						got->secret ? ""
+							    : variable_text(got, &trial->arena));
 	}
 	return 0;
 }
@@ -526,9 +526,9 @@ static int compare_resources(struct trial *trial, const struct gantry_spec *want
 		struct json_object *right = json_get(got, field->key);
 
 		if (!json_object_equal(left, right))
-			code = differs(err, "%s should be %s, is %s", field->key,
-				       value_text(field->key, left, &trial->arena),
-				       value_text(field->key, right, &trial->arena));
+			code = gantry_error_set(err, -EINVAL, "%s should be %s, is %s", field->key,
+						value_text(field->key, left, &trial->arena),
+						value_text(field->key, right, &trial->arena));
 	}
 	json_object_put(want);
 	json_object_put(got);
@@ -601,10 +601,11 @@ static int judge(struct trial *trial, const struct script_restart *restart,
 	const struct script_record *failure = find_record(trial, NULL, "error");
 
 	if (failure && failure->line)
-		return differs(err, "%s fails: %s (%s:%d)", failure->hook, failure->reason,
-			       failure->file, failure->line);
+		return gantry_error_set(err, -EINVAL, "%s fails: %s (%s:%d)", failure->hook,
+					failure->reason, failure->file, failure->line);
 	if (failure)
-		return differs(err, "%s fails: %s", failure->hook, failure->reason);
+		return gantry_error_set(err, -EINVAL, "%s fails: %s", failure->hook,
+					failure->reason);
 	switch (trial->hook) {
 	case HOOK_SCORE:
 		return judge_score(trial, err);
@@ -664,13 +665,11 @@ int selftest_run(const struct policy *policy, struct gantry_error *err)
 	struct policy *copy;
 	struct script_set set = {.policies = &copy, .count = 1};
 	struct gantry_error wrong;
-	struct source source;
 	int code;
 
 	if (count == 0)
 		return 0;
-	source_copy(&policy->source, &source);
-	code = policy_load(&source, &policy->budget, &copy, err);
+	code = policy_copy(policy, &copy, err);
 	if (code < 0)
 		return code;
 	copy->shadow = false;
