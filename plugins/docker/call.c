@@ -15,6 +15,15 @@
 
 #include <stdlib.h>
 
+char *docker_path(const struct docker_node *node, const char *path)
+{
+	char *whole = NULL;
+
+	if (asprintf(&whole, "/v1.%d%s", node->api_minor, path) < 0)
+		abort();
+	return whole;
+}
+
 static void send_call(struct docker_call *call, const char *method, const char *path,
 		      const char *body);
 static void wait_for_version(struct docker_call *call);
@@ -282,7 +291,7 @@ static void send_call(struct docker_call *call, const char *method, const char *
 		      const char *body)
 {
 	struct docker_node *node = call->node;
-	char *whole = NULL;
+	char *whole;
 	struct gantry_http_request request = {
 		.peer = call->fresh ? &node->fresh_peer : &node->peer,
 		.method = method,
@@ -299,8 +308,7 @@ static void send_call(struct docker_call *call, const char *method, const char *
 		.arg = call,
 	};
 
-	if (asprintf(&whole, "/v1.%d%s", node->api_minor, path) < 0)
-		abort();
+	whole = docker_path(node, path);
 	request.path = whole;
 	call->http = node->host->http(node->host->core, &request);
 	free(whole);

@@ -305,12 +305,7 @@ static void stream_ended(struct docker_call *call, const struct gantry_error *er
 	struct gantry_error ended;
 
 	(void)reply;
-	if (!err) {
-		gantry_error_set(&ended, -EHOSTUNREACH,
-				 "docker: the engine ended the stream of events");
-		err = &ended;
-	}
-	end_claim(call->arg, err);
+	end_claim(call->arg, docker_events_ended(err, &ended));
 }
 
 /* Of all volumes: a filter by name would hold back the event of a prune, which names none. */

@@ -89,6 +89,8 @@ struct docker_call {
 /* path is formatted, begins after the version, and is percent-encoded already. body: JSON text or NULL. */
 __attribute__((format(printf, 4, 5))) void docker_call(struct docker_call *call, const char *method,
 						       const char *body, const char *path, ...);
+/* The path with the version in front; the caller frees. */
+char *docker_path(const struct docker_node *node, const char *path);
 /* A request; done comes with -ECANCELED. Does nothing where the call is not busy. */
 void docker_call_cancel(struct docker_call *call);
 /* Forgets the version: the engine may be another one now. */
@@ -154,6 +156,9 @@ struct docker_stream {
 int docker_stream_feed(struct docker_stream *stream, const char *data, size_t length,
 		       int (*fn)(void *arg, struct json_object *value), void *arg);
 void docker_stream_fini(struct docker_stream *stream);
+/* Why a stream of events is over, which the engine never ends by itself: err, or what is put into ended. */
+const struct gantry_error *docker_events_ended(const struct gantry_error *err,
+					       struct gantry_error *ended);
 
 /* --- node.c --- */
 

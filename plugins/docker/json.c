@@ -196,3 +196,12 @@ void docker_stream_fini(struct docker_stream *stream)
 		json_tokener_free(stream->tokener);
 	*stream = (struct docker_stream){0};
 }
+
+const struct gantry_error *docker_events_ended(const struct gantry_error *err,
+					       struct gantry_error *ended)
+{
+	if (err)
+		return err;
+	gantry_error_set(ended, -EHOSTUNREACH, "docker: the engine ended the stream of events");
+	return ended;
+}

@@ -234,7 +234,7 @@ static void pause_session(void *arg, bool paused)
 static void upgrade(struct gantry_session *session, const char *body, const char *path)
 {
 	struct docker_node *node = session->node;
-	char *whole = NULL;
+	char *whole;
 	struct gantry_upgrade asked = {
 		.peer = &node->peer,
 		.method = "POST",
@@ -250,8 +250,7 @@ static void upgrade(struct gantry_session *session, const char *body, const char
 		.arg = session,
 	};
 
-	if (asprintf(&whole, "/v1.%d%s", node->api_minor, path) < 0)
-		abort();
+	whole = docker_path(node, path);
 	asked.path = whole;
 	session->stream = node->host->upgrade(node->host->core, &asked);
 	free(whole);

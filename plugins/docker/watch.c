@@ -232,12 +232,7 @@ static void stream_ended(struct docker_call *call, const struct gantry_error *er
 	struct gantry_error ended;
 
 	(void)reply;
-	if (!err) {
-		gantry_error_set(&ended, -EHOSTUNREACH,
-				 "docker: the engine ended the stream of events");
-		err = &ended;
-	}
-	end_watch(call->arg, err);
+	end_watch(call->arg, docker_events_ended(err, &ended));
 }
 
 /* Seconds and nanoseconds, as the engine wants them. */
