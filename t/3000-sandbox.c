@@ -330,7 +330,7 @@ static void try_placement(const struct attack *attack)
 	place(&trial, set, 40);
 	record = policy_record(&trial.decision, "p", "filter", NULL);
 	is_str(record->answer, "{\"count\":40}", "%s: the next placement works", attack->name);
-	end(&trial);
+	trial_end_set(&trial);
 	free(source);
 }
 
@@ -385,24 +385,20 @@ static void test_other_policy(void)
 		"  at('running', function() return { coroutine.running() } end)\n"
 		"  return { FOUND = table.concat(found, ' '), RANDOM = math.random(1000000) } end }\n";
 	struct script_set *set;
-	struct trial trial = {0};
+	struct trial trial;
 	char alone[20];
 
 	policy_write("20-look.lua", look);
 	set = policy_load_set();
-	policy_spec("{\"image\":\"x\"}", &trial.arena, &trial.spec);
-	trial.request = policy_request(&trial.spec, &trial.arena);
-	script_decision_init(&trial.decision, set, &trial.request, 1);
+	trial_begin(&trial, set, "{\"image\":\"x\"}");
 	script_environment(set, &trial.request, &trial.arena, &trial.spec, &trial.decision, NULL);
 	snprintf(alone, sizeof(alone), "%s",
 		 policy_record(&trial.decision, "second", "environment", "RANDOM")->answer);
-	script_decision_fini(&trial.decision);
-	script_set_free(set);
+	trial_end_set(&trial);
 
 	policy_write("10-leave.lua", leave);
 	set = policy_load_set();
-	policy_spec("{\"image\":\"x\"}", &trial.arena, &trial.spec);
-	script_decision_init(&trial.decision, set, &trial.request, 1);
+	trial_begin(&trial, set, "{\"image\":\"x\"}");
 	is_int(script_admit(set, &trial.request, &trial.decision, NULL), 0,
 	       "the first policy sees its own mark");
 	script_environment(set, &trial.request, &trial.arena, &trial.spec, &trial.decision, NULL);
@@ -414,9 +410,7 @@ static void test_other_policy(void)
 	       "\"own.1\"", "the second finds none but its own");
 	is_str(policy_record(&trial.decision, "second", "environment", "RANDOM")->answer, alone,
 	       "nor do its random numbers tell how many the first has drawn");
-	script_decision_fini(&trial.decision);
-	arena_fini(&trial.arena);
-	script_set_free(set);
+	trial_end_set(&trial);
 	policy_remove("10-leave.lua");
 	policy_remove("20-look.lua");
 }

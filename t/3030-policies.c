@@ -3,34 +3,13 @@
 #include "base/str.h"
 #include "policy.h"
 
-/* What one policy (or the set in the folder) makes of a request. */
-struct trial {
-	struct script_set *set;
-	struct arena arena;
-	struct gantry_spec spec;
-	struct script_request request;
-	struct script_decision decision;
-	struct gantry_error err;
-	int code;
-};
-
 static const char default_spec[] =
 	"{\"image\":\"debian:12\",\"name\":\"web\",\"project\":\"blue\",\"environment\":[\"A=1\","
 	"{\"name\":\"TOKEN\",\"value\":\"hunter2\",\"secret\":true}]}";
 
 static void begin(struct trial *trial, struct script_set *set, const char *spec)
 {
-	*trial = (struct trial){.set = set};
-	policy_spec(spec ? spec : default_spec, &trial->arena, &trial->spec);
-	trial->request = policy_request(&trial->spec, &trial->arena);
-	script_decision_init(&trial->decision, set, &trial->request, 17);
-}
-
-static void end(struct trial *trial)
-{
-	script_decision_fini(&trial->decision);
-	script_set_free(trial->set);
-	arena_fini(&trial->arena);
+	trial_begin(trial, set, spec ? spec : default_spec);
 }
 
 static void admit(struct trial *trial)
@@ -42,12 +21,6 @@ static void environment(struct trial *trial)
 {
 	trial->code = script_environment(trial->set, &trial->request, &trial->arena, &trial->spec,
 					 &trial->decision, &trial->err);
-}
-
-static void resources(struct trial *trial)
-{
-	trial->code = script_resources(trial->set, &trial->request, &trial->arena, &trial->spec,
-				       &trial->decision, &trial->err);
 }
 
 static const struct gantry_env *variable(const struct trial *trial, const char *name)
@@ -145,7 +118,7 @@ static void expect_admit(const char *name, const char *source, int code, const c
 		is_int(trial.err.decision, 17, "%s: the error has the decision", name);
 		like(trial.err.text, "p.lua", "%s: the error has the file", name);
 	}
-	end(&trial);
+	trial_end_set(&trial);
 }
 
 static void test_admit(void)
@@ -209,7 +182,7 @@ static void test_order(void)
 	is_str(trial.decision.reason, "policy 10-a refuses: first (10-a.lua:1)",
 	       "and is the decision's");
 	ok(trial.decision.records[2].shadow, "the shadow is marked");
-	end(&trial);
+	trial_end_set(&trial);
 	policy_remove("10-a.lua");
 	policy_remove("20-b.lua");
 	policy_remove("30-c.lua");
@@ -261,7 +234,7 @@ static void test_environment(void)
 	is_str(policy_record(&trial.decision, "p", "environment", "A")->before, "\"1\"",
 	       "what was dropped is told");
 	json_object_put(json);
-	end(&trial);
+	trial_end_set(&trial);
 }
 
 /* An answer that is wrong: the failure is recorded and nothing of it is taken. */
@@ -279,7 +252,7 @@ static void expect_wrong(const char *hook, const char *answer, const char *reaso
 	if (str_equal(hook, "environment"))
 		environment(&trial);
 	else
-		resources(&trial);
+		trial_resources(&trial);
 	is_int(trial.code, -EACCES, "%s %s: is refused", hook, answer);
 	record = policy_record(&trial.decision, "p", hook, NULL);
 	is_str(record->outcome, "error", "%s %s: an error of the policy", hook, answer);
@@ -287,7 +260,7 @@ static void expect_wrong(const char *hook, const char *answer, const char *reaso
 	ok(trial.spec.environment.count == before && trial.spec.memory_bytes == GANTRY_UNSET &&
 		   trial.decision.count == 1,
 	   "%s %s: nothing is taken", hook, answer);
-	end(&trial);
+	trial_end_set(&trial);
 	free(source);
 }
 
@@ -364,7 +337,7 @@ static void test_resources(void)
 		      "    ulimits = { nofile = 2048, nproc = { soft = 10, hard = 20 } } } end }"),
 	      "{\"image\":\"a\",\"memory\":\"128MiB\",\"ulimits\":[\"nofile=64\",\"core=0\"],\"log\":{"
 	      "\"driver\":\"local\"}}");
-	resources(&trial);
+	trial_resources(&trial);
 	is_int(trial.code, 0, "resources: %s", trial.code ? trial.err.text : "fine");
 	is_int(trial.spec.memory_bytes, 64 << 20, "memory");
 	is_int(trial.spec.memory_swap_bytes, 96 << 20, "memory and swap");
@@ -385,7 +358,7 @@ static void test_resources(void)
 	       "with its line");
 	ok(policy_record(&trial.decision, "p", "resources", "ulimits.nproc"),
 	   "a ulimit is a record");
-	end(&trial);
+	trial_end_set(&trial);
 
 	begin(&trial,
 	      policy_one(
@@ -393,12 +366,12 @@ static void test_resources(void)
 		      "false, ulimits = false } end }"),
 	      "{\"image\":\"a\",\"memory\":\"128MiB\",\"cpuset\":\"0\",\"ulimits\":[\"nofile=64\"],\"log\":"
 	      "{\"driver\":\"local\"}}");
-	resources(&trial);
+	trial_resources(&trial);
 	is_int(trial.code, 0, "taking limits away");
 	ok(trial.spec.memory_bytes == GANTRY_UNSET && !trial.spec.cpuset &&
 		   !trial.spec.log.driver && trial.spec.ulimits.count == 0,
 	   "they are gone");
-	end(&trial);
+	trial_end_set(&trial);
 }
 
 /* --- more than one policy -------------------------------------------------------------------------- */
@@ -420,7 +393,7 @@ static void test_conflict(void)
 		     "resources = function() return { memory = '1GiB' } end }");
 	begin(&trial, policy_load_set(), NULL);
 	environment(&trial);
-	resources(&trial);
+	trial_resources(&trial);
 	is_str(variable(&trial, "TZ")->value, "CET", "the last one wins");
 	is_int(trial.spec.memory_bytes, 128 << 20, "for resources too");
 	record = policy_record(&trial.decision, "20-b", "environment", "TZ");
@@ -440,7 +413,7 @@ static void test_conflict(void)
 	record = policy_record(&trial.decision, "30-c", "environment", "TZ");
 	is_str(record->before, "\"CET\"", "what a shadow would have changed");
 	ok(record && record->shadow && !record->conflict, "the shadow is recorded, without effect");
-	end(&trial);
+	trial_end_set(&trial);
 	policy_remove("10-a.lua");
 	policy_remove("20-b.lua");
 	policy_remove("30-c.lua");
@@ -456,19 +429,19 @@ static void test_rules(void)
 	      NULL);
 	environment(&trial);
 	is_int(trial.code, 0, "a failing environment is skipped");
-	resources(&trial);
+	trial_resources(&trial);
 	is_int(trial.code, 0, "failing resources are skipped");
 	like(policy_record(&trial.decision, "p", "resources", NULL)->reason,
 	     "over its budget of 1000000 instructions", "the budget is named");
 	is_int(policy_record(&trial.decision, "p", "resources", NULL)->line, 1, "and the line");
-	end(&trial);
+	trial_end_set(&trial);
 	begin(&trial,
 	      policy_one("return { on_error = 'deny', environment = function() error('x') end }"),
 	      NULL);
 	environment(&trial);
 	is_int(trial.code, -EACCES, "unless it says deny");
 	like(trial.err.text, "policy p fails and so refuses: x (p.lua:1)", "and says so");
-	end(&trial);
+	trial_end_set(&trial);
 }
 
 /* Memory that a policy keeps is gone when it runs out; facts that it keeps are dead. */
@@ -505,7 +478,7 @@ static void test_state(void)
 	trial.request.verb = "list";
 	admit(&trial);
 	is_int(trial.code, -EACCES, "so is a list that was kept");
-	end(&trial);
+	trial_end_set(&trial);
 }
 
 /* The same request gives the same answer: random, clock and order of keys come from it. */
@@ -532,10 +505,10 @@ static void test_replay(void)
 	is_str(variable(&one, "C")->value, "2023-11-14 23:13:20 2", "the clock, with an offset");
 	is_str(variable(&one, "T")->value, "tablefunction", "no addresses");
 	is_str(variable(&one, "Z")->value, "1.5GiB", "sizes");
-	end(&one);
+	trial_end_set(&one);
 	two.request.seed++;
 	environment(&two);
-	end(&two);
+	trial_end_set(&two);
 }
 
 /* --- what a decision says -------------------------------------------------------------------------- */
@@ -565,7 +538,7 @@ static void test_decision(void)
 	is_int(json_get_int(record, "line", 0), 2, "line");
 	ok(json_get(record, "took_us"), "time taken");
 	json_object_put(json);
-	end(&trial);
+	trial_end_set(&trial);
 }
 
 int main(void)

@@ -11,7 +11,7 @@ static void test_choice(void)
 	place(&trial, policy_one("return {}"), 8);
 	is_str(trial.chosen->name, "n000", "no policy: fewest instances");
 	is_str(trial.decision.node, "n000", "the decision has it");
-	end(&trial);
+	trial_end_set(&trial);
 
 	place(&trial,
 	      policy_one("return { score = function(req, node) return node.memory_free end }"), 8);
@@ -20,13 +20,13 @@ static void test_choice(void)
 	     "{\"count\":8,\"top\":[{\"node\":\"n007\",\"score\":8053063680,\"instances\":7,\"version\":107},"
 	     "{\"node\":\"n006\"",
 	     "top scores and versions are recorded");
-	end(&trial);
+	trial_end_set(&trial);
 
 	nodes[3].instances = nodes[5].instances = 0;
 	nodes[0].instances = 1;
 	place(&trial, policy_one("return { score = function() return 1 end }"), 8);
 	is_str(trial.chosen->name, "n003", "ties: fewer instances, then the name");
-	end(&trial);
+	trial_end_set(&trial);
 
 	policy_write(
 		"a.lua",
@@ -44,7 +44,7 @@ static void test_choice(void)
 	place(&trial, policy_load_set(), 8);
 	is_str(trial.chosen->name, "n001", "scores add up, the shadow's do not");
 	ok(policy_record(&trial.decision, "d", "filter", NULL)->shadow, "the shadow was asked");
-	end(&trial);
+	trial_end_set(&trial);
 	policy_remove("a.lua");
 	policy_remove("b.lua");
 	policy_remove("c.lua");
@@ -76,7 +76,7 @@ static void test_filter(void)
 	is_int(trial.decision.records[1].line, 5, "the other's line");
 	is_str(trial.decision.records[2].outcome, "allow", "what passed");
 	is_str(trial.decision.records[2].answer, "{\"count\":2}", "is counted");
-	end(&trial);
+	trial_end_set(&trial);
 
 	place(&trial,
 	      policy_one("return { filter = function(req, node)\n"
@@ -87,14 +87,14 @@ static void test_filter(void)
 	is_str(trial.err.text,
 	       "no node is left of 3: 2 for zone a (p.lua:2); 1 for no reason given (p.lua:3)",
 	       "the reasons are summed up");
-	is_int(trial.err.decision, 5, "with the decision");
+	is_int(trial.err.decision, TRIAL_DECISION, "with the decision");
 	ok(!trial.decision.allowed && !trial.decision.node, "the decision is no");
-	end(&trial);
+	trial_end_set(&trial);
 
 	place(&trial, policy_one("return {}"), 0);
 	is_int(trial.code, -EACCES, "no nodes at all");
 	like(trial.err.text, "no node is up", "says so");
-	end(&trial);
+	trial_end_set(&trial);
 }
 
 static void test_many(void)
@@ -112,7 +112,7 @@ static void test_many(void)
 	ok(trial.decision.count <= 20, "few records: %zu", trial.decision.count);
 	record = policy_record(&trial.decision, "p", "filter", NULL);
 	is_int(record->line, 2, "the line is known");
-	end(&trial);
+	trial_end_set(&trial);
 
 	/* the line costs a hook at each return: it is looked for until it is known */
 	place(&trial,
@@ -129,7 +129,7 @@ static void test_many(void)
 	record = &trial.decision.records[1];
 	is_str(record->reason, "more", "many");
 	is_int(record->line, 4, "have their line");
-	end(&trial);
+	trial_end_set(&trial);
 }
 
 static void test_failures(void)
@@ -151,7 +151,7 @@ static void test_failures(void)
 	       "{\"count\":7,\"nodes\":[\"n000\",\"n001\",\"n002\",\"n003\",\"n005\",\"n006\",\"n007\"]}",
 	       "of seven nodes");
 	is_int(record->line, 2, "with its line");
-	end(&trial);
+	trial_end_set(&trial);
 
 	place(&trial,
 	      policy_one("return { on_error = 'skip', filter = function(req, node)\n"
@@ -159,7 +159,7 @@ static void test_failures(void)
 			 "  return node.name == 'n000', 'no' end }"),
 	      8);
 	is_str(trial.chosen->name, "n000", "unless it says skip");
-	end(&trial);
+	trial_end_set(&trial);
 
 	began_ms = cpu_ms();
 	place(&trial,
@@ -170,7 +170,7 @@ static void test_failures(void)
 	ok(cpu_ms() - began_ms < 150 * slowness(), "is asked once");
 	like(trial.err.text, "8 for over its budget of 1000000 instructions (p.lua:2)",
 	     "and refuses all nodes");
-	end(&trial);
+	trial_end_set(&trial);
 
 	place(&trial,
 	      policy_one("return { score = function(req, node)\n"
@@ -180,7 +180,7 @@ static void test_failures(void)
 	is_str(trial.chosen->name, "n000", "and none of its scores counts");
 	record = policy_record(&trial.decision, "p", "score", NULL);
 	is_str(record->outcome, "error", "which is recorded");
-	end(&trial);
+	trial_end_set(&trial);
 
 	place(&trial,
 	      policy_one("return { score = function(req, node)\n"
@@ -189,7 +189,7 @@ static void test_failures(void)
 	is_str(trial.chosen->name, "n007", "a score that is no number is none");
 	like(policy_record(&trial.decision, "p", "score", NULL)->reason, "finite number",
 	     "recorded");
-	end(&trial);
+	trial_end_set(&trial);
 
 	place(&trial,
 	      policy_one("return { on_error = 'deny', score = function(req, node)\n"
@@ -198,7 +198,7 @@ static void test_failures(void)
 	is_int(trial.code, -EACCES, "a score that fails and says deny");
 	like(trial.err.text, "policy p fails and so refuses: the answer must be a number",
 	     "refuses");
-	end(&trial);
+	trial_end_set(&trial);
 }
 
 /* One stage has one budget of time, however many nodes there are. */
@@ -220,7 +220,7 @@ static void test_time(void)
 	is_str(policy_record(&trial.decision, "p", "filter", NULL)->outcome, "error",
 	       "they are not all asked");
 	like(policy_record(&trial.decision, "p", "filter", NULL)->reason, "50 ms", "for the time");
-	end(&trial);
+	trial_end_set(&trial);
 }
 
 /* A node's fact is good for the whole placement and dead in the next. */
@@ -245,7 +245,7 @@ static void test_facts(void)
 	place(&trial, set, 4);
 	is_int(trial.code, -EACCES, "in the next one");
 	like(trial.err.text, "facts live only while", "it is dead");
-	end(&trial);
+	trial_end_set(&trial);
 }
 
 /* What instances on a node carry. */
@@ -265,13 +265,13 @@ static void test_labels(void)
 			 "    gantry.count(node, 'app', 'db') == 0 end }"),
 	      4);
 	is_str(trial.chosen ? trial.chosen->name : NULL, "n002", "of one project");
-	end(&trial);
+	trial_end_set(&trial);
 	place(&trial,
 	      policy_one("return { filter = function(req, node)\n"
 			 "  return gantry.count(node, 'app', 'web') == 1 end }"),
 	      4);
 	is_str(trial.chosen ? trial.chosen->name : NULL, "n003", "of all projects");
-	end(&trial);
+	trial_end_set(&trial);
 	for (int i = 0; i < 4; i++)
 		label_counts_fini(&nodes[i].label_counts);
 }

@@ -21,7 +21,7 @@ static void make_nodes(void)
 	}
 }
 
-struct trial {
+struct retold {
 	struct arena arena;
 	struct gantry_spec spec;
 	struct script_request request;
@@ -32,9 +32,9 @@ struct trial {
 	int code;
 };
 
-static void run(struct trial *trial, struct script_set *set)
+static void run(struct retold *trial, struct script_set *set)
 {
-	*trial = (struct trial){0};
+	*trial = (struct retold){0};
 	policy_spec("{\"image\":\"a\",\"memory\":\"1GiB\"}", &trial->arena, &trial->spec);
 	trial->request = policy_request(&trial->spec, &trial->arena);
 	script_decision_init(&trial->decision, set, &trial->request, 5);
@@ -44,7 +44,7 @@ static void run(struct trial *trial, struct script_set *set)
 	trial->rows = script_matrix(set, &trial->request, list, NODES, &trial->again);
 }
 
-static void end(struct trial *trial, struct script_set *set)
+static void end(struct retold *trial, struct script_set *set)
 {
 	json_object_put(trial->rows);
 	script_decision_fini(&trial->decision);
@@ -53,7 +53,7 @@ static void end(struct trial *trial, struct script_set *set)
 	script_set_free(set);
 }
 
-static const char *cell(const struct trial *trial, size_t node, size_t answer)
+static const char *cell(const struct retold *trial, size_t node, size_t answer)
 {
 	struct json_object *row = json_object_array_get_idx(trial->rows, node);
 	struct json_object *value = json_object_array_get_idx(json_get(row, "answers"), answer);
@@ -61,12 +61,12 @@ static const char *cell(const struct trial *trial, size_t node, size_t answer)
 	return value ? json_object_to_json_string_ext(value, JSON_C_TO_STRING_PLAIN) : NULL;
 }
 
-static struct json_object *row(const struct trial *trial, size_t node)
+static struct json_object *row(const struct retold *trial, size_t node)
 {
 	return json_object_array_get_idx(trial->rows, node);
 }
 
-static bool same(const struct trial *trial)
+static bool same(const struct retold *trial)
 {
 	return script_decision_hash(&trial->decision, 0) == script_decision_hash(&trial->again, 0);
 }
@@ -74,7 +74,7 @@ static bool same(const struct trial *trial)
 static void test_whole(void)
 {
 	struct script_set *set;
-	struct trial trial;
+	struct retold trial;
 
 	make_nodes();
 	policy_write("a.lua", "return { filter = function(req, node)\n"
@@ -122,7 +122,7 @@ static void test_whole(void)
 static void test_differs(void)
 {
 	struct script_set *set;
-	struct trial trial;
+	struct retold trial;
 
 	make_nodes();
 	set = policy_one("local n = 0 return { score = function(req, node) n = n + 1\n"

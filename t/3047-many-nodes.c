@@ -6,12 +6,6 @@
 #include "base/str.h"
 #include "placing.h"
 
-static void end_placement(struct trial *trial)
-{
-	script_decision_fini(&trial->decision);
-	arena_fini(&trial->arena);
-}
-
 /* --- kept facts ------------------------------------------------------------------------------------ */
 
 static const char reading[] =
@@ -36,7 +30,7 @@ static void is_best(struct script_set *set, size_t count, const char *name, cons
 
 	place(&trial, set, count);
 	is_str(trial.code == 0 ? trial.chosen->name : trial.err.text, name, "%s", what);
-	end_placement(&trial);
+	trial_end(&trial);
 }
 
 static void test_changes(void)
@@ -104,12 +98,12 @@ static void test_held(void)
 		place(&trial, set, 100);
 		is_int(trial.code, 0, "holder %zu: good for a placement: %s", i,
 		       trial.code ? trial.err.text : "");
-		end_placement(&trial);
+		trial_end(&trial);
 		for (int again = 0; again < 2; again++) {
 			place(&trial, set, 100);
 			is_int(trial.code, -EACCES, "holder %zu: fails in the next", i);
 			like(trial.err.text, "facts live only while", "holder %zu: it is dead", i);
-			end_placement(&trial);
+			trial_end(&trial);
 		}
 		script_set_free(set);
 		free(source);
@@ -155,7 +149,7 @@ static void test_budget(void)
 				is_int(record->line, over ? 4 : 5, "the line");
 			}
 			same += strncmp(first, record->reason, sizeof(first) - 1) == 0;
-			end_placement(&trial);
+			trial_end(&trial);
 		}
 		is_int(same, 10, "%d instructions: always so, with the same random number",
 		       lengths[i]);
@@ -187,7 +181,7 @@ static void test_error(void)
 	ok(trial.decision.count >= 2 && trial.decision.records[1].answer &&
 		   strcmp(trial.decision.records[1].answer, "{\"count\":199}") == 0,
 	   "all others pass");
-	end(&trial);
+	trial_end_set(&trial);
 }
 
 int main(void)

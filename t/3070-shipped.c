@@ -4,16 +4,6 @@
 #include "model/settings.h"
 #include "policy.h"
 
-struct trial {
-	struct script_set *set;
-	struct arena arena;
-	struct gantry_spec spec;
-	struct script_request request;
-	struct script_decision decision;
-	struct gantry_error err;
-	int code;
-};
-
 static struct script_set *load_path(const char *path)
 {
 	struct script_budget budget = SCRIPT_BUDGET_DEFAULT;
@@ -23,20 +13,6 @@ static struct script_set *load_path(const char *path)
 	if (script_set_load(path, &budget, &set, &err) < 0)
 		bail_out("%s", err.text);
 	return set;
-}
-
-static void begin(struct trial *trial, struct script_set *set, const char *spec)
-{
-	*trial = (struct trial){.set = set};
-	policy_spec(spec, &trial->arena, &trial->spec);
-	trial->request = policy_request(&trial->spec, &trial->arena);
-	script_decision_init(&trial->decision, set, &trial->request, 9);
-}
-
-static void end(struct trial *trial)
-{
-	script_decision_fini(&trial->decision);
-	arena_fini(&trial->arena);
 }
 
 static char *read_file(const char *path)
@@ -56,38 +32,32 @@ static char *read_file(const char *path)
 
 /* --- defaults, environment ------------------------------------------------------------------------- */
 
-static void resources(struct trial *trial)
-{
-	trial->code = script_resources(trial->set, &trial->request, &trial->arena, &trial->spec,
-				       &trial->decision, &trial->err);
-}
-
 static void test_defaults(struct script_set *set)
 {
 	struct trial trial;
 
-	begin(&trial, set, "{\"image\":\"a\"}");
-	resources(&trial);
+	trial_begin(&trial, set, "{\"image\":\"a\"}");
+	trial_resources(&trial);
 	is_int(trial.code, 0, "defaults");
 	is_int(trial.spec.memory_bytes, 512 << 20, "memory");
 	is_int(trial.spec.nano_cpus, 1000000000, "cpus");
 	is_int(trial.spec.pids, 512, "pids");
 	is_int(policy_record(&trial.decision, "defaults", "resources", "pids")->line, 32,
 	       "with a line");
-	end(&trial);
+	trial_end(&trial);
 
-	begin(&trial, set, "{\"image\":\"a\",\"memory\":\"64MiB\",\"cpus\":0.5,\"pids\":9}");
-	resources(&trial);
+	trial_begin(&trial, set, "{\"image\":\"a\",\"memory\":\"64MiB\",\"cpus\":0.5,\"pids\":9}");
+	trial_resources(&trial);
 	ok(trial.spec.memory_bytes == 64 << 20 && trial.spec.nano_cpus == 500000000 &&
 		   trial.spec.pids == 9,
 	   "what the request says stays");
 	is_str(trial.decision.records[0].outcome, "none", "and nothing is recorded as set");
-	end(&trial);
+	trial_end(&trial);
 
-	begin(&trial, set, "{\"image\":\"a\",\"memory_swap\":\"100MiB\"}");
-	resources(&trial);
+	trial_begin(&trial, set, "{\"image\":\"a\",\"memory_swap\":\"100MiB\"}");
+	trial_resources(&trial);
 	is_int(trial.spec.memory_bytes, 100 << 20, "memory is not above memory and swap");
-	end(&trial);
+	trial_end(&trial);
 }
 
 static const char *value_of(const struct trial *trial, const char *name)
@@ -102,20 +72,21 @@ static void test_environment(struct script_set *set)
 {
 	struct trial trial;
 
-	begin(&trial, set,
-	      "{\"image\":\"a\",\"name\":\"web\",\"project\":\"blue\",\"environment\":[\"TZ=CET\"]}");
+	trial_begin(
+		&trial, set,
+		"{\"image\":\"a\",\"name\":\"web\",\"project\":\"blue\",\"environment\":[\"TZ=CET\"]}");
 	is_int(script_environment(set, &trial.request, &trial.arena, &trial.spec, &trial.decision,
 				  &trial.err),
 	       0, "environment");
 	is_str(value_of(&trial, "GANTRY_INSTANCE"), "web", "the instance's name");
 	is_str(value_of(&trial, "GANTRY_PROJECT"), "blue", "the project");
 	is_str(value_of(&trial, "TZ"), "CET", "what the request sets stays");
-	end(&trial);
-	begin(&trial, set, "{\"image\":\"a\",\"name\":\"web\"}");
+	trial_end(&trial);
+	trial_begin(&trial, set, "{\"image\":\"a\",\"name\":\"web\"}");
 	script_environment(set, &trial.request, &trial.arena, &trial.spec, &trial.decision,
 			   &trial.err);
 	is_str(value_of(&trial, "TZ"), "UTC", "the default");
-	end(&trial);
+	trial_end(&trial);
 }
 
 /* --- unsafe ---------------------------------------------------------------------------------------- */
@@ -125,7 +96,7 @@ static void expect_admit(struct script_set *set, const char *verb, const char *s
 {
 	struct trial trial;
 
-	begin(&trial, set, spec);
+	trial_begin(&trial, set, spec);
 	trial.request.verb = verb;
 	trial.code = script_admit(set, &trial.request, &trial.decision, &trial.err);
 	if (refused) {
@@ -135,7 +106,7 @@ static void expect_admit(struct script_set *set, const char *verb, const char *s
 	} else {
 		is_int(trial.code, 0, "%s %s: allowed", verb, spec);
 	}
-	end(&trial);
+	trial_end(&trial);
 }
 
 static void test_unsafe(struct script_set *set)
@@ -222,14 +193,14 @@ static void fill(struct script_set *set, struct node **list, size_t nodes, int c
 		struct node *chosen;
 		struct trial trial;
 
-		begin(&trial, set, "{\"image\":\"a\",\"memory\":\"64MiB\",\"cpus\":0.1}");
+		trial_begin(&trial, set, "{\"image\":\"a\",\"memory\":\"64MiB\",\"cpus\":0.1}");
 		if (script_place(set, &trial.request, list, nodes, &chosen, &trial.decision,
 				 &trial.err) < 0)
 			bail_out("%s", trial.err.text);
 		chosen->instances++;
 		chosen->memory_promised_bytes += 64 << 20;
 		chosen->nano_cpus_promised += 100000000;
-		end(&trial);
+		trial_end(&trial);
 	}
 	*ret_most = *ret_least = list[0]->instances;
 	for (size_t i = 1; i < nodes; i++) {
@@ -250,16 +221,17 @@ static void test_spread(struct script_set *set)
 	   (long long)most);
 
 	make_nodes(nodes, list, 2);
-	begin(&trial, set, "{\"image\":\"a\",\"labels\":{\"node.zone\":\"b\",\"other\":\"x\"}}");
+	trial_begin(&trial, set,
+		    "{\"image\":\"a\",\"labels\":{\"node.zone\":\"b\",\"other\":\"x\"}}");
 	script_place(set, &trial.request, list, 2, &chosen, &trial.decision, &trial.err);
 	is_str(chosen->name, "n1", "the node with the label that is wanted");
 	is_str(policy_record(&trial.decision, "spread", "filter", "n0")->reason,
 	       "label zone is a, b is wanted", "the other is told why not");
-	end(&trial);
+	trial_end(&trial);
 
 	nodes[0].memory_promised_bytes = (8LL << 30) - (100 << 20);
 	nodes[1].memory_bytes = 512 << 20;
-	begin(&trial, set, "{\"image\":\"a\",\"memory\":\"1GiB\"}");
+	trial_begin(&trial, set, "{\"image\":\"a\",\"memory\":\"1GiB\"}");
 	trial.code =
 		script_place(set, &trial.request, list, 2, &chosen, &trial.decision, &trial.err);
 	is_int(trial.code, -EACCES, "no room");
@@ -267,14 +239,14 @@ static void test_spread(struct script_set *set)
 	       "no node is left of 2: 1 for memory: 1GiB is wanted, 100MiB is free (40-spread.lua:29); "
 	       "1 for memory: 1GiB is wanted, 512MiB is free (40-spread.lua:29)",
 	       "the error sums up");
-	end(&trial);
+	trial_end(&trial);
 	nodes[1].memory_bytes = 0;
-	begin(&trial, set, "{\"image\":\"a\",\"memory\":\"1GiB\"}");
+	trial_begin(&trial, set, "{\"image\":\"a\",\"memory\":\"1GiB\"}");
 	trial.code =
 		script_place(set, &trial.request, list, 2, &chosen, &trial.decision, &trial.err);
 	is_str(trial.code == 0 ? chosen->name : trial.err.text, "n1",
 	       "a node that has not told its size");
-	end(&trial);
+	trial_end(&trial);
 }
 
 static void test_binpack(void)
@@ -326,14 +298,14 @@ static void test_guide(void)
 		bail_out("no policy in scripts/README.md");
 	*close = '\0';
 	set = policy_one(code + 7);
-	begin(&trial, set, "{\"image\":\"debian:12\"}");
+	trial_begin(&trial, set, "{\"image\":\"debian:12\"}");
 	is_int(script_admit(set, &trial.request, &trial.decision, &trial.err), -EACCES,
 	       "it refuses");
 	like(trial.err.text, "image debian:12 is not from registry.example.org", "as it says");
-	end(&trial);
-	begin(&trial, set, "{\"image\":\"registry.example.org/web:1\"}");
+	trial_end(&trial);
+	trial_begin(&trial, set, "{\"image\":\"registry.example.org/web:1\"}");
 	is_int(script_admit(set, &trial.request, &trial.decision, &trial.err), 0, "and allows");
-	end(&trial);
+	trial_end(&trial);
 	script_set_free(set);
 	free(text);
 }

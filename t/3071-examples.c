@@ -4,16 +4,6 @@
 #include "policy.h"
 #include "script/event.h"
 
-struct trial {
-	struct script_set *set; /* borrowed */
-	struct arena arena;
-	struct gantry_spec spec;
-	struct script_request request;
-	struct script_decision decision;
-	struct gantry_error err;
-	int code;
-};
-
 /* The example with some of its lines changed: pairs of old and new text, NULL at the end. */
 static struct script_set *load(const char *name, const char *const *edits)
 {
@@ -48,18 +38,9 @@ static struct script_set *load(const char *name, const char *const *edits)
 
 static void begin(struct trial *trial, struct script_set *set, const char *spec)
 {
-	*trial = (struct trial){.set = set};
-	policy_spec(spec, &trial->arena, &trial->spec);
+	trial_begin(trial, set, spec);
 	if (!trial->spec.name)
 		trial->spec.name = "unnamed";
-	trial->request = policy_request(&trial->spec, &trial->arena);
-	script_decision_init(&trial->decision, set, &trial->request, 9);
-}
-
-static void end(struct trial *trial)
-{
-	script_decision_fini(&trial->decision);
-	arena_fini(&trial->arena);
 }
 
 static void admit(struct trial *trial)
@@ -77,7 +58,7 @@ static void expect(struct trial *trial, const char *refused, const char *what)
 		is_int(trial->code, 0, "%s: allowed%s%s", what, trial->code ? ", not " : "",
 		       trial->code ? trial->err.text : "");
 	}
-	end(trial);
+	trial_end(trial);
 }
 
 static void expect_admit(struct script_set *set, const char *spec, const char *refused)
@@ -116,7 +97,7 @@ static const char *place(struct script_set *set, const char *spec)
 	snprintf(why, sizeof(why), "%s", trial.code ? trial.err.text : chosen->name);
 	if (trial.code == 0)
 		node_promise(chosen, &trial.spec, 1);
-	end(&trial);
+	trial_end(&trial);
 	return why;
 }
 
@@ -339,13 +320,13 @@ static void test_environment(void)
 	   "the password is a secret");
 	is_str(policy_record(&trial.decision, NULL, "environment", "HTTP_PROXY")->before,
 	       "\"mine\"", "what was there is told");
-	end(&trial);
+	trial_end(&trial);
 	begin_environment(&trial, set, "{\"image\":\"a\",\"project\":\"red\"}");
 	is_str(value_of(&trial, "LANG"), "C.UTF-8", "the default");
 	is_int((long long)trial.spec.environment.count, 1, "and no more in another project");
 	ok(!policy_record(&trial.decision, NULL, "environment", "LD_PRELOAD"),
 	   "nothing is taken away where there was nothing");
-	end(&trial);
+	trial_end(&trial);
 	script_set_free(set);
 }
 
@@ -373,7 +354,7 @@ static void test_flavors(void)
 	expect(&trial, NULL, "medium");
 	begin_resources(&trial, set, "{\"image\":\"a\"}");
 	is_int(trial.spec.memory_bytes, 512 << 20, "the default");
-	end(&trial);
+	trial_end(&trial);
 	begin_resources(&trial, set,
 			"{\"image\":\"a\",\"memory_swap\":\"100MiB\",\"memory\":\"50MiB\"}");
 	is_int(trial.spec.memory_swap_bytes, 512 << 20, "memory and swap together fit");
@@ -405,7 +386,7 @@ static int count_canaries(struct script_set *set, bool *ret_is)
 				   &trial.err);
 		ret_is[i] = str_equal(value_of(&trial, "CHANNEL"), "canary");
 		count += ret_is[i];
-		end(&trial);
+		trial_end(&trial);
 	}
 	return count;
 }
@@ -439,7 +420,7 @@ static void test_canary(void)
 	ok(!wrong, "they and nobody else go to nodes for canaries, as environment has it");
 	begin_environment(&trial, set, "{\"image\":\"a\",\"labels\":{\"canary\":\"yes\"}}");
 	is_str(value_of(&trial, "CHANNEL"), "canary", "by hand");
-	end(&trial);
+	trial_end(&trial);
 	is_str(place(set, "{\"image\":\"a\",\"labels\":{\"canary\":\"yes\"}}"), "n3", "there");
 	for (int i = 0; i < 400; i++) {
 		char spec[128];
@@ -450,7 +431,7 @@ static void test_canary(void)
 			 "{\"image\":\"a\",\"name\":\"web-%d\",\"labels\":{\"canary\":\"no\"}}", i);
 		begin_environment(&trial, set, spec);
 		is_str(value_of(&trial, "CHANNEL"), "stable", "and out again by hand");
-		end(&trial);
+		trial_end(&trial);
 		break;
 	}
 	nodes[3].labels = NULL;

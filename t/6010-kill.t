@@ -125,9 +125,7 @@ for kind, step in STEPS:
             ok(not problems, f"{label}: and after one more start")
             world.stop()
         if when == "before":
-            for extra in ("", "-wal", "-shm"):
-                if os.path.exists(world.store + extra):
-                    os.unlink(world.store + extra)
+            world.forget()
             world.start()
             problems = world.disagreements()
             if not ok(not problems, f"{label}: and with the store deleted"):

@@ -1,7 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """A store that is full, deleted, cut short, damaged, too new or in use: what runs goes on, and the reason is clear."""
-import atexit
 import os
 import re
 import shutil
@@ -10,8 +9,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "fake"))
 from daemon import *
-
-BESIDE = ("", "-wal", "-shm")
+from small_disk import SmallDisk
 
 
 def refused(world, what, *parts):
@@ -24,47 +22,23 @@ def refused(world, what, *parts):
     return run.stderr
 
 
-def delete_store(world):
-    for end in BESIDE:
-        if os.path.exists(world.store + end):
-            os.unlink(world.store + end)
-
-
 def running(world):
     return sorted((c["Id"], c["State"]) for c in world.engine.containers(world.owner))
 
 
 # --- the disk is full ---
 world = World()
-disk = os.path.join(world.folder, "disk")
-os.mkdir(disk)
-mounted = os.getuid() == 0 and subprocess.run(["mount", "-t", "tmpfs", "-o", "size=640k", "tmpfs", disk],
-                                              capture_output=True).returncode == 0
-if not mounted:
+disk = SmallDisk(world)
+if not disk.mounted:
     skip(1, "a small tmpfs cannot be mounted here")
 else:
-    atexit.register(lambda: subprocess.run(["umount", "-l", disk], capture_output=True))
-    with open(world.config) as file:
-        text = file.read()
-    world.store = os.path.join(disk, "gantry.db")
-    with open(world.config, "w") as file:
-        file.write(text.replace(f'store = "{world.folder}/gantry.db"', f'store = "{world.store}"'))
     world.start()
     for name in ("a", "b", "c"):
         equal(world.spawn(name=name).status, 201, f"{name} runs")
     world.post("/v1/instances/b/pause?wait=10")
     before = running(world)
     states = {i["name"]: i["state"] for i in world.instances()}
-
-    def fill():
-        with open(os.path.join(disk, "ballast"), "ab", buffering=0) as ballast:
-            try:
-                while True:
-                    ballast.write(b"x" * 4096)
-            except OSError:
-                pass
-
-    fill()
+    disk.fill()
     answer = world.spawn(name="over")
     for n in range(2000):  # what the files have of old pages may be used up first
         if answer.status != 201:
@@ -89,7 +63,7 @@ else:
     world.engine.ask("POST", "/fake/exit", {"id": world.instance("c")["container_id"], "code": 3})
     answer = world.get("/v1/instances/c/wait?timeout=10").json
     equal((answer["state"], answer["last_exit"]["code"]), ("stopped", 3), "an exit is told, though it cannot be recorded")
-    os.unlink(os.path.join(disk, "ballast"))
+    disk.empty()
     equal(world.spawn(name="again").status, 201, "once there is room it works again")
     equal(world.post("/v1/instances/a/stop?wait=10").status, 200, "stop, too")
     world.settled("after the disk was full")
@@ -132,7 +106,7 @@ first = world.post("/v1/instances?wait=10", {"name": "once", "image": "busybox"}
 before = {i["name"]: i for i in world.instances()}
 events = len(world.events())
 world.stop()
-delete_store(world)
+world.forget()
 world.start()
 after = {i["name"]: i for i in world.instances()}
 equal(sorted(after), sorted(before), "the store deleted: all instances are there")
@@ -170,7 +144,7 @@ check = next(c for c in world.get("/v1/doctor").json["checks"] if c["name"] == "
 equal(check["status"], "ok", "after one more start doctor is content")
 
 # --- and deleted while it is used ---
-delete_store(world)
+world.forget()
 answer = world.spawn(name="lost")
 equal(answer.status, 500, "the store deleted while gantryd uses it: a spawn is refused")
 has(answer.json["detail"], "restart gantryd", "it says what to do")

@@ -1,12 +1,12 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """Numbers of events are not given twice: not where events were told that a full disk did not take, nor after a power loss."""
-import atexit
 import os
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "fake"))
 from daemon import *
+from small_disk import SmallDisk
 
 
 def toggle(world, times):
@@ -18,35 +18,22 @@ def toggle(world, times):
             until(lambda: world.state("web") == state, f"{verb} to be heard of")
 
 
-
 # --- the disk is full ---
 world = World()
-disk = os.path.join(world.folder, "disk")
-os.mkdir(disk)
-if os.getuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=640k", "tmpfs", disk], capture_output=True).returncode:
+disk = SmallDisk(world)
+if not disk.mounted:
     skip(1, "a small tmpfs cannot be mounted here")
 else:
-    atexit.register(lambda: subprocess.run(["umount", "-l", disk], capture_output=True))
-    with open(world.config) as file:
-        text = file.read()
-    world.store = os.path.join(disk, "gantry.db")
-    with open(world.config, "w") as file:
-        file.write(text.replace(f'store = "{world.folder}/gantry.db"', f'store = "{world.store}"'))
     world.start()
     equal(world.spawn(name="web").status, 201, "an instance runs")
-    with open(os.path.join(disk, "ballast"), "ab", buffering=0) as ballast:
-        try:
-            while True:
-                ballast.write(b"x" * 4096)
-        except OSError:
-            pass
+    disk.fill()
     while "what happened could not be recorded" not in open(world.log).read():
         toggle(world, 1)
     toggle(world, 5)
     last = world.events()[-1]["sequence"]
     ok(True, f"events up to {last} were told")
     world.kill()
-    os.unlink(os.path.join(disk, "ballast"))
+    disk.empty()
     world.start()
     toggle(world, 2)
     news = world.events(after=last)

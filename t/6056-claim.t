@@ -34,12 +34,6 @@ def is_refused(world, by, what):
     equal("is ready" in said, False, f"{what}: it was never ready")
 
 
-def forget(world):
-    for extra in ("", "-wal", "-shm"):
-        if os.path.exists(world.store + extra):
-            os.unlink(world.store + extra)
-
-
 def names(world):
     return sorted(i["name"] for i in world.instances())
 
@@ -99,7 +93,7 @@ is_refused(second, first, "after all volumes were pruned")
 
 # the store is lost: it is another daemon, and follows the dead one
 first.kill()
-forget(first)
+first.forget()
 first.start()
 equal(names(first), ["web", "web2", "web3"], "the store is lost: it takes over from what it was")
 first.settled("store lost")
@@ -169,7 +163,7 @@ equal(red.delete("/v1/instances/r?force=true&wait=20").status, 200, "red removes
 equal([c["Names"] for c in red.engine.containers("red-2")], [["/b"], ["/b-ends"]], "the other's stay")
 equal([v["Name"] for v in red.engine.ask("GET", "/volumes").json["Volumes"]], ["gantry.claim.red", "gantry.claim.red-2"], "each has its claim")
 red.kill()
-forget(red)
+red.forget()
 red.start()
 equal(names(red), ["r-ends"], "red with its store lost: its own alone are found")
 red.settled("red's store lost")

@@ -106,9 +106,7 @@ world.start()
 known("late")
 agrees("late", "when gantryd was killed before it was known")
 world.stop()
-for end in ("", "-wal", "-shm"):
-    if os.path.exists(world.store + end):
-        os.unlink(world.store + end)
+world.forget()
 world.start()
 known("web")
 agrees("web", "with the store deleted")

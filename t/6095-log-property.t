@@ -198,7 +198,8 @@ for seed in SEEDS:
         reader.leave()
     fresh = Reader(log)
     fresh.read()
-    ok(judge(log.written, fresh.found) is None, f"seed {seed}: a reader that comes last", judge(log.written, fresh.found) or "")
+    wrong = judge(log.written, fresh.found)
+    ok(wrong is None, f"seed {seed}: a reader that comes last", wrong or "")
     fresh.leave()
     world.delete(f"/v1/instances/{log.name}?force=true&wait={LIMIT}")
 if ends_alone:

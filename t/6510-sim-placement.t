@@ -108,9 +108,7 @@ equal(dict(states()), {("kept", "running"): 10, ("lost", "failed"): 10}, "those 
 name = next(i["name"] for i in world.instances() if i["node"] == "kept")
 equal(world.post(f"/v1/instances/{name}/stop?wait={LIMIT}").status, 200, "and can be stopped")
 world.kill()
-for end in ("", "-wal", "-shm"):
-    if os.path.exists(world.store + end):
-        os.unlink(world.store + end)
+world.forget()
 world.start()
 equal(len(world.instances()), 10, "without a store they are found again")
 equal(world.stop(), 0, "gantryd ends well")

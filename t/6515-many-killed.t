@@ -5,7 +5,6 @@ at several moments, and started: all are there, none twice, with its store kept 
 simulated nodes, and on fake engines."""
 import collections
 import os
-import subprocess
 import sys
 import threading
 import time
@@ -49,20 +48,11 @@ def everything(world):
     return sorted((i["id"], i["name"], i["node"], i.get("container_id"), i["state"]) for i in listed)
 
 
-def delete_store(world):
-    for extra in ("", "-wal", "-shm"):
-        if os.path.exists(world.store + extra):
-            os.unlink(world.store + extra)
-
-
 def start_for(world, moment_s):
     """Starts gantryd and kills it so long after; True where it was not yet done."""
-    with open(world.log, "ab") as log:
-        world.daemon = subprocess.Popen([os.path.join(BUILD, "gantryd"), "--config", world.config], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-    try:
-        world.daemon.wait(moment_s)
-    except subprocess.TimeoutExpired:
-        pass
+    world.launch()
+    time.sleep(moment_s)
+    equal(world.daemon.poll(), None, "gantryd has not ended by itself")
     try:
         early = world.get("/v1/health").json["status"] != "ok" or len(everything(world)) < PER_NODE * len(NAMES)
     except OSError:
@@ -80,13 +70,13 @@ def torment(world, what):
         world.kill()
         began = time.monotonic()
         if lost:
-            delete_store(world)
+            world.forget()
         world.start()
         whole_s = time.monotonic() - began
         diag(f"{which}: rebuilt in {whole_s:.2f} s")
         world.kill()
         if lost:
-            delete_store(world)
+            world.forget()
         early = [start_for(world, whole_s * part) for part in (0.05, 0.2, 0.4, 0.6, 0.8)]
         ok(any(early), f"{which}: killed while it rebuilds ({sum(early)} of 5 moments)")
         world.start()

@@ -154,9 +154,7 @@ stop_me = begin("stopped-by-us", f"trap 'exit 5' TERM; {RUNS}")
 equal(stop(stop_me).status, 200, "stopped before")
 before = {i["name"]: i for i in world.instances()}
 world.kill()
-for extra in ("", "-wal", "-shm"):
-    if os.path.exists(world.store + extra):
-        os.unlink(world.store + extra)
+world.forget()
 world.start()
 world.settled("store lost")
 found = {i["name"]: i for i in world.instances()}

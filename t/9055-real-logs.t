@@ -29,14 +29,7 @@ def waited(name):
     until(lambda: world.state(name) == "stopped", f"{name} to end")
 
 
-def lines(name, query=""):
-    stream = world.stream(f"/v1/instances/{name}/logs{query}")
-    assert stream.status == 200, stream.head
-    found = [json.loads(line) for line in stream.rest()]
-    assert stream.ended
-    for line in found:
-        world.check("LogLine", line, "a line of a log")
-    return found
+lines = world.log_lines
 
 
 def by_stream(found):
@@ -95,7 +88,7 @@ for driver in ("local", "json-file"):
     docker.down()
     docker.again()
     until(lambda: world.get("/v1/health").json["status"] == "ok", "the node to be up")
-    equal([line["cursor"] for line in lines(name, f"?after={cursor}")], [line["cursor"] for line in found[-99:]],
+    equal([line["cursor"] for line in lines(name, after=cursor)], [line["cursor"] for line in found[-99:]],
           "a cursor holds over a restart of the engine")
 
 result = gantry("logs", "n-local", "-n", "1", "--grep", "err", "--stream", "stderr", "-t", raw=True)

@@ -106,9 +106,7 @@ for name in of_east:
 west.down()
 until(lambda: world.get("/v1/nodes/west").json["state"] != "up", "the other engine to be gone")
 world.kill()
-for extra in ("", "-wal", "-shm"):
-    if os.path.exists(world.store + extra):
-        os.unlink(world.store + extra)
+world.forget()
 world.start(up=False)
 until(lambda: world.get("/v1/nodes/east").json["state"] == "up", "the one that is there to be up")
 equal(sorted(i["name"] for i in world.instances()), sorted(of_east), "store lost, one engine away: what the other one has is found")

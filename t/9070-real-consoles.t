@@ -101,4 +101,5 @@ ok(True, "who vanishes leaves no process in the container")
 for name in ("cat", "c", "t"):
     gantry("rm", "--force", P + name)
 equal(docker.run("ps", "-aq", "--filter", f"label=gantry.owner={world.owner}").stdout.strip(), "", "nothing is left")
-finish()
+equal(world.stop(), 0, "gantryd ends in order")
+done()

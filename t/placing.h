@@ -12,17 +12,6 @@ static char names[NODES_MAX][16];
 static struct gantry_pair zone_labels[2][1] = {{{"zone", "a"}}, {{"zone", "b"}}};
 static struct gantry_pairs labels[2] = {{zone_labels[0], 1}, {zone_labels[1], 1}};
 
-struct trial {
-	struct script_set *set;
-	struct arena arena;
-	struct gantry_spec spec;
-	struct script_request request;
-	struct script_decision decision;
-	struct gantry_error err;
-	struct node *chosen;
-	int code;
-};
-
 /* n000, n001, …: memory grows with the number, instances too; zones a and b in turn. */
 static void make_nodes(size_t count)
 {
@@ -47,19 +36,9 @@ static void make_nodes(size_t count)
 
 __attribute__((unused)) static void place(struct trial *trial, struct script_set *set, size_t count)
 {
-	*trial = (struct trial){.set = set};
-	policy_spec("{\"image\":\"a\",\"memory\":\"1GiB\"}", &trial->arena, &trial->spec);
-	trial->request = policy_request(&trial->spec, &trial->arena);
-	script_decision_init(&trial->decision, set, &trial->request, 5);
+	trial_begin(trial, set, "{\"image\":\"a\",\"memory\":\"1GiB\"}");
 	trial->code = script_place(set, &trial->request, list, count, &trial->chosen,
 				   &trial->decision, &trial->err);
-}
-
-__attribute__((unused)) static void end(struct trial *trial)
-{
-	script_decision_fini(&trial->decision);
-	script_set_free(trial->set);
-	arena_fini(&trial->arena);
 }
 
 #endif

@@ -35,6 +35,8 @@ __attribute__((unused)) static double slowness(void)
 #endif
 }
 
+#define TRIAL_DECISION 17 /* its id */
+
 static char policy_folder[64];
 
 __attribute__((unused)) static void policy_start(void)
@@ -143,6 +145,46 @@ __attribute__((unused)) static struct script_request policy_request(const struct
 	if (spec)
 		spec_unsafe(spec, arena, &request.unsafe);
 	return request;
+}
+
+/* What a policy set makes of one request. */
+struct trial {
+	struct script_set *set;
+	struct arena arena;
+	struct gantry_spec spec;
+	struct script_request request;
+	struct script_decision decision;
+	struct gantry_error err;
+	struct node *chosen; /* see placing.h */
+	int code;
+};
+
+__attribute__((unused)) static void trial_begin(struct trial *trial, struct script_set *set,
+						const char *spec)
+{
+	*trial = (struct trial){.set = set};
+	policy_spec(spec, &trial->arena, &trial->spec);
+	trial->request = policy_request(&trial->spec, &trial->arena);
+	script_decision_init(&trial->decision, set, &trial->request, TRIAL_DECISION);
+}
+
+__attribute__((unused)) static void trial_resources(struct trial *trial)
+{
+	trial->code = script_resources(trial->set, &trial->request, &trial->arena, &trial->spec,
+				       &trial->decision, &trial->err);
+}
+
+__attribute__((unused)) static void trial_end(struct trial *trial)
+{
+	script_decision_fini(&trial->decision);
+	arena_fini(&trial->arena);
+}
+
+/* As above, and the set goes with it. */
+__attribute__((unused)) static void trial_end_set(struct trial *trial)
+{
+	trial_end(trial);
+	script_set_free(trial->set);
 }
 
 /* The first record of the hook (and subject, where not NULL). */

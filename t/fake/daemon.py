@@ -280,6 +280,12 @@ class World:
         until(lambda: self.daemon.poll() is not None, "gantryd to end on SIGTERM", LIMIT + 15)
         return self.daemon.returncode
 
+    def forget(self):
+        """Deletes the store of a gantryd that does not run."""
+        for end in ("", "-wal", "-shm"):
+            if os.path.exists(self.store + end):
+                os.unlink(self.store + end)
+
     def rss_kib(self):
         with open(f"/proc/{self.daemon.pid}/status") as file:
             return int(file.read().partition("VmRSS:")[2].split()[0])
@@ -318,6 +324,16 @@ class World:
         for event in events:
             self.check("Event", event, f"event {event.get('kind')}")
         return events
+
+    def log_lines(self, name, **query):
+        """All that an instance's log has for the query, each held against the contract."""
+        stream = self.stream(f"/v1/instances/{name}/logs?" + "&".join(f"{key}={value}" for key, value in query.items()))
+        assert stream.status == 200, stream.head
+        found = [json.loads(line) for line in stream.rest()]
+        assert stream.ended
+        for line in found:
+            self.check("LogLine", line, "a line of a log")
+        return found
 
     def spawn(self, wait=LIMIT, **spec):
         spec.setdefault("image", "busybox")

@@ -53,7 +53,7 @@ static struct node nodes[NODES], *node_list[NODES];
 static int64_t heap_bytes; /* before any case, but for what is taken once */
 
 /* One policy, asked everything. */
-struct trial {
+struct run {
 	struct script_budget budget;
 	struct script_set *set;
 	struct arena arena;
@@ -66,7 +66,7 @@ struct trial {
 
 /* --- judging --------------------------------------------------------------------------------------- */
 
-static void judge_time(const struct trial *trial, const char *call, double began_ms, int hooks)
+static void judge_time(const struct run *trial, const char *call, double began_ms, int hooks)
 {
 	double took_ms = cpu_ms() - began_ms;
 	/* the budget is scaled already; a policy that was killed is loaded anew, once a hook */
@@ -77,7 +77,7 @@ static void judge_time(const struct trial *trial, const char *call, double began
 		fuzz_finding("%s took %.0f ms, over %.0f ms", call, took_ms, limit_ms);
 }
 
-static void judge_records(struct trial *trial, struct script_decision *decision, const char *call)
+static void judge_records(struct run *trial, struct script_decision *decision, const char *call)
 {
 	struct json_object *printed, *again = NULL;
 	struct gantry_error err;
@@ -117,7 +117,7 @@ static void judge_records(struct trial *trial, struct script_decision *decision,
 	json_object_put(printed);
 }
 
-static void judge_memory(const struct trial *trial, const char *call)
+static void judge_memory(const struct run *trial, const char *call)
 {
 	for (size_t i = 0; i < trial->set->count; i++) {
 		const struct policy *policy = trial->set->policies[i];
@@ -148,7 +148,7 @@ static void must_have(const struct script_decision *decision, const char *policy
 
 /* --- asking ---------------------------------------------------------------------------------------- */
 
-static void end_call(struct trial *trial, struct script_decision *decision, const char *call,
+static void end_call(struct run *trial, struct script_decision *decision, const char *call,
 		     int code, const struct gantry_error *err)
 {
 	judge_records(trial, decision, call);
@@ -171,7 +171,7 @@ static void end_call(struct trial *trial, struct script_decision *decision, cons
 	script_decision_fini(decision);
 }
 
-static void ask_admit(struct trial *trial)
+static void ask_admit(struct run *trial)
 {
 	struct script_decision decision;
 	struct gantry_error err = {0};
@@ -202,7 +202,7 @@ static void judge_spec(const struct gantry_spec *spec, const char *call)
 	arena_fini(&arena);
 }
 
-static void ask_values(struct trial *trial)
+static void ask_values(struct run *trial)
 {
 	struct gantry_spec spec = trial->spec;
 	struct script_request request = trial->request;
@@ -230,7 +230,7 @@ static void ask_values(struct trial *trial)
 	end_call(trial, &decision, "resources", code, &err);
 }
 
-static void ask_place(struct trial *trial)
+static void ask_place(struct run *trial)
 {
 	struct script_decision decision;
 	struct gantry_error err = {0};
@@ -258,7 +258,7 @@ static void ask_place(struct trial *trial)
 	end_call(trial, &decision, "matrix", 0, &err);
 }
 
-static void ask_restart(struct trial *trial)
+static void ask_restart(struct run *trial)
 {
 	struct instance_exit last = {.known = true, .code = 7, .at_ms = 1};
 	struct instance instance = {.state = INSTANCE_STOPPED, .node = "n0", .last_exit = last};
@@ -287,7 +287,7 @@ static void ask_restart(struct trial *trial)
 }
 
 /* One event; each wait ends at once, by turns well and badly, and the run is ended where they are many. */
-static void tell_event(struct trial *trial, struct script_runner *runner)
+static void tell_event(struct run *trial, struct script_runner *runner)
 {
 	static const char event[] =
 		"{\"sequence\":9,\"at\":\"2026-01-02T03:04:05Z\",\"kind\":\"instance.exited\",\"instance\":"
@@ -331,7 +331,7 @@ static void tell_event(struct trial *trial, struct script_runner *runner)
 }
 
 /* A new set, asked everything, rounds times. false: it does not load. */
-static bool run(struct trial *trial, int rounds)
+static bool run(struct run *trial, int rounds)
 {
 	struct script_runner *runner = NULL;
 	struct gantry_error err = {0};
@@ -385,7 +385,7 @@ static void judge_same(const char *first, const char *second)
 static void one(void)
 {
 	struct grammar grammar;
-	struct trial trial = {.budget = SCRIPT_BUDGET_DEFAULT}, again;
+	struct run trial = {.budget = SCRIPT_BUDGET_DEFAULT}, again;
 	int64_t left;
 
 	make_policy(&grammar);
