@@ -17,6 +17,7 @@
  */
 #include "docker.h"
 
+#include <stdarg.h>
 #include <stdlib.h>
 
 #define DEFAULT_SHARES 1024 /* of a container that names none */
@@ -79,21 +80,35 @@ static void pair_memory(struct update *update)
 			wanted->memory_bytes + before->memory_swap_bytes - before->memory_bytes;
 }
 
+#define WORDS_SIZE sizeof(((struct update *)0)->missed)
+
+/* Another item of a list that a person reads. */
+__attribute__((format(printf, 2, 3))) static void add_words(char text[WORDS_SIZE],
+							    const char *format, ...)
+{
+	size_t length = strlen(text);
+	va_list args;
+
+	if (length > 0)
+		length += (size_t)snprintf(text + length, WORDS_SIZE - length, ", ");
+	if (length >= WORDS_SIZE)
+		return;
+	va_start(args, format);
+	vsnprintf(text + length, WORDS_SIZE - length, format, args);
+	va_end(args);
+}
+
 static void check(struct update *update, const char *name, int64_t wanted, int64_t after)
 {
-	size_t length = strlen(update->missed);
-
 	if (wanted == GANTRY_UNSET || wanted == after)
 		return;
-	snprintf(update->missed + length, sizeof(update->missed) - length, "%s%s is %lld, not %lld",
-		 length ? ", " : "", name, (long long)(after == GANTRY_UNSET ? 0 : after),
-		 (long long)wanted);
+	add_words(update->missed, "%s is %lld, not %lld", name,
+		  (long long)(after == GANTRY_UNSET ? 0 : after), (long long)wanted);
 }
 
 static void compare(struct update *update)
 {
 	const struct gantry_limits *wanted = &update->wanted, *after = &update->after;
-	size_t length;
 
 	check(update, "memory", wanted->memory_bytes, after->memory_bytes);
 	/* an engine without swap accounting holds the sum as unlimited */
@@ -102,27 +117,22 @@ static void compare(struct update *update)
 	check(update, "cpus", wanted->nano_cpus, after->nano_cpus);
 	check(update, "cpu_shares", wanted->cpu_shares, after->cpu_shares);
 	check(update, "pids", wanted->pids, after->pids);
-	if (wanted->cpuset && (!after->cpuset || strcmp(wanted->cpuset, after->cpuset) != 0)) {
-		length = strlen(update->missed);
-		snprintf(update->missed + length, sizeof(update->missed) - length,
-			 "%scpuset is \"%s\", not \"%s\"", length ? ", " : "",
-			 after->cpuset ? after->cpuset : "", wanted->cpuset);
-	}
+	if (wanted->cpuset && (!after->cpuset || strcmp(wanted->cpuset, after->cpuset) != 0))
+		add_words(update->missed, "cpuset is \"%s\", not \"%s\"",
+			  after->cpuset ? after->cpuset : "", wanted->cpuset);
 }
 
 static void miss(struct update *update, const char *name, int64_t wanted, int64_t held,
 		 int64_t step)
 {
-	size_t length = strlen(update->missed);
 	char text[32] = "without a limit";
 
 	if (docker_cgroup_holds(wanted, held, step))
 		return;
 	if (held != DOCKER_CGROUP_NONE)
 		snprintf(text, sizeof(text), "%lld", (long long)held);
-	snprintf(update->missed + length, sizeof(update->missed) - length,
-		 "%s%s is %s in the cgroup, not %lld", length ? ", " : "", name, text,
-		 (long long)wanted);
+	add_words(update->missed, "%s is %s in the cgroup, not %lld", name, text,
+		  (long long)wanted);
 }
 
 /* The kernel counts memory in pages, and CPUs in microseconds of a period. */
@@ -130,7 +140,6 @@ static void compare_cgroup(struct update *update, struct json_object *reply)
 {
 	const struct gantry_limits *wanted = &update->wanted;
 	struct docker_cgroup held;
-	size_t length;
 
 	if (!update->call.node->unix_socket ||
 	    !docker_read_cgroup("", docker_int(docker_get(reply, "State"), "Pid", 0),
@@ -143,11 +152,9 @@ static void compare_cgroup(struct update *update, struct json_object *reply)
 	miss(update, "cpus", wanted->nano_cpus, held.nano_cpus, 1000000);
 	miss(update, "cpu_shares", wanted->cpu_shares, held.cpu_shares, 1);
 	miss(update, "pids", wanted->pids, held.pids, 1);
-	length = strlen(update->missed);
 	if (!docker_cgroup_holds_set(wanted->cpuset, held.cpuset))
-		snprintf(update->missed + length, sizeof(update->missed) - length,
-			 "%scpuset is \"%s\" in the cgroup, not \"%s\"", length ? ", " : "",
-			 held.cpuset, wanted->cpuset);
+		add_words(update->missed, "cpuset is \"%s\" in the cgroup, not \"%s\"", held.cpuset,
+			  wanted->cpuset);
 }
 
 static void reverted(struct docker_call *call, const struct gantry_error *err,
@@ -176,16 +183,12 @@ static void reverted(struct docker_call *call, const struct gantry_error *err,
 static int64_t back_to(struct update *update, const char *name, int64_t wanted, int64_t before,
 		       int64_t nothing)
 {
-	size_t length = strlen(update->unset);
-
 	if (wanted == GANTRY_UNSET || before != GANTRY_UNSET)
 		return wanted == GANTRY_UNSET ? GANTRY_UNSET : before;
 	if (nothing)
-		snprintf(update->unset + length, sizeof(update->unset) - length, "%s%s is %lld now",
-			 length ? ", " : "", name, (long long)nothing);
+		add_words(update->unset, "%s is %lld now", name, (long long)nothing);
 	else
-		snprintf(update->unset + length, sizeof(update->unset) - length, "%s%s stays %lld",
-			 length ? ", " : "", name, (long long)wanted);
+		add_words(update->unset, "%s stays %lld", name, (long long)wanted);
 	return nothing ? nothing : GANTRY_UNSET;
 }
 
@@ -206,7 +209,6 @@ static void revert(struct update *update)
 				: 0, /* the engine's word for no limit */
 		.cpuset = wanted->cpuset ? before->cpuset : NULL,
 	};
-	size_t length = strlen(update->unset);
 
 	/* -1, which is "no limit" at create, does not reach the kernel by an update */
 	if (before->memory_bytes == GANTRY_UNSET && node->memory_bytes)
@@ -216,8 +218,7 @@ static void revert(struct update *update)
 		back.memory_swap_bytes = back_to(update, "memory_swap", wanted->memory_swap_bytes,
 						 before->memory_swap_bytes, 2 * node->memory_bytes);
 	if (wanted->cpuset && !before->cpuset)
-		snprintf(update->unset + length, sizeof(update->unset) - length,
-			 "%scpuset stays \"%s\"", length ? ", " : "", wanted->cpuset);
+		add_words(update->unset, "cpuset stays \"%s\"", wanted->cpuset);
 	update->call.done = reverted;
 	update->call.op = NULL; /* for the call only: no cancel */
 	send_limits(update, &back, back.memory_bytes != GANTRY_UNSET);
