@@ -46,6 +46,7 @@ ok(result.stdout == DATA, "exec -i is a pipe")
 equal(gantry("exec", "-e", "A=1", "-e", "B=x y", "-u", "joe", "-w", "/tmp", "c", "show").stdout, b'joe /tmp [ "A=1", "B=x y" ]', "user, folder and environment arrive")
 equal(gantry("exec", "c").returncode, 2, "exec of nothing is a wrong command line")
 equal(gantry("attach", "--detach-keys", "ctrl-", "c").returncode, 2, "keys that are none")
+has(gantry("exec", "--detach-keys", "ctrl-", "c", "cat").stderr.decode(), "exec: --detach-keys", "are told as the command's own")
 
 # --- signals -----------------------------------------------------------------------------------------
 before = world.engine.state()["calls"]["POST /containers/ID/attach"]

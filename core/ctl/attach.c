@@ -29,6 +29,7 @@ int attach_command(struct ctl *ctl)
 	struct client_reply reply;
 	struct json_object *spec;
 	struct console_ask ask = {
+		.command = "attach",
 		.subject = name,
 		.keys = args_text(ctl->args, "detach-keys", CONSOLE_DETACH_KEYS),
 		.observes = args_has(ctl->args, "observe"),
@@ -70,6 +71,7 @@ int exec_command(struct ctl *ctl)
 {
 	const struct args *args = ctl->args;
 	struct console_ask ask = {
+		.command = "exec",
 		.subject = args->words[0],
 		.keys = args_text(args, "detach-keys", ""),
 		.input = args_has(args, "interactive"),

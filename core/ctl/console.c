@@ -184,14 +184,14 @@ static void read_input(struct console *console)
 
 static const int watched[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH};
 
-static int watch_signals(void)
+static int watch_signals(sigset_t *ret_before)
 {
 	sigset_t set;
 
 	sigemptyset(&set);
 	for (size_t i = 0; i < sizeof(watched) / sizeof(*watched); i++)
 		sigaddset(&set, watched[i]);
-	sigprocmask(SIG_BLOCK, &set, NULL);
+	sigprocmask(SIG_BLOCK, &set, ret_before);
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
@@ -344,31 +344,31 @@ enum console_end console_run(struct ctl *ctl, const struct console_ask *ask, int
 	struct console console = {
 		.ctl = ctl, .ask = ask, .input_open = ask->input || ask->observes, .code = -1};
 	enum console_end end = CONSOLE_FAILED;
-	struct client_reply reply;
+	struct client_reply reply = {0};
 	struct gantry_error err;
+	sigset_t before;
 	int worked;
 
 	if (parse_keys(&console, ask->keys) < 0) {
-		*ret_code = output_usage("attach",
+		*ret_code = output_usage(ask->command,
 					 "--detach-keys: \"%s\" is no list of keys as "
 					 "ctrl-p,ctrl-q",
 					 ask->keys);
 		return CONSOLE_FAILED;
 	}
-	console.signal_fd = watch_signals();
+	console.signal_fd = watch_signals(&before);
 	if (websocket_open(ctl->client, ask->path, PROTOCOL, on_message, &console,
 			   &console.websocket, &reply, &err) < 0) {
 		*ret_code = output_fail(ask->subject, &err);
-		return CONSOLE_FAILED;
+		goto out;
 	}
 	if (!console.websocket && reply.status == 409 && ask->may_be_over) {
-		client_reply_fini(&reply);
-		return CONSOLE_OVER;
+		end = CONSOLE_OVER;
+		goto out;
 	}
 	if (!console.websocket) {
 		*ret_code = output_problem(ask->subject, reply.status, reply.json);
-		client_reply_fini(&reply);
-		return CONSOLE_FAILED;
+		goto out;
 	}
 	if (ask->tty && isatty(STDIN_FILENO))
 		terminal_make_raw();
@@ -386,8 +386,10 @@ enum console_end console_run(struct ctl *ctl, const struct console_ask *ask, int
 	terminal_restore();
 	if (*ret_code == 0)
 		end = judge(&console, worked, ret_code);
+out:
 	websocket_free(console.websocket);
 	close(console.signal_fd);
+	sigprocmask(SIG_SETMASK, &before, NULL);
 	str_fini(&console.failure);
 	client_reply_fini(&reply);
 	return end;

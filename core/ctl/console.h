@@ -8,6 +8,7 @@
 #define CONSOLE_DETACH_KEYS "ctrl-p,ctrl-q" /* unless others are named */
 
 struct console_ask {
+	const char *command; /* whose options they are, for a wrong one */
 	const char *path;    /* of the WebSocket, with the query */
 	const char *subject; /* what messages are about: the instance */
 	const char *id;      /* of the instance, for signals; NULL: signals end the session */

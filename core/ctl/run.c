@@ -220,6 +220,7 @@ static bool sit(struct foreground *run, struct json_object *spec, int *ret_statu
 {
 	char *path = xasprintf("/v1/instances/%s/attach?scrollback=true", run->id);
 	const struct console_ask ask = {
+		.command = "run",
 		.path = path,
 		.subject = json_get_string(spec, "name", run->id),
 		.id = run->id,
