@@ -4,7 +4,7 @@
  *
  *	handshake, parameters ─▶ console_attach, console_exec ─▶ opened: 101 ─▶ messages both ways ─▶ ended: close
  *
- * Until the upstream is open a failure is a plain answer; afterwards it is told on the channel of errors.
+ * Until the upstream is open a failure is a plain answer; afterwards it is told on the channel of status.
  */
 #include "api/call.h"
 #include "api/handlers.h"
@@ -241,18 +241,14 @@ static void take_resize(struct session *session, struct json_object *object)
 		console_resize(&session->peer, (int)rows, (int)columns);
 }
 
-/* False: the session is at its end. */
-static bool take_control(struct session *session, struct json_object *object)
+static void take_control(struct session *session, struct json_object *object)
 {
 	const char *type = json_get_string(object, "type", "");
 
-	if (str_equal(type, "take")) {
+	if (str_equal(type, "take"))
 		console_take(&session->peer);
-	} else if (str_equal(type, "detach")) {
+	else if (str_equal(type, "detach"))
 		end(session, HTTP_WEBSOCKET_NORMAL, "detached");
-		return false;
-	}
-	return true;
 }
 
 static bool take_input(struct session *session, const char *data, size_t length)
@@ -278,7 +274,6 @@ static bool on_message(void *arg, bool binary, const char *data, size_t length)
 	struct json_object *object = NULL;
 	struct gantry_error err;
 	unsigned char channel;
-	bool goes_on = true;
 
 	if (!binary || length == 0) {
 		end(session, HTTP_WEBSOCKET_PROTOCOL_ERROR,
@@ -298,13 +293,11 @@ static bool on_message(void *arg, bool binary, const char *data, size_t length)
 		return true;
 	}
 	if (json_parse(data, length, &object, &err) < 0 ||
-	    !json_object_is_type(object, json_type_object)) {
+	    !json_object_is_type(object, json_type_object))
 		end(session, HTTP_WEBSOCKET_PROTOCOL_ERROR, "no JSON object");
-		goes_on = false;
-	}
-	if (goes_on && channel == CHANNEL_RESIZE)
+	else if (channel == CHANNEL_RESIZE)
 		take_resize(session, object);
-	else if (goes_on)
+	else
 		take_control(session, object);
 	json_object_put(object);
 	return true;

@@ -36,6 +36,17 @@ static inline void list_remove(struct list *node)
 	list_init(node);
 }
 
+/* All of from to the end of to, in their order. */
+static inline void list_move_all(struct list *to, struct list *from)
+{
+	while (!list_empty(from)) {
+		struct list *first = from->next;
+
+		list_remove(first);
+		list_append(to, first);
+	}
+}
+
 /* The struct of the given type whose member is node. */
 #define LIST_ENTRY(node, type, member) ((type *)((char *)(node)-offsetof(type, member)))
 

@@ -5,7 +5,7 @@
  *	OPENING ──open──▶ OPEN ──the op ends, for whatever reason──▶ gone
  *
  * The op is its life: whoever wants the end cancels the op, and on_ended tells the peers and frees. One
- * that is on its way out (`leaving`) is no longer found: who comes then gets a console anew.
+ * that is on its way out is no longer found: who comes then gets a console anew.
  */
 #include "flows/console.h"
 #include "base/clock.h"
@@ -31,9 +31,8 @@ struct console {
 	struct console_peer *driver; /* borrowed; NULL: none */
 	char instance[INSTANCE_ID_SIZE];
 	bool exec, input;
-	bool stays;   /* without peers too: for what is kept, and as its end would be the input's */
-	bool paused;  /* the driver is behind, and the op is paused */
-	bool leaving; /* the op is cancelled */
+	bool stays;  /* without peers too: for what is kept, and as its end would be the input's */
+	bool paused; /* the driver is behind, and the op is paused */
 
 	struct str kept;
 	struct kept pieces[64];
@@ -447,8 +446,7 @@ void console_leave(struct console_peer *peer)
 	drove = console->driver == peer;
 	take_off(peer);
 	if (list_empty(&console->peers) && !console->prepare &&
-	    !(console->session && console->stays && !console->exec)) {
-		console->leaving = true;
+	    !(console->session && console->stays)) {
 		list_remove(&console->link);
 		op_cancel(console->op);
 	} else if (drove) {

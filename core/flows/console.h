@@ -26,7 +26,8 @@
 struct console;
 struct console_peer;
 
-/* What a peer hears, from the loop, never from inside a call below. */
+/* What a peer hears, from the loop; but for changed, by console_take and console_leave, and lost, by
+ * console_caught_up, never from inside a call below. */
 struct console_events {
 	void (*opened)(struct console_peer *peer);
 	/* Stream 1 or 2. False: it is behind; console_caught_up says when it is not. */

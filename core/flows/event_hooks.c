@@ -285,12 +285,7 @@ static void hook_free(struct event_hook *hook, const char *why)
 
 static void hand_over(struct event_hook *from, struct event_hook *to)
 {
-	while (!list_empty(&from->queue)) {
-		struct list *link = from->queue.next;
-
-		list_remove(link);
-		list_append(&to->queue, link);
-	}
+	list_move_all(&to->queue, &from->queue);
 	to->counts.queued = from->counts.queued;
 	from->counts.queued = 0;
 	if (to->counts.queued > 0)
@@ -334,12 +329,7 @@ void event_hooks_reload(struct daemon *daemon)
 		hook_free(LIST_ENTRY(node, struct event_hook, link),
 			  "the policy is not in force any more");
 	}
-	while (!list_empty(&fresh)) {
-		struct list *link = fresh.next;
-
-		list_remove(link);
-		list_append(&hooks->list, link);
-	}
+	list_move_all(&hooks->list, &fresh);
 }
 
 void event_hooks_open(struct daemon *daemon)

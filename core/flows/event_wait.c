@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "flows/event_wait.h"
-#include "base/log.h"
 #include "base/str.h"
 
 #include <stdlib.h>

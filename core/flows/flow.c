@@ -161,8 +161,7 @@ static void end_beside(struct instance *instance)
 	loop_later(busy->daemon->loop, &busy->later);
 }
 
-/* The exit that a step waits for is nothing to it any more. */
-static void stop_awaiting(struct flow *flow)
+void flow_stop_awaiting(struct flow *flow)
 {
 	list_remove(&flow->exit_waiter.link);
 	loop_timer_stop(flow->daemon->loop, &flow->timer);
@@ -177,7 +176,7 @@ static void flow_free(struct flow *flow)
 	else if (flow->instance)
 		end_beside(flow->instance);
 	list_remove(&flow->link);
-	stop_awaiting(flow);
+	flow_stop_awaiting(flow);
 	loop_later_cancel(flow->daemon->loop, &flow->later);
 	if (flow->decision.id)
 		script_decision_fini(&flow->decision);
@@ -481,7 +480,7 @@ void flow_fail(struct flow *flow, const struct gantry_error *err)
 	flow->err = *err;
 	flow->phase = FLOW_BACK;
 	leave_window(flow, false);
-	stop_awaiting(flow);
+	flow_stop_awaiting(flow);
 	loop_later(flow->daemon->loop, &flow->later);
 }
 
@@ -560,7 +559,8 @@ static void on_timer(struct loop_timer *timer)
 	struct flow *flow = LIST_ENTRY(timer, struct flow, timer);
 
 	if (flow->phase == FLOW_FORTH) { /* what a step sets it for: a grace that is over */
-		stop_awaiting(flow); /* else an exit that is told now would be one more way on */
+		flow_stop_awaiting(
+			flow); /* else an exit that is told now would be one more way on */
 		flow_op_forget(flow);
 		flow_next(flow);
 	} else if (flow->node->node.state == NODE_UP) {

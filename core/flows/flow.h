@@ -135,6 +135,8 @@ struct gantry_op *flow_op(struct flow *flow, const char *name,
 					 const void *result));
 /* Lets go of the op that is waited for, if there is one; the time until now is the engine's. */
 void flow_op_forget(struct flow *flow);
+/* The exit that a step waits for is nothing to it any more. */
+void flow_stop_awaiting(struct flow *flow);
 /* Answers for flow_op that do the usual: go on, or fail with "NODE: …" in front. */
 void flow_answer_next(struct flow *flow, const struct gantry_error *err, const void *result);
 /* As above, and -ENOENT and -EALREADY are successes. */

@@ -133,12 +133,11 @@ int log_reader_open(struct log_reader *reader, struct daemon *daemon, struct ins
 		.query = *query,
 		.sink = *sink,
 	};
+	list_append(&instance->readers, &reader->link);
 	if (str_equal(instance->log.container_id, instance->container_id) && instance->log.path) {
-		list_append(&instance->readers, &reader->link);
 		begin(reader);
 		return 0;
 	}
-	list_append(&instance->readers, &reader->link);
 	reader->op = op_new(&daemon->scope, "ask where the log is", on_told, reader);
 	op_set_deadline(reader->op, ASK_LIMIT_MS);
 	link->runtime->log_files(link->handle, instance->container_id, reader->op);

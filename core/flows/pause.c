@@ -21,18 +21,11 @@ static void pause_run(struct flow *flow)
 				   flow_op(flow, "pause", on_paused));
 }
 
-static void on_unpaused(struct flow *flow, const struct gantry_error *err, const void *result)
-{
-	if (err)
-		engine_event_unexpect(flow->instance, GANTRY_EVENT_UNPAUSE);
-	flow_answer_next_if_there(flow, err, result);
-}
-
 static void unpause_run(struct flow *flow)
 {
 	engine_event_expect(flow->instance, GANTRY_EVENT_UNPAUSE);
 	flow->node->runtime->unpause(flow->node->handle, flow->instance->container_id,
-				     flow_op(flow, "unpause", on_unpaused));
+				     flow_op(flow, "unpause", step_on_unpaused));
 }
 
 static void announce(struct flow *flow, enum instance_state state, enum instance_intent intent,

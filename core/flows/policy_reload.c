@@ -110,12 +110,7 @@ static void begin(struct daemon *daemon)
 	loading->folder = xstrdup(settings->policies);
 	/* those who ask from now on are told by the next load: this one may not see their change */
 	list_init(&loading->waiters);
-	while (!list_empty(&daemon->reload_waiters)) {
-		struct list *link = daemon->reload_waiters.next;
-
-		list_remove(link);
-		list_append(&loading->waiters, link);
-	}
+	list_move_all(&loading->waiters, &daemon->reload_waiters);
 	loop_work(daemon->loop, run, on_loaded, loading);
 }
 

@@ -110,9 +110,7 @@ bool step_wants_signal(const struct flow *flow)
 
 static void stop_awaiting(struct flow *flow)
 {
-	list_remove(&flow->exit_waiter.link);
-	loop_timer_stop(flow->daemon->loop, &flow->timer);
-	loop_timer_stop(flow->daemon->loop, &flow->ask_timer);
+	flow_stop_awaiting(flow);
 	flow_op_forget(flow);
 }
 
@@ -190,14 +188,14 @@ static int64_t grace_ms(const struct flow *flow)
 	return 10000;
 }
 
-/* A paused process takes no signal but KILL before it goes on. */
-static void on_unpaused(struct flow *flow, const struct gantry_error *err, const void *result)
+void step_on_unpaused(struct flow *flow, const struct gantry_error *err, const void *result)
 {
 	if (err) /* the engine lets it go on by itself at some signals, Docker at the stop signal */
 		engine_event_unexpect(flow->instance, GANTRY_EVENT_UNPAUSE);
 	flow_answer_next_if_there(flow, err, result);
 }
 
+/* A paused process takes no signal but KILL before it goes on. */
 static void on_signalled(struct flow *flow, const struct gantry_error *err, const void *result)
 {
 	const struct gantry_runtime *runtime = flow->node->runtime;
@@ -206,7 +204,7 @@ static void on_signalled(struct flow *flow, const struct gantry_error *err, cons
 		flow->instance->known_state = INSTANCE_RUNNING;
 		engine_event_expect(flow->instance, GANTRY_EVENT_UNPAUSE);
 		runtime->unpause(flow->node->handle, flow->instance->container_id,
-				 flow_op(flow, "let it go on", on_unpaused));
+				 flow_op(flow, "let it go on", step_on_unpaused));
 		return;
 	}
 	flow_answer_next_if_there(flow, err, result);

@@ -30,6 +30,9 @@ void step_signal(struct flow *flow);
 void step_grace(struct flow *flow);
 void step_kill(struct flow *flow);
 
+/* The answer of an unpause whose event is expected. */
+void step_on_unpaused(struct flow *flow, const struct gantry_error *err, const void *result);
+
 /* "start": starts the container. One that runs already is fine. */
 void step_start(struct flow *flow);
 /* Records in the instance that it was started, with its event, in the flow's last batch. */

@@ -40,12 +40,7 @@ static void ping(struct node_link *link)
 {
 	if (link->ping_op || list_empty(&link->proof_line))
 		return;
-	while (!list_empty(&link->proof_line)) {
-		struct list *first = link->proof_line.next;
-
-		list_remove(first);
-		list_append(&link->proof_asked, first);
-	}
+	list_move_all(&link->proof_asked, &link->proof_line);
 	link->ping_op =
 		op_new(&link->daemon->scope, "ask whether an engine is there", on_answered, link);
 	op_set_deadline(link->ping_op, PING_LIMIT_MS);

@@ -31,8 +31,6 @@ enum {
 	HTTP_WEBSOCKET_PROTOCOL_ERROR = 1002,
 	HTTP_WEBSOCKET_NO_CODE = 1005, /* the peer closed without one; never sent */
 	HTTP_WEBSOCKET_CUT = 1006,     /* there was no close; never sent */
-	HTTP_WEBSOCKET_POLICY = 1008,
-	HTTP_WEBSOCKET_TOO_LARGE = 1009,
 	HTTP_WEBSOCKET_FAILED = 1011,
 };
 

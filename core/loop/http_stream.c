@@ -134,15 +134,12 @@ static void end(struct gantry_stream *stream)
 __attribute__((format(printf, 3, 4))) static void fail(struct gantry_stream *stream, int code,
 						       const char *format, ...)
 {
-	struct str text = STR_INIT;
 	va_list args;
 
 	if (!stream->ended) {
 		va_start(args, format);
-		str_addv(&text, format, args);
+		gantry_error_setv(&stream->failure, code, format, args);
 		va_end(args);
-		gantry_error_set(&stream->failure, code, "%s", str_text(&text));
-		str_fini(&text);
 	}
 	end(stream);
 }
