@@ -86,6 +86,19 @@ equal(world.post(f"/v1/instances/web8/stop?wait={LIMIT}").status, 200, "what cam
 equal(world.delete(f"/v1/instances/web8?wait={LIMIT}").status, 200, "and removed")
 remove_all()
 
+# its process had begun when the start failed: its end, and that the container went away, are the flow's own doing
+world.engines["n1"].fault(START, "reset_after", count=1)
+world.engines["n1"].fault("GET /containers/*/json", "delay", ms=200 * SLOW)
+equal(world.spawn(name="begun").json["result"]["node"], "n2", "a start of which the answer is lost: it runs on the next node")
+until(lambda: on("n1") == [], "nothing to be left on the first one")
+world.spawn(name="later", labels={"only": "n1"})
+world.post(f"/v1/instances/later/stop?wait={LIMIT}")  # its end is looked at after all that was asked there before
+world.settled("it had begun on the first node")
+clear()
+equal([e["kind"] for e in world.events() if e.get("name") == "begun"], ["instance.started"], "no end is told but of what was begun")
+equal("last_exit" in world.instance("begun"), False, "and none is kept")
+remove_all()
+
 # not the node's: the request is to blame, and one node is enough to know
 for what, spec, status in (("image missing", {"image": "missing:1"}, 404), ("command not found", {"command": ["notfound"]}, 422)):
     answer = world.spawn(name="wrong", **spec)

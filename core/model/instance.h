@@ -111,7 +111,7 @@ struct instance {
 	struct instance_log log;
 	int64_t died_ns;                    /* the engine's clock, when it last told of an end */
 	enum gantry_container_state listed; /* what the last list of the engine said */
-	bool exit_pending; /* it ended while a flow was starting it: look when the flow is over */
+	bool exit_pending; /* it ended while a flow started it or walked back: look after the flow */
 	struct instance_death pending; /* that exit */
 	bool gone_pending; /* its container went away beside a flow or a look: told after that */
 	bool looking;      /* an inspect after an exit is under way */

@@ -367,7 +367,7 @@ class World:
             state = {"exited": "stopped", "created": "stopped"}.get(by_instance[id]["State"], by_instance[id]["State"])
             if state != instance["state"]:
                 wrong.append(f"{instance['name']}: engine {state}, API {instance['state']}")
-            if instance["container_id"] != by_instance[id]["Id"]:
+            if instance.get("container_id") != by_instance[id]["Id"]:
                 wrong.append(f"{instance['name']}: another container id")
         return wrong
 
