@@ -130,7 +130,8 @@ void exits_died(struct daemon *daemon, struct instance *instance,
 	struct look *look;
 	struct gantry_op *op;
 
-	if (flow && (flow->awaiting_node || flow->phase == FLOW_BACK || flow_step_at(flow)->boots)) {
+	if (flow &&
+	    (flow->awaiting_node || flow->phase == FLOW_BACK || flow_step_at(flow)->boots)) {
 		instance->exit_pending = true;
 		instance->pending = *death;
 		return;
