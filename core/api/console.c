@@ -32,8 +32,9 @@ struct session {
 	struct console_peer peer;
 	struct call *call;
 	struct http_request *request; /* a reference of ours */
+	const char *protocol;         /* that is spoken; NULL: none was named */
 	bool accepted;
-	bool control; /* the client speaks our own protocol */
+	bool control; /* it is our own */
 	struct str message;
 };
 
@@ -155,16 +156,12 @@ static struct session *session_of(struct console_peer *peer)
 
 static void opened(struct console_peer *peer)
 {
-	static const char *const spoken[] = {PROTOCOL_OWN, PROTOCOL_PLAIN, NULL};
 	struct session *session = session_of(peer);
-	bool named;
 
 	http_stream_on_stop(session->request, on_stop, session);
 	http_stream_on_drain(session->request, on_caught_up, session);
 	session->accepted = true;
-	http_websocket_accept(session->request,
-			      http_websocket_protocol(session->request, spoken, &named), on_message,
-			      session);
+	http_websocket_accept(session->request, session->protocol, on_message, session);
 	send_role(session);
 }
 
@@ -323,6 +320,7 @@ static struct session *session_new(struct call *call, struct flows_ask *ret_ask)
 	}
 	session = ARENA_NEW(http_request_arena(call->request), struct session);
 	session->call = call;
+	session->protocol = protocol;
 	session->control = protocol && str_equal(protocol, PROTOCOL_OWN);
 	session->peer.events = &events;
 	session->peer.actor = call->user ? call->user : call->actor;

@@ -7,21 +7,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* Waits for the instance's end; its exit code is ours. */
-static int wait_code(struct ctl *ctl, const char *subject, const char *id)
-{
-	char *path = xasprintf("/v1/instances/%s/wait?timeout=%d", id, CLIENT_WAIT_SECONDS);
-	struct client_reply reply;
-	int code = call(ctl, subject, "GET", path, NULL, CLIENT_WAIT_SECONDS, &reply, NULL);
-
-	if (code == CTL_OK) {
-		code = (int)json_get_int(json_get(reply.json, "last_exit"), "code", CTL_FAILED);
-		client_reply_fini(&reply);
-	}
-	free(path);
-	return code;
-}
-
 int attach_command(struct ctl *ctl)
 {
 	const char *name = ctl->args->words[0];
@@ -52,7 +37,8 @@ int attach_command(struct ctl *ctl)
 	ask.path = str_text(&query);
 	switch (console_run(ctl, &ask, &code)) {
 	case CONSOLE_ENDED:
-		code = wait_code(ctl, name, ask.id);
+		status = instance_wait(ctl, name, ask.id, &code);
+		code = status == CTL_OK ? code : status;
 		break;
 	case CONSOLE_DETACHED:
 		output_error("detached from %s, which runs on", name);

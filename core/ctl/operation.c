@@ -185,3 +185,30 @@ int operation_run(struct ctl *ctl, const char *subject, const char *method, cons
 	}
 	return status;
 }
+
+int instance_wait(struct ctl *ctl, const char *subject, const char *id, int *ret_code)
+{
+	char *path = xasprintf("/v1/instances/%s/wait?timeout=%d", id, CLIENT_WAIT_SECONDS);
+	struct json_object *last_exit;
+	struct client_reply reply;
+	bool again = true;
+	int status = CTL_OK;
+
+	while (again && status == CTL_OK) {
+		status = call(ctl, subject, "GET", path, NULL, CLIENT_WAIT_SECONDS, &reply, NULL);
+		if (status != CTL_OK)
+			break;
+		again = json_get_bool(reply.json, "timed_out", false);
+		last_exit = json_get(reply.json, "last_exit");
+		if (!again && !json_object_is_type(last_exit, json_type_object)) {
+			output_error("the instance is %s and nobody knows how its process ended",
+				     json_get_string(reply.json, "state", "gone"));
+			status = CTL_FAILED;
+		} else if (!again) {
+			*ret_code = (int)json_get_int(last_exit, "code", CTL_RUN_FAILED);
+		}
+		client_reply_fini(&reply);
+	}
+	free(path);
+	return status;
+}

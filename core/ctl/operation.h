@@ -31,6 +31,12 @@ int operation_run(struct ctl *ctl, const char *subject, const char *method, cons
 int operation_follow(struct ctl *ctl, const char *subject, struct json_object **operation,
 		     struct failure *failure);
 
+/*
+ * Waits for the end of the instance's process, however long that takes: *ret_code is what it ended with.
+ * A status other than CTL_OK: what went wrong was printed.
+ */
+int instance_wait(struct ctl *ctl, const char *subject, const char *id, int *ret_code);
+
 /* "/v1/instances/ID" and what follows, with ?project= where --project is given. The caller frees. */
 char *instance_path(struct ctl *ctl, const char *name, const char *rest);
 /* Appends "?" or "&" and the query member. */

@@ -184,34 +184,6 @@ static int follow_output(struct foreground *run)
 	return status;
 }
 
-/* Waits for the end; *ret_code is what the process ended with. */
-static int wait_exit(struct foreground *run, int *ret_code)
-{
-	char *path = xasprintf("/v1/instances/%s/wait?timeout=%d", run->id, CLIENT_WAIT_SECONDS);
-	struct json_object *last_exit;
-	struct client_reply reply;
-	bool again = true;
-	int status = CTL_OK;
-
-	while (again && status == CTL_OK) {
-		status = call(run->ctl, NULL, "GET", path, NULL, CLIENT_WAIT_SECONDS, &reply, NULL);
-		if (status != CTL_OK)
-			break;
-		again = json_get_bool(reply.json, "timed_out", false);
-		last_exit = json_get(reply.json, "last_exit");
-		if (!again && !json_object_is_type(last_exit, json_type_object)) {
-			output_error("the instance is %s and nobody knows how its process ended",
-				     json_get_string(reply.json, "state", "gone"));
-			status = CTL_FAILED;
-		} else if (!again) {
-			*ret_code = (int)json_get_int(last_exit, "code", CTL_RUN_FAILED);
-		}
-		client_reply_fini(&reply);
-	}
-	free(path);
-	return status;
-}
-
 /*
  * With --interactive: sits at the process, from its first byte on. False: it is left, *ret_code is ours
  * to end with; else the process has ended, or there is output of it to follow.
@@ -294,7 +266,7 @@ static int run_foreground(struct ctl *ctl, struct json_object *spec)
 	else if (!sit(&run, spec, &status, &code))
 		goto out;
 	if (status == CTL_OK)
-		status = wait_exit(&run, &code);
+		status = instance_wait(ctl, NULL, run.id, &code);
 	if (status != CTL_OK && run.signals > 2) {
 		output_error("left while it runs: gantry show %s", run.id);
 		code = 128 + SIGINT;

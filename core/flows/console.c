@@ -65,19 +65,15 @@ static int admit(struct daemon *daemon, const struct flows_ask *ask, struct inst
 	};
 	struct script_decision decision;
 	struct store_batch *batch;
-	struct json_object *object;
 	int code;
 
 	spec_unsafe(&instance->spec, &arena, &request.unsafe);
 	request.seed = (uint64_t)daemon_next_decision(daemon);
 	script_decision_init(&decision, daemon->policies, &request, (int64_t)request.seed);
 	code = script_admit(daemon->policies, &request, &decision, err);
-	object = script_decision_print(&decision);
 	batch = store_batch_new(daemon->store);
-	store_put_decision(batch, decision.id, instance->id, decision.at_ms,
-			   json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN));
+	daemon_put_decision(batch, &decision, instance->id);
 	store_batch_commit(batch, NULL, NULL);
-	json_object_put(object);
 	script_decision_fini(&decision);
 	arena_fini(&arena);
 	return code;

@@ -344,3 +344,13 @@ int64_t daemon_next_decision(struct daemon *daemon)
 {
 	return ++daemon->last_decision;
 }
+
+void daemon_put_decision(struct store_batch *batch, const struct script_decision *decision,
+			 const char *instance)
+{
+	struct json_object *object = script_decision_print(decision);
+
+	store_put_decision(batch, decision->id, instance, decision->at_ms,
+			   json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN));
+	json_object_put(object);
+}

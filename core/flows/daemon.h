@@ -93,5 +93,8 @@ void daemon_print_steps(void);
 void daemon_save_instance(struct store_batch *batch, struct instance *instance);
 /* An id for a decision. */
 int64_t daemon_next_decision(struct daemon *daemon);
+/* instance: id of the one it is about; NULL: of none. */
+void daemon_put_decision(struct store_batch *batch, const struct script_decision *decision,
+			 const char *instance);
 
 #endif

@@ -236,16 +236,10 @@ static void commit_batch(struct flow *flow, struct store_batch *batch,
 
 static void save_decision(struct flow *flow, struct store_batch *batch)
 {
-	struct json_object *object;
-
 	if (!flow->decision.id || flow->decision_saved)
 		return;
 	flow->decision_saved = true;
-	object = script_decision_print(&flow->decision);
-	store_put_decision(batch, flow->decision.id, flow->operation->instance,
-			   flow->decision.at_ms,
-			   json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN));
-	json_object_put(object);
+	daemon_put_decision(batch, &flow->decision, flow->operation->instance);
 }
 
 static void set_step(struct flow *flow, const char *prefix)

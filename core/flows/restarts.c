@@ -92,11 +92,8 @@ static void plan(struct daemon *daemon, struct instance *instance)
 static void save_decision(struct daemon *daemon, const struct script_decision *decision)
 {
 	struct store_batch *batch = store_batch_new(daemon->store);
-	struct json_object *object = script_decision_print(decision);
 
-	store_put_decision(batch, decision->id, decision->instance, decision->at_ms,
-			   json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN));
-	json_object_put(object);
+	daemon_put_decision(batch, decision, decision->instance);
 	store_batch_commit(batch, NULL, NULL);
 }
 
