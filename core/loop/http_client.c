@@ -15,8 +15,10 @@
  *   - cancel, an answer of on_data, reply_max: noted in `failure`, the first one stays;
  *   - it could not be set up: noted in `failure`, ended from the later-queue.
  *
+ * The body of an upload is a queue: on_read gives it to curl, and has curl rest where it is empty.
+ *
  * curl must not be entered from inside its callbacks. Starts and cancels that come from on_data are
- * therefore put off to the later-queue (`inside`), and the end of a pause always is.
+ * therefore put off to the later-queue (`inside`), and the end of a pause or a rest always is.
  */
 #include "loop/http_client.h"
 #include "base/clock.h"
@@ -30,6 +32,7 @@
 #define REPLY_MAX_DEFAULT  (16 * 1024 * 1024)
 #define CONNECT_TIMEOUT_MS 10000
 #define REPLY_HEADERS_MAX  (256 * 1024)
+#define UPLOAD_HIGH_BYTES  (256 * 1024)
 
 struct http_client {
 	struct curl_loop curl;
@@ -57,6 +60,13 @@ struct gantry_http {
 	bool added, headers_seen, sent, cancelled;
 	bool paused; /* as the caller wants it */
 	bool held;   /* curl keeps a piece that came while paused, and reads no more */
+
+	bool upload;          /* body is a queue */
+	size_t taken;         /* bytes of it that curl has */
+	bool given;           /* that was all of it */
+	bool resting, behind; /* curl waits for more; the caller does for on_drain */
+	void (*on_drain)(void *arg);
+
 	struct gantry_error failure; /* ours; code 0: none */
 	char curl_words[CURL_ERROR_SIZE];
 };
@@ -91,8 +101,9 @@ void http_client_close(struct http_client *client)
 	free(client);
 }
 
-struct gantry_http *http_client_start(struct http_client *client,
-				      const struct gantry_http_request *request)
+static struct gantry_http *start(struct http_client *client,
+				 const struct gantry_http_request *request,
+				 void (*on_drain)(void *arg))
 {
 	struct gantry_http *http = xcalloc(1, sizeof(*http));
 	const char *line = request->headers;
@@ -106,7 +117,9 @@ struct gantry_http *http_client_start(struct http_client *client,
 	snprintf(http->method, sizeof(http->method), "%s", request->method);
 	str_add(&http->url, request->peer->base_url);
 	str_add(&http->url, request->path);
-	if (request->body)
+	http->upload = on_drain != NULL;
+	http->on_drain = on_drain;
+	if (request->body && !http->upload)
 		str_add_bytes(&http->body, request->body, request->body_length);
 	loop_later_init(&http->later, on_later);
 	loop_timer_init(&http->stall, on_stall);
@@ -137,6 +150,49 @@ struct gantry_http *http_client_start(struct http_client *client,
 	else
 		begin(http);
 	return http;
+}
+
+struct gantry_http *http_client_start(struct http_client *client,
+				      const struct gantry_http_request *request)
+{
+	return start(client, request, NULL);
+}
+
+struct gantry_http *http_client_upload(struct http_client *client,
+				       const struct gantry_http_request *request,
+				       void (*on_drain)(void *arg))
+{
+	return start(client, request, on_drain);
+}
+
+static size_t left_bytes(const struct gantry_http *http)
+{
+	return http->body.length - http->taken;
+}
+
+/* curl has what it rests for, or the answer came before all was sent and nothing more is wanted. */
+static bool may_send(const struct gantry_http *http)
+{
+	return http->resting && (left_bytes(http) > 0 || http->given || http->status >= 400);
+}
+
+bool http_client_write(struct gantry_http *http, const void *data, size_t length)
+{
+	if (!http->upload || http->given || http->failure.code || http->status >= 400)
+		return false;
+	str_add_bytes(&http->body, data, length);
+	if (may_send(http))
+		loop_later(http->client->curl.loop, &http->later);
+	http->behind = left_bytes(http) > UPLOAD_HIGH_BYTES;
+	return !http->behind;
+}
+
+void http_client_write_end(struct gantry_http *http)
+{
+	http->given = true;
+	http->last_us = clock_monotonic_us(); /* from now on the peer's answer is waited for */
+	if (may_send(http))
+		loop_later(http->client->curl.loop, &http->later);
 }
 
 void http_client_cancel(struct gantry_http *http)
@@ -198,6 +254,8 @@ static size_t on_header(char *data, size_t one, size_t length, void *arg)
 		return length; /* an interim answer: the real one follows */
 	http->headers_seen = true;
 	http->status = (int)status;
+	if (may_send(http))
+		loop_later(http->client->curl.loop, &http->later);
 	if (http->request.on_data && status < 400 && !http->cancelled) {
 		answer = http->request.on_data(http->request.arg, http->status, "", 0);
 		if (answer < 0) {
@@ -240,6 +298,31 @@ static size_t on_body(char *data, size_t one, size_t length, void *arg)
 	return length;
 }
 
+static size_t on_read(char *place, size_t one, size_t room, void *arg)
+{
+	struct gantry_http *http = arg;
+	size_t length = left_bytes(http);
+
+	(void)one;
+	http->last_us = clock_monotonic_us();
+	if (length == 0 && !http->given) {
+		http->resting = true;
+		return CURL_READFUNC_PAUSE;
+	}
+	if (length > room)
+		length = room;
+	if (length > 0)
+		memcpy(place, http->body.data + http->taken, length);
+	http->taken += length;
+	if (left_bytes(http) == 0 || http->taken > UPLOAD_HIGH_BYTES) {
+		str_consume(&http->body, http->taken);
+		http->taken = 0;
+	}
+	if (http->behind && left_bytes(http) <= UPLOAD_HIGH_BYTES / 2)
+		loop_later(http->client->curl.loop, &http->later);
+	return length;
+}
+
 /* Called before each sending: twice where a kept connection broke and curl starts afresh. */
 static int on_sending(void *arg, char *remote, char *local, int remote_port, int local_port)
 {
@@ -248,7 +331,7 @@ static int on_sending(void *arg, char *remote, char *local, int remote_port, int
 
 	(void)remote, (void)local, (void)remote_port, (void)local_port;
 	http->sent = true;
-	if (!again || strcmp(http->method, "POST") != 0)
+	if (!again || (strcmp(http->method, "POST") != 0 && !http->upload))
 		return CURL_PREREQFUNC_OK;
 	gantry_error_set(&http->failure, -ECONNRESET,
 			 "the connection broke before the answer came");
@@ -286,6 +369,14 @@ static void set_up(struct gantry_http *http)
 
 	if (str_equal(http->method, "HEAD")) {
 		curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
+		return;
+	}
+	if (http->upload) {
+		curl_easy_setopt(easy, CURLOPT_UPLOAD, 1L);
+		curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
+		curl_easy_setopt(easy, CURLOPT_READFUNCTION, on_read);
+		curl_easy_setopt(easy, CURLOPT_READDATA, http);
+		curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, http->method);
 		return;
 	}
 	if (http->body.length || str_equal(http->method, "POST") ||
@@ -339,17 +430,19 @@ static void fail_with_curl(struct gantry_http *http, CURLcode code)
 		curl_error(http->easy, code, &attempt, &http->failure);
 }
 
-/* After a pause: curl hands over what it kept, at once, and reads again. */
+/* After a pause or a rest: curl hands over what it kept, at once, and goes on. */
 static void go_on(struct gantry_http *http)
 {
 	struct http_client *client = http->client;
 	CURLcode code;
 
-	if (http->paused || !http->held)
+	if (!(http->held && !http->paused) && !may_send(http))
 		return;
-	http->held = false;
+	http->held = http->held && http->paused;
+	http->resting = http->resting && !may_send(http);
 	client->curl.inside = true;
-	code = curl_easy_pause(http->easy, CURLPAUSE_CONT);
+	code = curl_easy_pause(http->easy, (http->held ? CURLPAUSE_RECV : 0) |
+						   (http->resting ? CURLPAUSE_SEND : 0));
 	client->curl.inside = false;
 	if (code == CURLE_OK) {
 		loop_later(client->curl.loop, &client->curl.kick);
@@ -359,10 +452,19 @@ static void go_on(struct gantry_http *http)
 	finish(http, &http->failure);
 }
 
+static void tell_drain(struct gantry_http *http)
+{
+	if (!http->behind || left_bytes(http) > UPLOAD_HIGH_BYTES / 2 || http->failure.code)
+		return;
+	http->behind = false;
+	http->on_drain(http->request.arg);
+}
+
 static void on_later(struct loop_later *later)
 {
 	struct gantry_http *http = LIST_ENTRY(later, struct gantry_http, later);
 
+	tell_drain(http);
 	if (http->failure.code)
 		finish(http, &http->failure);
 	else if (!http->added)
@@ -375,7 +477,8 @@ static void on_stall(struct loop_timer *timer)
 {
 	struct gantry_http *http = LIST_ENTRY(timer, struct gantry_http, stall);
 	int64_t limit_ms = http->request.stall_timeout_ms;
-	int64_t quiet_ms = http->paused ? 0 : (clock_monotonic_us() - http->last_us) / 1000;
+	bool idle = http->paused || http->resting;
+	int64_t quiet_ms = idle ? 0 : (clock_monotonic_us() - http->last_us) / 1000;
 
 	if (quiet_ms < limit_ms) {
 		loop_timer_start(http->client->curl.loop, timer, limit_ms - quiet_ms);

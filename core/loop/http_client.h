@@ -6,7 +6,7 @@
  * A POST is sent once: where its kept-alive connection breaks before a byte of the reply came, the
  * exchange fails with -ECONNRESET, because the server may have done the work. GET, HEAD, PUT and
  * DELETE are then tried anew on a fresh connection. Proxies from the environment are not used,
- * redirects are not followed.
+ * redirects are not followed. An upload has a connection of its own, and is sent once.
  */
 #ifndef LOOP_HTTP_CLIENT_H
 #define LOOP_HTTP_CLIENT_H
@@ -28,6 +28,12 @@ void http_client_close(struct http_client *client);
 /* Starts an exchange; never NULL. A failure to start is told by on_done, like any other. */
 struct gantry_http *http_client_start(struct http_client *client,
 				      const struct gantry_http_request *request);
+/* Likewise, with a body that comes in pieces. */
+struct gantry_http *http_client_upload(struct http_client *client,
+				       const struct gantry_http_request *request,
+				       void (*on_drain)(void *arg));
+bool http_client_write(struct gantry_http *http, const void *data, size_t length);
+void http_client_write_end(struct gantry_http *http);
 /* A request; on_done still comes, with -ECANCELED. Not after on_done. May be called from on_data. */
 void http_client_cancel(struct gantry_http *http);
 /* Stops reading, or goes on; see gantry/host.h. Not after on_done. */

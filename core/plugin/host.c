@@ -67,14 +67,26 @@ host_log(struct gantry_core *core, enum gantry_log_level level, const char *form
 	str_fini(&text);
 }
 
-static struct gantry_http *host_http(struct gantry_core *core,
-				     const struct gantry_http_request *request)
+static struct http_client *client_of(struct gantry_core *core)
 {
 	if (!core->client && http_client_open(core->loop, &core->client) < 0) {
 		log_error("out of memory for an HTTP client");
 		abort();
 	}
-	return http_client_start(core->client, request);
+	return core->client;
+}
+
+static struct gantry_http *host_http(struct gantry_core *core,
+				     const struct gantry_http_request *request)
+{
+	return http_client_start(client_of(core), request);
+}
+
+static struct gantry_http *host_upload(struct gantry_core *core,
+				       const struct gantry_http_request *request,
+				       void (*on_drain)(void *arg))
+{
+	return http_client_upload(client_of(core), request, on_drain);
 }
 
 static struct gantry_stream *host_upgrade(struct gantry_core *core,
@@ -202,6 +214,9 @@ struct gantry_core *host_open(struct loop *loop, const char *name)
 		.stream_shutdown = http_stream_shutdown,
 		.stream_pause = http_stream_pause,
 		.stream_close = http_stream_cancel,
+		.http_upload = host_upload,
+		.http_write = http_client_write,
+		.http_write_end = http_client_write_end,
 	};
 	return core;
 }

@@ -173,6 +173,21 @@ struct gantry_host {
 	void (*stream_pause)(struct gantry_stream *stream, bool paused);
 	/* Asks for the end; on_end still comes, with -ECANCELED. */
 	void (*stream_close)(struct gantry_stream *stream);
+
+	/* Since ABI 1.5. */
+
+	/*
+	 * As http, on a connection of its own and sent once, with a body of unknown length that http_write
+	 * gives in pieces; request->body is not looked at. on_drain: go on, after a http_write that
+	 * returned false. The stall timeout does not count while the next piece is waited for.
+	 */
+	struct gantry_http *(*http_upload)(struct gantry_core *core,
+					   const struct gantry_http_request *request,
+					   void (*on_drain)(void *arg));
+	/* Queues a copy; false: the peer is behind, on_drain will come, or it takes no more. */
+	bool (*http_write)(struct gantry_http *http, const void *data, size_t length);
+	/* That was all of the body. */
+	void (*http_write_end)(struct gantry_http *http);
 };
 
 /* Whether the core that runs has this member of the table. */

@@ -50,7 +50,7 @@ static void stop_peer(struct peer *peer)
 }
 
 /* NAME.pem is the authority, NAME-leaf.pem and NAME-leaf.key what it has signed. */
-static void make_authority(const char *folder, const char *name)
+__attribute__((unused)) static void make_authority(const char *folder, const char *name)
 {
 	struct str command = STR_INIT;
 

@@ -7,9 +7,11 @@
 # /ok  /post (echoes the body)  /split (byte by byte)  /chunks  /big N  /slow  /silent  /stream
 # /half (the body breaks off)  /nothing (closes at once)  /garbage  /count (requests of this connection)
 # /upgrade (echoes; ends when the client has)  /hijack (the same, by 200)  /upgrade-flood/N (N bytes)
+# /upload (reads chunks, tells how many bytes and their hash)  /upload-refused (after the first chunk)
+# /upload-lazy (rests a while before it reads)  /upload-cut (breaks off after the first chunk)
 # /upgrade-lazy (reads nothing)  /upgrade-cut (breaks off)  /refused  /refused-chunked  /interim-upgrade
 # /die-once (the 2nd request of a connection: closed without an answer)  /interim (a 103 first)
-import socket, ssl, struct, sys, threading, time
+import hashlib, socket, ssl, struct, sys, threading, time
 
 done = threading.Event()
 
@@ -25,9 +27,19 @@ def read_request(f):
             break
         name, value = header.split(b':', 1)
         headers[name.strip().lower()] = value.strip()
+    if b'transfer-encoding' in headers:
+        method, path = line.split()[:2]
+        return method.decode(), path.decode(), headers, f
     body = f.read(int(headers.get(b'content-length', b'0')))
     method, path = line.split()[:2]
     return method.decode(), path.decode(), headers, body
+
+
+def chunks(f):
+    while size := int(f.readline(), 16):
+        yield f.read(size)
+        f.readline()
+    f.readline()
 
 
 def answer(s, body, status='200 OK', extra=''):
@@ -51,6 +63,20 @@ def serve(s):
             answer(s, str(count).encode())
         elif path == '/missing':
             answer(s, b'{"message":"no"}', '404 Not Found')
+        elif path in ('/upload', '/upload-lazy'):
+            done.wait(0.2 if path == '/upload-lazy' else 0)
+            digest, total = hashlib.sha256(), 0
+            for chunk in chunks(body):
+                digest.update(chunk)
+                total += len(chunk)
+            answer(s, f'{method} {total} {digest.hexdigest()}'.encode())
+        elif path == '/upload-refused':
+            next(chunks(body))
+            answer(s, b'{"message":"no"}', '400 Bad Request')
+            done.wait()
+        elif path == '/upload-cut':
+            next(chunks(body))
+            return
         elif path == '/split':
             for byte in b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n':
                 s.sendall(bytes([byte]))
