@@ -449,8 +449,8 @@ static struct script_restart restart(struct script_set *set, const char *label, 
 {
 	struct gantry_pair pair = {"restart", label};
 	struct instance instance = {.id = "i", .spec = {.labels = {&pair, label ? 1 : 0}}};
-	const struct instance_exit last_exit = {.known = true, .code = code};
-	const struct script_exit told = {&last_exit, cause, restarts, ran_ms};
+	const struct instance_exit last_exit = {.known = true, .code = code, .ran_ms = ran_ms};
+	const struct script_exit told = {&last_exit, cause, restarts};
 	struct script_request request = {
 		.verb = "restart", .actor = "gantry", .project = "p", .instance = &instance};
 	struct script_decision decision;

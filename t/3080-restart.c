@@ -6,9 +6,9 @@
 static struct script_restart ask(const char *answer, const char *on_error,
 				 struct script_decision *decision)
 {
-	struct instance_exit last_exit = {.known = true, .code = 7};
+	struct instance_exit last_exit = {.known = true, .code = 7, .ran_ms = 1500};
 	struct instance instance = {.state = INSTANCE_STOPPED, .last_exit = last_exit};
-	const struct script_exit told = {&last_exit, "exit", 0, 1500};
+	const struct script_exit told = {&last_exit, "exit", 0};
 	struct script_request request = {
 		.verb = "restart", .actor = "gantry", .project = "p", .instance = &instance};
 	struct script_restart ret;

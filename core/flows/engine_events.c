@@ -94,6 +94,7 @@ static void started(struct node_link *link, struct instance *instance,
 {
 	if (instance->state == INSTANCE_RUNNING) { /* again, and nobody saw it end */
 		instance->reach_known = false;
+		instance->started_us = 0;
 		reach_look(link->daemon, instance);
 	}
 	if (instance->busy || instance->state == INSTANCE_RUNNING)
@@ -102,6 +103,7 @@ static void started(struct node_link *link, struct instance *instance,
 		return;
 	instance->boots++;
 	instance->started_ms = event->time_ns / 1000000;
+	instance->started_us = event->inferred || event->repeated ? 0 : clock_monotonic_us();
 	logs_was_started(link->daemon, instance);
 	instance->exit_pending = false;
 	instance->considered = false;

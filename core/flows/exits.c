@@ -20,6 +20,7 @@ struct look {
 	char instance[INSTANCE_ID_SIZE];
 	struct instance_death death;
 	int64_t mark;
+	int64_t died_us; /* the monotonic clock when it was heard of */
 };
 
 static void on_recorded(void *arg, const struct gantry_error *err)
@@ -53,6 +54,21 @@ static void fill_signal(struct instance *instance)
 	end->signal_sent = instance->signal_sent == end->signal;
 }
 
+/* By the clock that cannot be set, where both ends were seen; else by the engine's. */
+static int64_t ran_ms(const struct look *look, const struct instance *instance,
+		      const struct gantry_container *container)
+{
+	int64_t from_ms = instance->started_ms, to_ms = instance->last_exit.at_ms;
+
+	if (instance->started_us && !look->death.inferred)
+		return (look->died_us - instance->started_us) / 1000;
+	if (container && container->finished_ms) {
+		from_ms = container->started_ms;
+		to_ms = container->finished_ms;
+	}
+	return to_ms > from_ms ? to_ms - from_ms : 0;
+}
+
 static void record(struct look *look, struct instance *instance,
 		   const struct gantry_container *container)
 {
@@ -72,6 +88,8 @@ static void record(struct look *look, struct instance *instance,
 							     : clock_wall_ms(),
 		.at_engines = container && container->finished_ms,
 	};
+	end->ran_ms = ran_ms(look, instance, container);
+	instance->started_us = 0;
 	fill_signal(instance);
 	instance->signal_sent = 0;
 	instance->considered = false;
@@ -145,6 +163,7 @@ void exits_died(struct daemon *daemon, struct instance *instance,
 	look->link = link;
 	link->untold++;
 	look->death = *death;
+	look->died_us = clock_monotonic_us();
 	snprintf(look->instance, sizeof(look->instance), "%s", instance->id);
 	op = op_new(&daemon->scope, "inspect after an exit", on_inspected, look);
 	op_set_deadline(op, LOOK_LIMIT_MS);

@@ -83,9 +83,8 @@ static void plan(struct daemon *daemon, struct instance *instance)
 	instance->restart = restart;
 	list_append(&daemon->restarts, &restart->link);
 	loop_timer_init(&restart->due, on_due);
-	/* a clock that was set back must not put it off for longer than was ever asked for */
-	if (wait_ms > AFTER_MAX_MS)
-		wait_ms = AFTER_MAX_MS;
+	if (wait_ms > instance->restart_after_ms) /* the clock was set back meanwhile */
+		wait_ms = instance->restart_after_ms;
 	loop_timer_start(daemon->loop, &restart->due, wait_ms > 0 ? wait_ms : 0);
 }
 
@@ -123,7 +122,8 @@ static void obey(struct daemon *daemon, struct instance *instance,
 		save(daemon, instance, "instance.failed", detail);
 		return;
 	}
-	instance->restart_at_ms = clock_wall_ms() + wait_ms(instance, answer->after_ms);
+	instance->restart_after_ms = wait_ms(instance, answer->after_ms);
+	instance->restart_at_ms = clock_wall_ms() + instance->restart_after_ms;
 	json_add_time(detail, "restart_at", instance->restart_at_ms);
 	json_add_int(detail, "restarts", instance->restarts);
 	save(daemon, instance, "instance.restart_planned", detail);
@@ -156,7 +156,6 @@ void restarts_engine_there(struct daemon *daemon, struct instance *instance)
 		.end = end,
 		.cause = cause_of(instance),
 		.restarts = instance->restarts,
-		.ran_ms = end->at_ms > instance->started_ms ? end->at_ms - instance->started_ms : 0,
 	};
 	struct script_request request = {
 		.verb = "restart",

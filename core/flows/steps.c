@@ -380,6 +380,7 @@ void step_started(struct flow *flow, const char *cause)
 	instance->intent = INTENT_RUNNING;
 	instance->boots++;
 	instance->started_ms = clock_wall_ms();
+	instance->started_us = clock_monotonic_us();
 	instance->oom_seen = false;
 	instance->considered = false;
 	instance->changed = true;

@@ -225,6 +225,9 @@ static void take_in(struct node_link *link, const struct gantry_container *conta
 			.inferred = true,
 			.at_ms = container->finished_ms,
 			.at_engines = true,
+			.ran_ms = container->finished_ms > container->started_ms
+					  ? container->finished_ms - container->started_ms
+					  : 0,
 		};
 	}
 	instance->changed = true;

@@ -49,6 +49,7 @@ struct instance_exit {
 	bool engine_gone;  /* its engine, or the host, went down with it or right after */
 	int64_t at_ms;
 	bool at_engines;  /* at_ms is the engine's word for this very run, else our clock's */
+	int64_t ran_ms;   /* how long it had run; both ends by one clock */
 	char reason[160]; /* the engine's words on a failed start, "" otherwise */
 };
 
@@ -85,11 +86,13 @@ struct instance {
 	struct gantry_ports ports; /* as published, with the host's ports; in reach_arena */
 	struct arena reach_arena;
 	int64_t created_ms, started_ms;
-	int signal_sent;       /* the last signal that we sent to this boot, 0: none */
-	bool oom_seen;         /* in this boot */
-	int64_t restarts;      /* by the restart hook, since a person started it last */
-	int64_t restart_at_ms; /* when the next one is due, wall clock; 0: none is planned */
-	bool considered;       /* the hook was asked about the last exit */
+	int64_t started_us; /* the monotonic clock when this boot was seen to begin; 0: it was not seen */
+	int signal_sent;          /* the last signal that we sent to this boot, 0: none */
+	bool oom_seen;            /* in this boot */
+	int64_t restarts;         /* by the restart hook, since a person started it last */
+	int64_t restart_at_ms;    /* when the next one is due, wall clock; 0: none is planned */
+	int64_t restart_after_ms; /* how long after it was planned: it is never put off for longer */
+	bool considered;          /* the hook was asked about the last exit */
 	/* When its last runs began, oldest first; the one that is being started too. */
 	struct gantry_log_boot log_boots[INSTANCE_LOG_BOOTS];
 	size_t log_boot_count;

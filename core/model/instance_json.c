@@ -28,6 +28,8 @@ struct json_object *instance_exit_print(const struct instance_exit *last_exit)
 	json_add_bool(object, "start_failed", last_exit->start_failed);
 	json_add_bool(object, "inferred", last_exit->inferred);
 	json_add_time(object, "at", last_exit->at_ms);
+	if (!last_exit->start_failed)
+		json_add_int(object, "ran_ms", last_exit->ran_ms);
 	add_text(object, "reason", last_exit->reason);
 	return object;
 }
@@ -141,6 +143,7 @@ static struct json_object *save_exit(const struct instance_exit *last_exit)
 	json_add_bool(object, "engine_gone", last_exit->engine_gone);
 	json_add_int(object, "at_ms", last_exit->at_ms);
 	json_add_bool(object, "at_engines", last_exit->at_engines);
+	json_add_int(object, "ran_ms", last_exit->ran_ms);
 	add_text(object, "reason", last_exit->reason);
 	return object;
 }
@@ -160,6 +163,7 @@ static void load_exit(struct json_object *object, struct instance_exit *last_exi
 	last_exit->engine_gone = json_get_bool(object, "engine_gone", false);
 	last_exit->at_ms = json_get_int(object, "at_ms", 0);
 	last_exit->at_engines = json_get_bool(object, "at_engines", false);
+	last_exit->ran_ms = json_get_int(object, "ran_ms", 0);
 	snprintf(last_exit->reason, sizeof(last_exit->reason), "%s",
 		 json_get_string(object, "reason", ""));
 }
@@ -213,6 +217,7 @@ struct json_object *instance_save(const struct instance *instance)
 	json_object_object_add(object, "log_boots", save_boots(instance));
 	json_add_int(object, "restarts", instance->restarts);
 	json_add_int(object, "restart_at_ms", instance->restart_at_ms);
+	json_add_int(object, "restart_after_ms", instance->restart_after_ms);
 	json_add_bool(object, "considered", instance->considered);
 	if (instance->last_exit.known)
 		json_object_object_add(object, "last_exit", save_exit(&instance->last_exit));
@@ -261,6 +266,7 @@ static int load(struct json_object *object, struct instance *instance, struct ga
 	load_boots(json_get(object, "log_boots"), instance);
 	instance->restarts = json_get_int(object, "restarts", 0);
 	instance->restart_at_ms = json_get_int(object, "restart_at_ms", 0);
+	instance->restart_after_ms = json_get_int(object, "restart_after_ms", 0);
 	instance->considered = json_get_bool(object, "considered", false);
 	load_exit(json_get(object, "last_exit"), &instance->last_exit);
 	instance->created_ms = json_get_int(object, "created_ms", 0);

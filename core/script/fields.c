@@ -51,7 +51,7 @@ PUSH_EXIT(oom_seen, lua_pushboolean, told->end->oom_seen)
 PUSH_EXIT(oom_killed, lua_pushboolean, told->end->oom_killed)
 PUSH_EXIT(start_failed, lua_pushboolean, told->end->start_failed)
 PUSH_EXIT(inferred, lua_pushboolean, told->end->inferred)
-PUSH_EXIT(ran, lua_pushnumber, (lua_Number)told->ran_ms / 1000)
+PUSH_EXIT(ran, lua_pushnumber, (lua_Number)told->end->ran_ms / 1000)
 
 static void push_exit_signal(lua_State *L, const void *data)
 {

@@ -131,7 +131,6 @@ struct script_exit {
 	const struct instance_exit *end;
 	const char *cause; /* "exit", "oom", "engine", "start": see flows/restarts.h */
 	int64_t restarts;  /* by this hook, since a person started it last */
-	int64_t ran_ms;
 };
 
 struct script_restart {

@@ -287,11 +287,10 @@ static int read_exit(struct trial *trial, struct gantry_error *err)
 					    .signal = (int)words.signal,
 					    .oom_seen = words.oom_seen,
 					    .oom_killed = words.oom_killed,
-					    .start_failed = words.start_failed};
-	trial->told = (struct script_exit){.end = &trial->end,
-					   .cause = words.cause,
-					   .restarts = words.restarts,
-					   .ran_ms = words.ran_ms};
+					    .start_failed = words.start_failed,
+					    .ran_ms = words.ran_ms};
+	trial->told = (struct script_exit){
+		.end = &trial->end, .cause = words.cause, .restarts = words.restarts};
 	return code;
 }
 

@@ -260,9 +260,9 @@ static void ask_place(struct run *trial)
 
 static void ask_restart(struct run *trial)
 {
-	struct instance_exit last = {.known = true, .code = 7, .at_ms = 1};
+	struct instance_exit last = {.known = true, .code = 7, .at_ms = 1, .ran_ms = 1500};
 	struct instance instance = {.state = INSTANCE_STOPPED, .node = "n0", .last_exit = last};
-	const struct script_exit told = {&last, "exit", 3, 1500};
+	const struct script_exit told = {&last, "exit", 3};
 	struct script_request request = trial->request;
 	struct script_decision decision;
 	struct script_restart answer;
