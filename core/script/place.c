@@ -23,119 +23,16 @@
 #include "script/facts.h"
 #include "script/kept.h"
 #include "script/matrix.h"
+#include "script/placing.h"
 #include "script/verdict.h"
 
 #include <math.h>
 #include <stdlib.h>
 
-#define GROUPS_MAX      16
-#define GROUP_NAMES_MAX 8
-#define LINE_NODES      16
 #define UNCOUNTED_NODES 64 /* at least, for an alarm to pay */
 #define UNCOUNTED_FEW   16
 #define TOP_MAX         5
 #define SCORE_MAX       1e12
-
-struct group {
-	const char *reason; /* in the decision's arena, NULL: none given */
-	size_t length;      /* of the author's text */
-	uint32_t hash;
-	int line;
-	bool error;
-	size_t first;    /* node */
-	uint64_t random; /* before the call for it */
-	size_t count;
-	const char *names[GROUP_NAMES_MAX]; /* borrowed */
-};
-
-struct placing {
-	const struct script_request *request;
-	struct script_decision *decision;
-	struct node *const *nodes;
-	const struct kept_nodes *kept; /* of the same nodes; borrowed */
-	size_t count;
-	bool *out;             /* by node */
-	double *scores;        /* by node */
-	bool *dead;            /* by policy: over its budget in this placement */
-	struct matrix *matrix; /* what is told of each node; NULL: it is not wanted */
-
-	/* of the stage */
-	struct policy *policy;
-	enum hook hook;
-	size_t at;        /* the node that is asked for */
-	bool counted;     /* calls are slow, or fail: no more of them uncounted */
-	size_t uncounted; /* calls since the alarm was set */
-	uint64_t random;  /* before the call */
-	int lines_left;   /* nodes for which the line of the answer is looked for */
-	double *given;    /* scores of this stage */
-	size_t answered;  /* nodes for which an opinion was given */
-	struct group *groups;
-	size_t groups_count;
-	struct group *group; /* whose line is looked for; borrowed */
-
-	/* of all stages, for the sum of reasons */
-	struct str reasons;
-};
-
-/* --- groups ---------------------------------------------------------------------------------------- */
-
-static uint32_t hash_text(const char *text, size_t length)
-{
-	uint32_t hash = 2166136261u;
-
-	for (size_t i = 0; i < length; i++)
-		hash = (hash ^ (unsigned char)text[i]) * 16777619u;
-	return hash;
-}
-
-/* The group of a reason: the same text, else where all are taken the same line, else the last. */
-static struct group *find_group(struct placing *placing, const char *reason, size_t length,
-				uint32_t hash, int line, bool error)
-{
-	struct group *group, *same_line = NULL;
-
-	for (size_t i = 0; i < placing->groups_count; i++) {
-		group = &placing->groups[i];
-		if (group->error != error)
-			continue;
-		if (group->hash == hash && group->length == length)
-			return group;
-		if (line && group->line == line)
-			same_line = group;
-	}
-	if (placing->groups_count == GROUPS_MAX)
-		return same_line ? same_line : &placing->groups[GROUPS_MAX - 1];
-	group = &placing->groups[placing->groups_count++];
-	*group = (struct group){.length = length,
-				.hash = hash,
-				.error = error,
-				.first = placing->at,
-				.random = placing->random};
-	if (reason)
-		group->reason = decision_text(placing->decision, reason, length);
-	return group;
-}
-
-static void refuse(struct placing *placing, size_t node, const char *reason, size_t length,
-		   int line, bool error)
-{
-	uint32_t hash = reason ? hash_text(reason, length) : 0;
-	struct group *group = find_group(placing, reason, length, hash, line, error);
-
-	if (!group->line)
-		group->line = line;
-	if (group->count < GROUP_NAMES_MAX)
-		group->names[group->count] = placing->nodes[node]->name;
-	group->count++;
-	if (!group->line)
-		placing->lines_left = LINE_NODES;
-	if (placing->matrix)
-		matrix_answer(placing->matrix, node, error ? "error" : "deny",
-			      reason ? reason : "no reason given", reason ? length : 15,
-			      (size_t)(group - placing->groups));
-	if (!placing->policy->shadow)
-		placing->out[node] = true;
-}
 
 /* --- inside the sandbox ---------------------------------------------------------------------------- */
 
@@ -168,7 +65,8 @@ static void take_verdict(lua_State *L, struct placing *placing)
 			matrix_answer(placing->matrix, placing->at, "allow", NULL, 0, 0);
 		return;
 	case VERDICT_DENY:
-		refuse(placing, placing->at, reason, length, policy_line(placing->policy), false);
+		placing_refuse(placing, placing->at, reason, length, policy_line(placing->policy),
+			       false);
 		return;
 	}
 }
@@ -282,7 +180,7 @@ static int ask_for_line(lua_State *L)
 	if (placing->hook == HOOK_SCORE)
 		read_score(L);
 	else if (verdict_read(L, &reason, &length) == VERDICT_DENY && length == group->length &&
-		 (!reason || hash_text(reason, length) == group->hash))
+		 (!reason || placing_is_reason(group, reason, length)))
 		group->line = policy_line(placing->policy);
 	return 0;
 }
@@ -322,7 +220,8 @@ static void filter_failed(struct placing *placing)
 
 		if (was_out)
 			continue;
-		refuse(placing, i, text, strlen(text), policy_error_line(placing->policy), true);
+		placing_refuse(placing, i, text, strlen(text), policy_error_line(placing->policy),
+			       true);
 		placing->out[i] = deny;
 	}
 }
@@ -332,7 +231,8 @@ static void score_failed(struct placing *placing)
 	const char *text = policy_error(placing->policy);
 	bool out = placing->out[placing->at];
 
-	refuse(placing, placing->at, text, strlen(text), policy_error_line(placing->policy), true);
+	placing_refuse(placing, placing->at, text, strlen(text), policy_error_line(placing->policy),
+		       true);
 	placing->out[placing->at] = out;
 }
 
@@ -354,69 +254,8 @@ static void find_lines(struct placing *placing)
 		text = policy_error(policy);
 		if (policy_killed(policy))
 			return;
-		if (group->error && hash_text(text, strlen(text)) == group->hash)
+		if (group->error && placing_is_reason(group, text, strlen(text)))
 			group->line = policy_error_line(policy);
-	}
-}
-
-/* One record a group, and one for all nodes that passed. */
-static void record_groups(struct placing *placing, int64_t took_us)
-{
-	struct script_decision *decision = placing->decision;
-	struct script_record *record;
-	struct str json = STR_INIT;
-
-	for (size_t i = 0; i < placing->groups_count; i++) {
-		const struct group *group = &placing->groups[i];
-		size_t names = group->count < GROUP_NAMES_MAX ? group->count : GROUP_NAMES_MAX;
-
-		record = decision_add(decision, placing->policy, placing->hook,
-				      group->error ? "error" : "deny");
-		record->reason = group->reason;
-		record->line = group->line;
-		if (placing->matrix)
-			matrix_line(placing->matrix, i, group->line);
-		if (group->count == 1)
-			record->subject = arena_strdup(&decision->arena, group->names[0]);
-		str_clear(&json);
-		str_addf(&json, "{\"count\":%zu,\"nodes\":[", group->count);
-		for (size_t k = 0; k < names; k++) {
-			str_add(&json, k ? "," : "");
-			decision_add_text(&json, group->names[k], false);
-		}
-		str_add(&json, "]}");
-		record->answer = decision_answer(decision, &json);
-		record->took_us = took_us;
-		took_us = 0;
-	}
-	if (placing->hook == HOOK_FILTER && (placing->answered > 0 || placing->groups_count == 0)) {
-		record = decision_add(decision, placing->policy, HOOK_FILTER,
-				      placing->answered ? "allow" : "none");
-		if (placing->answered) {
-			str_clear(&json);
-			str_addf(&json, "{\"count\":%zu}", placing->answered);
-			record->answer = decision_answer(decision, &json);
-		}
-		record->took_us = took_us;
-	}
-	str_fini(&json);
-}
-
-/* "2 nodes: no memory (40-spread.lua:31)", for the error where no node is left. */
-static void sum_up(struct placing *placing)
-{
-	for (size_t i = 0; i < placing->groups_count; i++) {
-		const struct group *group = &placing->groups[i];
-
-		if (placing->policy->shadow ||
-		    (group->error && !policy_denies(placing->policy, HOOK_FILTER)))
-			continue;
-		str_addf(&placing->reasons, "%s%zu for %s (%s", placing->reasons.length ? "; " : "",
-			 group->count, group->reason ? group->reason : "no reason given",
-			 placing->policy->source.name);
-		if (group->line)
-			str_addf(&placing->reasons, ":%d", group->line);
-		str_add_char(&placing->reasons, ')');
 	}
 }
 
@@ -426,8 +265,8 @@ static void filter(struct placing *placing)
 
 	run_stage(placing, filter_failed);
 	find_lines(placing);
-	record_groups(placing, clock_monotonic_us() - began_us);
-	sum_up(placing);
+	placing_record_groups(placing, clock_monotonic_us() - began_us);
+	placing_sum_up(placing);
 }
 
 /* --- scores ---------------------------------------------------------------------------------------- */
@@ -509,7 +348,7 @@ static int score(struct placing *placing, struct gantry_error *err)
 	run_stage(placing, score_failed);
 	find_lines(placing);
 	began_us = clock_monotonic_us() - began_us;
-	record_groups(placing, began_us);
+	placing_record_groups(placing, began_us);
 	if (placing->groups_count > 0 && !placing->policy->shadow &&
 	    policy_denies(placing->policy, HOOK_SCORE))
 		return decision_deny(placing->decision, &placing->decision->records[first], err);
