@@ -3,7 +3,7 @@
 #include "base/str.h"
 #include "policy.h"
 
-/* A file with each hook that a test can ask; a test begins on line 23. */
+/* A file with each hook that a test can ask; a test begins on line 25. */
 static const char hooks[] =
 	"local calls = 0\n"
 	"return { name = 'p', mode = 'shadow', on_error = 'skip',\n"
@@ -14,6 +14,8 @@ static const char hooks[] =
 	" if req.labels.loop then while true do pcall(error) end end\n"
 	" if req.labels.hog then local t = {} while true do t[#t + 1] = ('x'):rep(9000) .. #t end end\n"
 	" if req.labels.slip then return req.labels.none.x end\n"
+	" if req.exec and req.exec.user then return false, table.concat({ req.verb, req.exec.command[1], req.exec.command[2],\n"
+	" req.exec.user, req.exec.environment.A, tostring(req.exec.tty) }, ' ') end\n"
 	" if req.labels.told then return false, table.concat({ req.verb, req.actor, req.on_behalf_of, req.project, "
 	"req.name, gantry.calendar(req.now, 0).hour, req.project_usage.memory, req.project_usage.cpus, "
 	"req.project_usage.instances, #req.unsafe, req.instance and req.instance.state or 'new' }, ' ') end end,\n"
@@ -47,7 +49,7 @@ static void passes(const char *test)
 /* Fails on the line, with the whole of the text behind file, line and test. */
 static void fails(const char *test, const char *text)
 {
-	char *whole = xasprintf("p.lua:23: %s", text);
+	char *whole = xasprintf("p.lua:25: %s", text);
 
 	is_str(load(test), whole, "%s", test);
 	free(whole);
@@ -65,6 +67,9 @@ static void test_passes(void)
 	       "project_usage = { memory = '1KiB', cpus = 2, instances = 3 }, "
 	       "request = { project = 'blue', name = 'web', cap_add = { 'SYS_ADMIN' }, labels = { told = '1' } }, "
 	       "deny = 'kill cn:nova ann blue web 23 1024 2.0 3 1 running' }");
+	passes("{ hook = 'admit', exec = { command = { 'rm', '-rf' }, user = 'joe', environment = { 'A=1' } }, "
+	       "deny = 'exec rm -rf joe 1 false' }");
+	passes("{ hook = 'admit', verb = 'exec', expect = true }");
 	passes("{ hook = 'admit', request = { labels = { told = '1' } }, on_behalf_of = 'x', "
 	       "deny = 'spawn uid:0 x default example 12 0 0.0 0 0 new' }");
 	passes("{ hook = 'environment', request = { environment = { 'D=1', 'B=2' } }, "
@@ -115,9 +120,9 @@ static void test_differs(void)
 	fails("{ hook = 'resources', expect = { pids = 5 } }",
 	      "test 1: pids should be 5, is not set");
 	like(load("{ hook = 'resources', expect = { ulimits = { nofile = 11 } } }"),
-	     "p.lua:23: test 1: ulimits should be ", "a process limit");
+	     "p.lua:25: test 1: ulimits should be ", "a process limit");
 	fails("{ hook = 'filter', node = { labels = { zone = 'b' }, memory = 1, cpus = 1 }, expect = true }",
-	      "test 1: should not be refused, is refused with \"node in zone b\" (p.lua:15)");
+	      "test 1: should not be refused, is refused with \"node in zone b\" (p.lua:17)");
 	fails("{ hook = 'score', node = { labels = { zone = 'a' }, memory = 1, cpus = 1 }, expect = 99 }",
 	      "test 1: should score 99, scores 100");
 	fails("{ hook = 'score', node = { labels = { zone = 'a' }, memory = 1, cpus = 1, instances = 9 }, expect = 0 }",
@@ -131,7 +136,7 @@ static void test_differs(void)
 	fails("{ hook = 'restart', request = { labels = { keep = '' } }, exit = { restarts = 4 }, expect = 5 }",
 	      "test 1: should be started after 5 s, is started after 4 s");
 	is_str(load("{ hook = 'admit', expect = true },\n\n{ hook = 'admit',\nexpect = false }"),
-	       "p.lua:25: test 2: should be refused, is not refused",
+	       "p.lua:27: test 2: should be refused, is not refused",
 	       "the second one, on its own line");
 }
 
@@ -169,16 +174,21 @@ static void test_wrong(void)
 	fails("{ hook = 'filter', node = { memry = 1 }, expect = true }",
 	      "test 1: node.memry: there is no option \"memry\"; did you mean \"memory\"?");
 	like(load("{ hook = 'admit', request = { imag = 'x' }, expect = true }"),
-	     "p.lua:23: test 1: request.imag: ", "a field that a spec does not have");
+	     "p.lua:25: test 1: request.imag: ", "a field that a spec does not have");
 	like(load("{ hook = 'admit', request = { image = 'x', \nmemory = 'much' }, expect = true }"),
-	     "p.lua:24: test 1: request.memory: ", "a wrong value, on its own line");
+	     "p.lua:26: test 1: request.memory: ", "a wrong value, on its own line");
 	fails("{ hook = 'admit', request = 'x', expect = true }",
 	      "test 1: request: must be a table as { image = \"debian:12\" }");
+	fails("{ hook = 'admit', verb = 'kill', exec = { command = { 'sh' } }, expect = true }",
+	      "test 1: exec: belongs to a test of the verb exec");
+	fails("{ hook = 'admit', exec = { image = 'x' }, expect = true }",
+	      "test 1: exec.image: is the container's, not that of a process in it, which has: command, "
+	      "environment, user, working_dir, tty, stdin_open");
 	fails("{ hook = 'admit', now = 'noon', expect = true }",
 	      "test 1: now: must be a time as \"2026-01-05T12:00:00Z\"");
 	fails("{ hook = 'restart', exit = { ran = 'long' }, expect = false }",
 	      "test 1: exit.ran: must be a duration as \"10s\" or \"500ms\", not \"long\"");
-	like(load("'admit'"), "p.lua:23: test 1: must be a table as ", "a text");
+	like(load("'admit'"), "p.lua:25: test 1: must be a table as ", "a text");
 	like(policy_load_error("return {\n tests = 1 }"), "p.lua:2: tests must be a list",
 	     "no list");
 	like(policy_load_error("return {\n tests = { a = {} } }"), "p.lua:2: tests must be a list",
@@ -199,7 +209,7 @@ static void test_hostile(void)
 	     "test 1: environment fails: A: ", "an answer that is none");
 	like(load("(function() while true do end end)()"), "over its budget", "a loop in the list");
 	like(load("{ hook = function() end }"),
-	     "p.lua:23: tests[1].hook must be plain data, not a function", "a function in a test");
+	     "p.lua:25: tests[1].hook must be plain data, not a function", "a function in a test");
 	like(policy_load_error(
 		     "return {\n tests = setmetatable({}, { __len = function() return 9 end }) }"),
 	     "p.lua:2: tests must be a plain table, not one with a metatable", "a lying list");

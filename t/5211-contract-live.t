@@ -151,13 +151,15 @@ check("GET", INSTANCE, 404, "/v1/instances/nothing")
 check("GET", INSTANCE, 404, "/v1/instances/web?project=other")
 
 check("GET", INSTANCE + "/attach", 426, "/v1/instances/web/attach")
-check("GET", INSTANCE + "/exec", 400, "/v1/instances/web/exec")
+check("POST", INSTANCE + "/exec", 400, "/v1/instances/web/exec", {"command": []})
+execution = check("POST", INSTANCE + "/exec", 201, "/v1/instances/web/exec", {"command": ["cat"], "environment": ["A=1"]})
+check("GET", "/v1/execs/{id}", 426, execution["path"])
 check("GET", INSTANCE + "/attach", 404, "/v1/instances/nothing/attach")
-for name, what in (("instanceAttach", "attach"), ("instanceExec", "exec?command=cat")):
+for name, what in (("instanceAttach", "/v1/instances/web/attach"), ("execAttach", execution["path"])):
     with socket.socket(socket.AF_UNIX) as sock:
         sock.settimeout(LIMIT)
         sock.connect(world.socket)
-        sock.sendall(handshake(f"/v1/instances/web/{what}", "v1.attach.gantry"))
+        sock.sendall(handshake(what, "v1.attach.gantry"))
         status = int(sock.recv(4096).split()[1])
         ok(status == 101, f"{what}: 101")
         seen.setdefault(name, set()).add(status)

@@ -44,6 +44,7 @@ equal(gantry("exec", "c", "exit", "3").returncode, 3, "the exit code is that of 
 result = gantry("exec", "-i", "c", "cat", data=DATA)
 ok(result.stdout == DATA, "exec -i is a pipe")
 equal(gantry("exec", "-e", "A=1", "-e", "B=x y", "-u", "joe", "-w", "/tmp", "c", "show").stdout, b'joe /tmp [ "A=1", "B=x y" ]', "user, folder and environment arrive")
+equal(gantry("exec", "--secret", "A=s3cret", "c", "show").stdout, b'- - [ "A=s3cret" ]', "a secret does too")
 equal(gantry("exec", "c").returncode, 2, "exec of nothing is a wrong command line")
 equal(gantry("attach", "--detach-keys", "ctrl-", "c").returncode, 2, "keys that are none")
 has(gantry("exec", "--detach-keys", "ctrl-", "c", "cat").stderr.decode(), "exec: --detach-keys", "are told as the command's own")

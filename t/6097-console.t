@@ -74,6 +74,15 @@ class Console(WebSocket):
         self.client.sock.close()
 
 
+def ask_exec(instance, *command, **how):
+    return world.post(f"/v1/instances/{instance}/exec", {"command": command, **how})
+
+
+def run(instance, *command, protocol=OWN, **how):
+    """A console at a new process."""
+    return Console(ask_exec(instance, *command, **how).json["path"], protocol)
+
+
 def descriptors():
     return len(os.listdir(f"/proc/{world.daemon.pid}/fd"))
 
@@ -85,6 +94,12 @@ def connections():
 world = World(policies={"10-who.lua": """return {
 	name = "who",
 	admit = function(req)
+		if req.verb == "exec" and req.exec.command[1] == "rm" then
+			return false, req.actor .. " removes nothing as " .. (req.exec.user or "itself")
+		end
+		if req.verb == "exec" and req.exec.environment.TOKEN then
+			return req.exec.environment.TOKEN == true, "the secret is seen"
+		end
 		if req.verb == "attach" or req.verb == "exec" then
 			return req.instance.name ~= "private", "nobody sits at this one"
 		end
@@ -97,20 +112,24 @@ world = World(policies={"10-who.lua": """return {
 equal(world.spawn(name="cat", command=["cat"], stdin_open=True).status, 201, "one that echoes runs")
 equal(world.spawn(name="private", command=["cat"], stdin_open=True).status, 201, "another does")
 equal(world.get("/v1/instances/cat/attach").status, 426, "attach is a WebSocket")
-equal(world.get("/v1/instances/cat/exec?command=true").status, 426, "exec is one")
 console = Console("/v1/instances/nobody/attach")
 equal(console.status, 404, "no such instance")
-for path in ("attach", "exec?command=cat"):
-    console = Console(f"/v1/instances/private/{path}")
-    equal(console.status, 403, f"a policy refuses {path}")
-    has(console.problem["detail"], "nobody sits", "with its reason")
-    ok(console.problem["decision"] > 0, "and a decision")
-    decision = until(lambda: (answer := world.get(f"/v1/decisions/{console.problem['decision']}")).status == 200 and answer, "the decision")
-    equal(decision.json.get("verb"), path.split("?")[0], "which is kept")
+for verb, answer in (("attach", Console("/v1/instances/private/attach")), ("exec", ask_exec("private", "cat"))):
+    problem = answer.problem if verb == "attach" else answer.json
+    equal(answer.status, 403, f"a policy refuses {verb}")
+    has(problem["detail"], "nobody sits", "with its reason")
+    ok(problem["decision"] > 0, "and a decision")
+    decision = until(lambda: (answer := world.get(f"/v1/decisions/{problem['decision']}")).status == 200 and answer, "the decision")
+    equal(decision.json.get("verb"), verb, "which is kept")
+has(ask_exec("cat", "rm", "-rf", "/", user="joe").json["detail"], f"uid:{os.getuid()} removes nothing as joe", "it sees who runs what, and as whom")
 equal(Console("/v1/instances/cat/attach", "other").status, 400, "a protocol that nobody speaks")
 equal(Console("/v1/instances/cat/attach?role=king").status, 400, "a role that there is none of")
-equal(Console("/v1/instances/cat/exec").status, 400, "exec of nothing")
-equal(Console("/v1/instances/cat/exec?command=a&environment=b").status, 400, "environment without a value")
+for body, field in (({}, "command"), ({"command": []}, "command"), ({"command": ["a"], "environment": ["b"]}, "environment[0]"),
+                    ({"command": ["a"], "image": "b"}, "image"), ({"command": ["a"], "tty": 1}, "tty")):
+    answer = world.post("/v1/instances/cat/exec", body)
+    equal((answer.status, answer.json.get("field")), (400, field), f"exec of {body}")
+equal(world.get("/v1/execs/nothing").status, 426, "to sit at it is a WebSocket")
+equal(Console("/v1/execs/nothing").status, 404, "an exec that nobody asked for")
 
 # --- attach ------------------------------------------------------------------------------------------
 console = Console("/v1/instances/cat/attach")
@@ -168,28 +187,45 @@ late.leave(), console.leave()
 
 # --- exec --------------------------------------------------------------------------------------------
 equal(world.spawn(name="host", command=["sleep", "1000"]).status, 201, "one to exec in")
-for command, channel, wanted, code in (("command=echo&command=hello+w%C3%B6rld", OUTPUT, "hello wörld\n", 0), ("command=warn&command=oops", ERRORS, "oops\n", 0),
-                                       ("command=exit&command=3", OUTPUT, "", 3),
-                                       ("command=show&user=joe&working_dir=/tmp&environment=A%3D1%262&environment=B%3D", OUTPUT, 'joe /tmp [ "A=1&2", "B=" ]', 0)):
-    console = Console(f"/v1/instances/host/exec?{command}").rest()
+for command, how, channel, wanted, code in ((("echo", "hello wörld"), {}, OUTPUT, "hello wörld\n", 0), (("warn", "oops"), {}, ERRORS, "oops\n", 0),
+                                            (("exit", "3"), {}, OUTPUT, "", 3),
+                                            (("show",), {"user": "joe", "working_dir": "/tmp", "environment": ["A=1&2", "B=", {"name": "TOKEN", "value": "s3cret", "secret": True}]},
+                                             OUTPUT, 'joe /tmp [ "A=1&2", "B=", "TOKEN=s3cret" ]', 0)):
+    console = run("host", *command, **how).rest()
     equal(console.got[channel].decode(), wanted, f"exec {command}")
     told = int(console.told.get("details", {}).get("causes", [{}])[0].get("message", "0"))
     equal((told, console.told["status"]), (code, "Failure" if code else "Success"), "with its exit code")
-console = Console("/v1/instances/host/exec?command=cat&stdin=true", PLAIN)
+decisions = world.get("/v1/instances/host/decisions").body
+ok(b"exec" in decisions and b"s3cret" not in decisions, "no decision has the secret")
+calls = world.engine.state()["calls"].get("POST /containers/ID/exec", 0)
+answer = ask_exec("host", "cat", stdin_open=True)
+equal(answer.headers["Location"], answer.json["path"], "where to go is told")
+equal(world.engine.state()["calls"]["POST /containers/ID/exec"], calls, "before somebody comes the engine hears nothing")
+console = Console(answer.json["path"], PLAIN)
+equal(Console(answer.json["path"]).status, 404, "the address is good once")
 console.put(data)
 ok(console.read_until(lambda: console.got[OUTPUT] == data), "it has input")
 console.end_input()
 equal((console.rest().told, console.closed[0]), ({"status": "Success"}, 1000), "which ends")
-console = Console("/v1/instances/host/exec?command=size&tty=true")
+console = run("host", "size", tty=True)
 console.put({"Width": 132, "Height": 43}, RESIZE)
 equal(console.rest().got[OUTPUT], b"43 132", "the terminal's size arrives")
-console = Console("/v1/instances/host/exec?command=flood&command=30000000")
+console = run("host", "flood", "30000000")
 equal(len(console.rest().got[OUTPUT]), 30000000, "a flood arrives whole")
+equal(world.spawn(name="short", command=["sleep", "1000"]).status, 201, "one that is removed before somebody comes")
+path = ask_exec("short", "cat").json["path"]
+world.delete("/v1/instances/short?force=true&wait=10")
+equal(Console(path).status, 404, "there is nothing to run it in")
+while (answer := ask_exec("host", "cat")).status == 201:
+    pass
+equal(answer.status, 503, "there is an end to how many may wait")
+equal(world.stop(), 0, "those that wait are no hindrance to an end")
+world.start()
 world.engine.fault("POST /exec/*/start", "409")
-console = Console("/v1/instances/host/exec?command=cat")
+console = run("host", "cat")
 equal(console.status, 502, "an engine that refuses is a plain answer")
 world.engine.fault("POST /containers/*/exec", "reset")
-equal(Console("/v1/instances/host/exec?command=cat").status, 503, "as is one that is lost")
+equal(run("host", "cat").status, 503, "as is one that is lost")
 world.engine.clear()
 
 # --- slow --------------------------------------------------------------------------------------------
@@ -214,12 +250,13 @@ ok(gaps > 0, f"it is told what it has lost ({gaps} bytes)")
 driver.leave(), stalled.leave()
 
 # --- many --------------------------------------------------------------------------------------------
-for path in ("slow/attach", "host/exec?command=cat&stdin=true", "host/exec?command=anything"):
-    Console(f"/v1/instances/{path}").leave()
+for path, begin in (("attach", lambda: Console("/v1/instances/slow/attach")), ("exec with input", lambda: run("host", "cat", stdin_open=True)),
+                    ("exec", lambda: run("host", "anything"))):
+    begin().leave()
     ok(settled(lambda: (descriptors(), connections())), f"{path}: one that was dropped is closed")
     before, memory = (descriptors(), connections()), world.rss_kib()
     for number in range(MANY):
-        console = Console(f"/v1/instances/{path}")
+        console = begin()
         if number % 2:
             console.put(b"x" * 100)
         console.leave()
@@ -229,16 +266,16 @@ for path in ("slow/attach", "host/exec?command=cat&stdin=true", "host/exec?comma
 
 # --- the ends of gantryd and of the engine -------------------------------------------------------------
 equal(world.spawn(name="long", command=["cat"], stdin_open=True).status, 201, "one that is left running")
-console, plain, run = Console("/v1/instances/long/attach"), Console("/v1/instances/long/attach", PLAIN), Console("/v1/instances/host/exec?command=cat&stdin=true")
+console, plain, begun = Console("/v1/instances/long/attach"), Console("/v1/instances/long/attach", PLAIN), run("host", "cat", stdin_open=True)
 world.engine.ask("POST", "/fake/restart", {"down_ms": 200, "stop": False})
-for one in (console, plain, run):
+for one in (console, plain, begun):
     equal(one.rest().closed[0], 1011, "an engine that is lost ends them")
     equal(one.told["status"], "Failure", "with a word why")
 until(lambda: world.state("long") == "running", "the engine to be back")
-console, plain, run = Console("/v1/instances/long/attach"), Console("/v1/instances/long/attach", PLAIN), Console("/v1/instances/host/exec?command=cat&stdin=true")
+console, plain, begun = Console("/v1/instances/long/attach"), Console("/v1/instances/long/attach", PLAIN), run("host", "cat", stdin_open=True)
 console.role()
 equal(world.stop(), 0, "gantryd stops")
-for one in (console, plain, run):
+for one in (console, plain, begun):
     equal(one.rest().closed[0], 1001, "each is told so")
     has(one.told["message"], "gantryd stops", "and why")
 done()

@@ -2,7 +2,7 @@
 /*
  * Consoles over WebSocket: attach and exec. What is said on it stands in openapi.yaml.
  *
- *	handshake, parameters ─▶ console_attach, console_exec ─▶ opened: 101 ─▶ messages both ways ─▶ ended: close
+ *	handshake ─▶ console_attach, console_exec ─▶ opened: 101 ─▶ messages both ways ─▶ ended: close
  *
  * Until the upstream is open a failure is a plain answer; afterwards it is told on the channel of status.
  */
@@ -10,6 +10,7 @@
 #include "api/handlers.h"
 #include "base/str.h"
 #include "flows/console.h"
+#include "flows/exec.h"
 #include "http/websocket.h"
 
 #include <stdlib.h>
@@ -302,15 +303,15 @@ static bool on_message(void *arg, bool binary, const char *data, size_t length)
 
 /* --- routes -------------------------------------------------------------------------------------- */
 
-/* The handshake is right and the parameters were taken: the session, or NULL: answered. */
-static struct session *session_new(struct call *call, struct flows_ask *ret_ask)
+/* The handshake is right: the session, or NULL: answered. */
+static struct session *session_new(struct call *call)
 {
 	static const char *const spoken[] = {PROTOCOL_OWN, PROTOCOL_PLAIN, NULL};
 	const char *protocol;
 	struct session *session;
 	bool named;
 
-	if (!http_websocket_check(call->request) || call_ask(call, 101, ret_ask) != 0)
+	if (!http_websocket_check(call->request))
 		return NULL;
 	protocol = http_websocket_protocol(call->request, spoken, &named);
 	if (named && !protocol) {
@@ -356,8 +357,7 @@ void handle_instance_attach(struct call *call)
 		call_fail(call, &err);
 		return;
 	}
-	session = session_new(call, &ask);
-	if (!session)
+	if (call_ask(call, 101, &ask) != 0 || !(session = session_new(call)))
 		return;
 	session->peer.wants_kept = scrollback;
 	code = console_attach(call->daemon, &ask, instance, &session->peer,
@@ -365,66 +365,41 @@ void handle_instance_attach(struct call *call)
 	begin(session, code, &err);
 }
 
-/* NAME=VALUE; false where it is none. */
-static bool split_environment(struct arena *arena, const char *text, struct gantry_env *ret_env)
-{
-	const char *equals = strchr(text, '=');
-
-	if (!equals || equals == text)
-		return false;
-	*ret_env = (struct gantry_env){
-		.name = arena_printf(arena, "%.*s", (int)(equals - text), text),
-		.value = arena_strdup(arena, equals + 1),
-	};
-	return true;
-}
-
-/* ?command= and ?environment=, each as often as there are. */
-static int read_lists(struct call *call, struct gantry_exec *exec, struct gantry_error *err)
-{
-	struct arena *arena = http_request_arena(call->request);
-	size_t room = strlen(http_request_query_raw(call->request)) / 2 + 1, position = 0;
-	const char *name, *value;
-
-	exec->command.items = ARENA_ARRAY(arena, const char *, room);
-	exec->environment.items = ARENA_ARRAY(arena, struct gantry_env, room);
-	while (http_request_query_next(call->request, &position, &name, &value)) {
-		if (!name || !value)
-			return gantry_error_set(err, -EINVAL, "the query is ill-formed");
-		if (str_equal(name, "command"))
-			exec->command.items[exec->command.count++] = value;
-		else if (str_equal(name, "environment") &&
-			 !split_environment(arena, value,
-					    &exec->environment.items[exec->environment.count++]))
-			return gantry_error_field(err, -EINVAL, "environment",
-						  "must be NAME=VALUE");
-	}
-	if (exec->command.count == 0)
-		return gantry_error_field(err, -EINVAL, "command", "is needed");
-	return 0;
-}
-
 void handle_instance_exec(struct call *call)
 {
 	struct instance *instance = call_instance(call);
-	struct gantry_exec exec = {
-		.user = http_request_query(call->request, "user"),
-		.working_dir = http_request_query(call->request, "working_dir"),
-	};
-	struct session *session;
+	const struct exec *exec;
+	struct json_object *object;
 	struct flows_ask ask;
 	struct gantry_error err;
+	char path[64];
 
-	if (!instance || call_bool(call, "tty", &exec.tty) < 0 ||
-	    call_bool(call, "stdin", &exec.input) < 0)
+	if (!instance || call_ask(call, 201, &ask) != 0)
 		return;
-	if (read_lists(call, &exec, &err) < 0) {
+	if (exec_create(call->daemon, &ask, instance, call->body, &exec, &err) < 0) {
 		call_fail(call, &err);
 		return;
 	}
-	session = session_new(call, &ask);
-	if (session)
-		begin(session,
-		      console_exec(call->daemon, &ask, instance, &session->peer, &exec, &err),
-		      &err);
+	snprintf(path, sizeof(path), "/v1/execs/%s", exec->id);
+	object = json_object_new_object();
+	json_add_string(object, "id", exec->id);
+	json_add_string(object, "path", path);
+	json_add_time(object, "expires_at", exec->expires_ms);
+	http_reply_header(call->request, "Location", path);
+	call_reply(call, 201, object);
+}
+
+void handle_exec_attach(struct call *call)
+{
+	struct session *session;
+	struct exec *exec;
+	struct gantry_error err;
+
+	session = session_new(call);
+	if (!session)
+		return;
+	if (exec_take(call->daemon, call->parameter, call->actor, &exec, &err) < 0)
+		begin(session, err.code, &err);
+	else
+		begin(session, console_exec(call->daemon, exec, &session->peer, &err), &err);
 }

@@ -33,6 +33,7 @@ void handle_instance_logs(struct call *call);
 /* console.c */
 void handle_instance_attach(struct call *call);
 void handle_instance_exec(struct call *call);
+void handle_exec_attach(struct call *call);
 /* operations.c */
 void handle_operation_list(struct call *call);
 void handle_operation_show(struct call *call);

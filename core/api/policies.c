@@ -126,13 +126,15 @@ static int check_texts(struct call *call, const char *const *names)
 
 void handle_policy_eval(struct call *call)
 {
-	static const char *const members[] = {"spec", "verb", "actor", "user", "project", NULL};
+	static const char *const members[] = {"spec",    "verb", "actor", "user",
+					      "project", "exec", NULL};
 	static const char *const texts[] = {"verb", "actor", "user", "project", NULL};
 	struct arena *arena = http_request_arena(call->request);
 	struct script_decision decision;
 	struct script_request request;
 	struct json_object *object;
 	struct gantry_spec spec;
+	struct gantry_exec exec;
 	struct gantry_error err;
 
 	if (call_check_members(call, members) < 0 || check_texts(call, texts) < 0)
@@ -142,7 +144,9 @@ void handle_policy_eval(struct call *call)
 		call_fail(call, &err);
 		return;
 	}
-	if (spec_parse(json_get(call->body, "spec"), arena, &spec, &err) < 0) {
+	if (spec_parse(json_get(call->body, "spec"), arena, &spec, &err) < 0 ||
+	    (json_get(call->body, "exec") &&
+	     spec_parse_exec(json_get(call->body, "exec"), arena, &exec, &err) < 0)) {
 		call_fail(call, &err);
 		return;
 	}
@@ -153,11 +157,13 @@ void handle_policy_eval(struct call *call)
 	if (!spec.name)
 		spec.name = "unnamed";
 	request = (struct script_request){
-		.verb = json_get_string(call->body, "verb", "spawn"),
+		.verb = json_get_string(call->body, "verb",
+					json_get(call->body, "exec") ? "exec" : "spawn"),
 		.actor = json_get_string(call->body, "actor", call->actor),
 		.user = json_get_string(call->body, "user", call->user),
 		.project = spec.project,
 		.spec = &spec,
+		.exec = json_get(call->body, "exec") ? &exec : NULL,
 		.now_ms = clock_wall_ms(),
 		.seed = (uint64_t)clock_wall_ms(),
 		.usage = fleet_usage(&call->daemon->fleet, spec.project, NULL),

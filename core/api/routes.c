@@ -30,7 +30,8 @@ const struct route api_routes[] = {
 	{"GET", INSTANCE "/output", "instanceOutput", handle_instance_output, ROUTE_NO_BODY},
 	{"GET", INSTANCE "/logs", "instanceLogs", handle_instance_logs, ROUTE_NO_BODY},
 	{"GET", INSTANCE "/attach", "instanceAttach", handle_instance_attach, ROUTE_NO_BODY},
-	{"GET", INSTANCE "/exec", "instanceExec", handle_instance_exec, ROUTE_NO_BODY},
+	{"POST", INSTANCE "/exec", "instanceExec", handle_instance_exec, ROUTE_BODY_REQUIRED},
+	{"GET", "/v1/execs/{id}", "execAttach", handle_exec_attach, ROUTE_NO_BODY},
 	{"GET", INSTANCE "/decisions", "instanceDecisions", handle_instance_decisions,
 	 ROUTE_NO_BODY},
 

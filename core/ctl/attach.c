@@ -3,6 +3,7 @@
 #include "ctl/console.h"
 #include "ctl/operation.h"
 #include "ctl/output.h"
+#include "ctl/spec.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -53,6 +54,24 @@ int attach_command(struct ctl *ctl)
 	return code;
 }
 
+/* Asks for the process; *ret_reply says where to sit at it. */
+static int ask_for_exec(struct ctl *ctl, struct client_reply *ret_reply)
+{
+	const struct args *args = ctl->args;
+	struct json_object *body;
+	struct gantry_error err;
+	char *path;
+	int status;
+
+	if (spec_build(args, NULL, args->words + 1, args->word_count - 1, &body, &err) < 0)
+		return output_usage("exec", "%s", err.text);
+	path = instance_path(ctl, args->words[0], "/exec");
+	status = call(ctl, args->words[0], "POST", path, body, 0, ret_reply, NULL);
+	free(path);
+	json_object_put(body);
+	return status;
+}
+
 int exec_command(struct ctl *ctl)
 {
 	const struct args *args = ctl->args;
@@ -63,26 +82,14 @@ int exec_command(struct ctl *ctl)
 		.input = args_has(args, "interactive"),
 		.tty = args_has(args, "tty"),
 	};
-	char *start = instance_path(ctl, args->words[0], "/exec");
-	struct str path = STR_INIT;
-	int code = 0;
+	struct client_reply reply;
+	int code = ask_for_exec(ctl, &reply);
 
-	str_add(&path, start);
-	free(start);
-	path_query(&path, "tty", ask.tty ? "true" : "false");
-	path_query(&path, "stdin", ask.input ? "true" : "false");
-	for (size_t i = 0; i < args->count; i++)
-		if (str_equal(args->items[i].option->name, "env"))
-			path_query(&path, "environment", args->items[i].value);
-	if (args_has(args, "user"))
-		path_query(&path, "user", args_text(args, "user", ""));
-	if (args_has(args, "workdir"))
-		path_query(&path, "working_dir", args_text(args, "workdir", ""));
-	for (size_t i = 1; i < args->word_count; i++)
-		path_query(&path, "command", args->words[i]);
-	ask.path = str_text(&path);
+	if (code != CTL_OK)
+		return code;
+	ask.path = json_get_string(reply.json, "path", "");
 	if (console_run(ctl, &ask, &code) == CONSOLE_DETACHED)
 		output_error("left %s; what was started in it runs on", args->words[0]);
-	str_fini(&path);
+	client_reply_fini(&reply);
 	return code;
 }

@@ -56,11 +56,8 @@ static const struct ctl_option attach_options[] = {
 	{NULL, 0, NULL, NULL, false},
 };
 static const struct ctl_option exec_options[] = {
-	{"interactive", 'i', "", "send standard input", false},
-	{"tty", 't', "", "give the process a terminal", false},
-	{"env", 'e', "NAME=VALUE", "set a variable", true},
-	{"user", 'u', "USER[:GROUP]", "run as this user", false},
-	{"workdir", 'w', "FOLDER", "run in this folder", false},
+	{"secret", 0, "NAME[=VALUE]", "secret environment variable; without a value, ours", true},
+	{"env-file", 0, "FILE", "file of environment variables, one NAME=VALUE a line", true},
 	{"detach-keys", 0, "KEYS", "that leave it, on a terminal; none unless given", false},
 	{NULL, 0, NULL, NULL, false},
 };
@@ -187,8 +184,8 @@ const struct ctl_command ctl_commands[] = {
 	 "one the end of standard input is the end of the process's, and signals are passed on to it.",
 	 attach_command},
 	{"exec", "INSTANCE COMMAND…", "run a command beside an instance's process", 2, -1,
-	 exec_options, CTL_INSTANCES | CTL_WORDS_END, "The exit code is that of what was run.",
-	 exec_command},
+	 exec_options, CTL_INSTANCES | CTL_WORDS_END | CTL_EXEC_OPTIONS,
+	 "The exit code is that of what was run.", exec_command},
 	{"top", "INSTANCE", "list the processes of an instance", 1, 1, NULL, CTL_INSTANCES, NULL,
 	 top_command},
 	{"stats", "[INSTANCE…]", "show what instances use; all that run unless named", 0, -1,
@@ -243,6 +240,8 @@ void ctl_tables(const struct ctl_command *command, const struct ctl_option **ret
 	}
 	if (command && command->flags & CTL_RESIZE_OPTIONS)
 		ret_tables[count++] = spec_resize_options;
+	if (command && command->flags & CTL_EXEC_OPTIONS)
+		ret_tables[count++] = spec_exec_options;
 	if (command && command->flags & CTL_INSTANCES)
 		ret_tables[count++] = ctl_project_options;
 	if (command && command->flags & CTL_WAITS)

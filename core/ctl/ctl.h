@@ -66,6 +66,7 @@ enum ctl_command_flags {
 	CTL_INSTANCES = 8,      /* words are instances: --project says where names are looked up */
 	CTL_WAITS = 16,         /* starts an operation: --no-wait */
 	CTL_LOCAL = 32,         /* needs no gantryd */
+	CTL_EXEC_OPTIONS = 64,  /* takes those of a process beside the instance's */
 };
 
 extern const struct ctl_command ctl_commands[];

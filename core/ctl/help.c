@@ -63,6 +63,8 @@ const char *help_title(const struct ctl_command *command, const struct ctl_optio
 		return "Names";
 	if (table == ctl_wait_options)
 		return "Waiting";
+	if (table == spec_exec_options)
+		return "The process";
 	return table == spec_more_options ? NULL : "The instance";
 }
 

@@ -48,6 +48,12 @@ const struct ctl_option spec_options[] = {GANTRY_SPEC_FIELDS(OPTION){NULL, 0, NU
 const struct ctl_option spec_resize_options[] = {
 	GANTRY_SPEC_FIELDS(RESIZE_OPTION){NULL, 0, NULL, NULL, false}};
 
+#define EXEC_OPTION(member, key, kind, flags, option, metavar, help)                               \
+	{(flags)&GANTRY_FIELD_EXEC ? option : "", LETTER(option), metavar, help,                   \
+	 IS_LIST(GANTRY_FIELD_##kind)},
+const struct ctl_option spec_exec_options[] = {
+	GANTRY_SPEC_FIELDS(EXEC_OPTION){NULL, 0, NULL, NULL, false}};
+
 const struct ctl_option spec_more_options[] = {
 	{"secret", 0, "NAME[=VALUE]", "secret environment variable; without a value, ours", true},
 	{"env-file", 0, "FILE", "file of environment variables, one NAME=VALUE a line", true},
@@ -71,6 +77,8 @@ static const struct field *find_field(const struct ctl_option *option)
 		return &fields[option - spec_options];
 	if (option >= spec_resize_options && option < spec_resize_options + count)
 		return &fields[option - spec_resize_options];
+	if (option >= spec_exec_options && option < spec_exec_options + count)
+		return &fields[option - spec_exec_options];
 	return NULL;
 }
 

@@ -12,6 +12,7 @@
 extern const struct ctl_option spec_options[];        /* one for each field that has one */
 extern const struct ctl_option spec_more_options[];   /* parts of a field, secrets, files */
 extern const struct ctl_option spec_resize_options[]; /* those that may change while it runs */
+extern const struct ctl_option spec_exec_options[];   /* those of a process beside the instance's */
 
 /*
  * The spec of what was given: --spec FILE first, options over it, then image and command from the

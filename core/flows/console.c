@@ -8,7 +8,8 @@
  * that is on its way out is no longer found: who comes then gets a console anew.
  */
 #include "flows/console.h"
-#include "base/clock.h"
+#include "flows/console_admit.h"
+#include "flows/exec.h"
 #include "base/str.h"
 #include "flows/node_link.h"
 #include "model/spec.h"
@@ -46,59 +47,6 @@ static void on_open(void *arg, struct gantry_session *session);
 static void on_output(void *arg, int stream, const char *data, size_t length);
 static void on_drain(void *arg);
 static void on_ended(void *arg, const struct gantry_error *err, const void *result);
-
-/* --- may they? ----------------------------------------------------------------------------------- */
-
-static int admit(struct daemon *daemon, const struct flows_ask *ask, struct instance *instance,
-		 const char *verb, struct gantry_error *err)
-{
-	struct arena arena = {0};
-	struct script_request request = {
-		.verb = verb,
-		.actor = ask->actor,
-		.user = ask->user,
-		.project = instance->spec.project ? instance->spec.project : "default",
-		.spec = &instance->spec,
-		.instance = instance,
-		.now_ms = clock_wall_ms(),
-		.usage = fleet_usage(&daemon->fleet, instance->spec.project, instance),
-	};
-	struct script_decision decision;
-	struct store_batch *batch;
-	int code;
-
-	spec_unsafe(&instance->spec, &arena, &request.unsafe);
-	request.seed = (uint64_t)daemon_next_decision(daemon);
-	script_decision_init(&decision, daemon->policies, &request, (int64_t)request.seed);
-	code = script_admit(daemon->policies, &request, &decision, err);
-	batch = store_batch_new(daemon->store);
-	daemon_put_decision(batch, &decision, instance->id);
-	store_batch_commit(batch, NULL, NULL);
-	script_decision_fini(&decision);
-	arena_fini(&arena);
-	return code;
-}
-
-static int check(struct daemon *daemon, const struct instance *instance,
-		 const struct node_link **ret_link, struct gantry_error *err)
-{
-	const struct node_link *link = node_link_find(daemon, instance->node);
-
-	*ret_link = link;
-	if (daemon->stopping)
-		return gantry_error_set(err, -EAGAIN, "gantryd stops");
-	if (instance->state == INSTANCE_UNKNOWN && link)
-		return gantry_error_set(err, -EHOSTUNREACH, "%s is unknown: node %s: %s",
-					instance->spec.name, instance->node, link->node.last_error);
-	if (!link || (instance->state != INSTANCE_RUNNING && instance->state != INSTANCE_PAUSED &&
-		      instance->state != INSTANCE_STOPPING))
-		return gantry_error_set(err, -EBUSY, "%s is %s: it has no process",
-					instance->spec.name, instance_state_text(instance->state));
-	if (!link->runtime->attach)
-		return gantry_error_set(err, -ENOTSUP, "node %s offers no sessions",
-					link->node.name);
-	return 0;
-}
 
 /* --- consoles ------------------------------------------------------------------------------------ */
 
@@ -170,10 +118,10 @@ int console_attach(struct daemon *daemon, const struct flows_ask *ask, struct in
 {
 	const struct node_link *link;
 	struct console *console;
-	int code = check(daemon, instance, &link, err);
+	int code = console_check(daemon, instance, &link, err);
 
 	if (code == 0)
-		code = admit(daemon, ask, instance, "attach", err);
+		code = console_admit(daemon, ask, instance, NULL, err);
 	if (code < 0)
 		return code;
 	console = find(daemon, instance);
@@ -185,28 +133,29 @@ int console_attach(struct daemon *daemon, const struct flows_ask *ask, struct in
 	return 0;
 }
 
-int console_exec(struct daemon *daemon, const struct flows_ask *ask, struct instance *instance,
-		 struct console_peer *peer, const struct gantry_exec *exec,
+int console_exec(struct daemon *daemon, struct exec *exec, struct console_peer *peer,
 		 struct gantry_error *err)
 {
+	struct instance *instance = fleet_find(&daemon->fleet, exec->instance);
 	const struct node_link *link;
 	struct gantry_session_sink sink = {.open = on_open, .data = on_output, .drain = on_drain};
 	struct console *console;
-	int code = check(daemon, instance, &link, err);
+	int code = instance ? console_check(daemon, instance, &link, err)
+			    : gantry_error_set(err, -ENOENT, "the instance was removed");
 
-	if (code == 0)
-		code = admit(daemon, ask, instance, "exec", err);
-	if (code < 0)
-		return code;
-	console = console_new(daemon, instance, link);
-	console->exec = true;
-	console->input = exec->input;
-	join(console, peer);
-	console->driver = peer;
-	console->op = op_new(&daemon->scope, "exec", on_ended, console);
-	sink.arg = console;
-	link->runtime->exec(link->handle, instance->container_id, exec, &sink, console->op);
-	return 0;
+	if (code == 0) {
+		console = console_new(daemon, instance, link);
+		console->exec = true;
+		console->input = exec->asked.input;
+		join(console, peer);
+		console->driver = peer;
+		console->op = op_new(&daemon->scope, "exec", on_ended, console);
+		sink.arg = console;
+		link->runtime->exec(link->handle, instance->container_id, &exec->asked, &sink,
+				    console->op);
+	}
+	exec_free(exec);
+	return code;
 }
 
 bool console_wants_prepare(struct daemon *daemon, const struct instance *instance)

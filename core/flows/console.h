@@ -25,6 +25,7 @@
 
 struct console;
 struct console_peer;
+struct exec;
 
 /* What a peer hears, from the loop; but for changed, by console_take and console_leave, and lost, by
  * console_caught_up, never from inside a call below. */
@@ -59,9 +60,8 @@ struct console_peer {
  */
 int console_attach(struct daemon *daemon, const struct flows_ask *ask, struct instance *instance,
 		   struct console_peer *peer, bool drives, bool take, struct gantry_error *err);
-/* Starts a process beside the instance's; policies are asked for "exec". The peer drives. */
-int console_exec(struct daemon *daemon, const struct flows_ask *ask, struct instance *instance,
-		 struct console_peer *peer, const struct gantry_exec *exec,
+/* Starts the process that was asked for, and takes exec over. The peer drives. */
+int console_exec(struct daemon *daemon, struct exec *exec, struct console_peer *peer,
 		 struct gantry_error *err);
 void console_leave(struct console_peer *peer); /* nothing is called after */
 

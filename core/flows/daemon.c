@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "flows/daemon.h"
 #include "flows/event_hooks.h"
+#include "flows/exec.h"
 #include "flows/flow.h"
 #include "flows/flows.h"
 #include "flows/placements.h"
@@ -50,6 +51,7 @@ void daemon_init(struct daemon *daemon, struct loop *loop, struct store *store,
 	list_init(&daemon->reload_waiters);
 	list_init(&daemon->restarts);
 	list_init(&daemon->consoles);
+	list_init(&daemon->execs);
 	loop_timer_init(&daemon->stop_timer, on_stop_timer);
 	loop_timer_init(&daemon->prune_timer, on_prune_timer);
 	loop_timer_init(&daemon->ready_timer, on_ready_timer);
@@ -303,6 +305,7 @@ void daemon_stop(struct daemon *daemon, int64_t grace_ms, void (*stopped)(struct
 	policy_reload_close(daemon);
 	event_hooks_close(daemon);
 	restarts_close(daemon);
+	execs_close(daemon);
 	daemon->stopping = true;
 	daemon->stopped = stopped;
 	loop_timer_start(daemon->loop, &daemon->stop_timer, any_can_end(daemon) ? grace_ms : 0);

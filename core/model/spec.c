@@ -128,7 +128,7 @@ int spec_check_limits(int64_t memory_bytes, int64_t memory_swap_bytes, struct ga
 
 int spec_check_complete(const struct gantry_spec *spec, struct gantry_error *err)
 {
-	char field[SPEC_FIELD_SIZE];
+	int code;
 
 	for (const struct spec_field *row = spec_fields; row->key; row++)
 		if ((row->flags & GANTRY_FIELD_REQUIRED) && row->kind == GANTRY_FIELD_STRING &&
@@ -139,14 +139,23 @@ int spec_check_complete(const struct gantry_spec *spec, struct gantry_error *err
 		return gantry_error_field(
 			err, -EINVAL, "memory_swap",
 			"needs memory as well: it counts memory and swap together");
-	for (size_t i = 0; i < spec->environment.count; i++) {
-		if (spec->environment.items[i].value)
+	code = spec_check_values(&spec->environment, err);
+	return code < 0 ? code
+			: spec_check_limits(spec->memory_bytes, spec->memory_swap_bytes, err);
+}
+
+int spec_check_values(const struct gantry_envs *environment, struct gantry_error *err)
+{
+	char field[SPEC_FIELD_SIZE];
+
+	for (size_t i = 0; i < environment->count; i++) {
+		if (environment->items[i].value)
 			continue;
 		snprintf(field, sizeof(field), "environment[%zu].value", i);
 		return gantry_error_field(err, -EINVAL, field, "is required: %.60s has no value",
-					  spec->environment.items[i].name);
+					  environment->items[i].name);
 	}
-	return spec_check_limits(spec->memory_bytes, spec->memory_swap_bytes, err);
+	return 0;
 }
 
 /* --- unsafe options --- */

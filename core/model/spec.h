@@ -49,8 +49,17 @@ int spec_parse(struct json_object *object, struct arena *arena, struct gantry_sp
 int spec_parse_resize(struct json_object *object, struct arena *arena,
 		      struct gantry_limits *ret_limits, struct gantry_error *err);
 
+/*
+ * Reads what an exec is asked with: only the fields that a process beside the instance's has
+ * (GANTRY_FIELD_EXEC), each variable with its value. There must be a command.
+ */
+int spec_parse_exec(struct json_object *object, struct arena *arena, struct gantry_exec *ret_exec,
+		    struct gantry_error *err);
+
 /* memory_swap counts both, so it is not under memory; GANTRY_UNSET is not held against the other. */
 int spec_check_limits(int64_t memory_bytes, int64_t memory_swap_bytes, struct gantry_error *err);
+/* Each variable has a value. */
+int spec_check_values(const struct gantry_envs *environment, struct gantry_error *err);
 /*
  * What a spec needs before a container is made of it, after policies had their say: required fields,
  * memory where memory_swap is, a value for each variable, spec_check_limits.

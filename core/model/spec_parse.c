@@ -440,9 +440,12 @@ static int unknown_field(const char *key, unsigned flags, struct gantry_error *e
 
 		for (const char **p = keys; *p; p++)
 			str_addf(&all, "%s%s", all.length ? ", " : "", *p);
-		code = gantry_error_field(err, -EINVAL, key,
-					  "cannot be changed after the create; what can: %s",
-					  str_text(&all));
+		code = gantry_error_field(
+			err, -EINVAL, key, "%s: %s",
+			flags & GANTRY_FIELD_EXEC
+				? "is the container's, not that of a process in it, which has"
+				: "cannot be changed after the create; what can",
+			str_text(&all));
 		str_fini(&all);
 	} else {
 		code = unknown_key(key, keys, key, err);
@@ -525,4 +528,26 @@ int spec_parse_resize(struct json_object *object, struct arena *arena,
 		.cpuset = spec.cpuset,
 	};
 	return spec_check_limits(ret_limits->memory_bytes, ret_limits->memory_swap_bytes, err);
+}
+
+int spec_parse_exec(struct json_object *object, struct arena *arena, struct gantry_exec *ret_exec,
+		    struct gantry_error *err)
+{
+	struct gantry_spec spec;
+	size_t given;
+	int code = parse_fields(object, GANTRY_FIELD_EXEC, arena, &spec, &given, err);
+
+	if (code == 0)
+		code = spec_check_values(&spec.environment, err);
+	if (code == 0 && spec.command.count == 0)
+		code = gantry_error_field(err, -EINVAL, "command", "is required: what to run");
+	*ret_exec = (struct gantry_exec){
+		.command = spec.command,
+		.environment = spec.environment,
+		.user = spec.user,
+		.working_dir = spec.working_dir,
+		.tty = spec.tty,
+		.input = spec.stdin_open,
+	};
+	return code;
 }

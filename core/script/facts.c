@@ -51,6 +51,7 @@ static const char *const kind_names[] = {
 	[FACT_BLOCK_IO] = "block_io",
 	[FACT_BLOCK_LIMIT] = "a device of block_io",
 	[FACT_LOG] = "log",
+	[FACT_EXEC] = "an exec",
 };
 
 const char *const *facts_resource_keys(void)

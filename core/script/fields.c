@@ -18,6 +18,16 @@ static void push_request_instance(lua_State *L, const void *data)
 		lua_pushnil(L);
 }
 
+static void push_request_exec(lua_State *L, const void *data)
+{
+	const struct script_request *request = data;
+
+	if (request->exec)
+		facts_push(L, FACT_EXEC, request->exec);
+	else
+		lua_pushnil(L);
+}
+
 static void push_request_usage(lua_State *L, const void *data)
 {
 	facts_push(L, FACT_USAGE, &((const struct script_request *)data)->usage);
@@ -162,6 +172,7 @@ const struct field fact_fields[] = {
 	FIELD(FACT_REQUEST, "unsafe", GANTRY_FIELD_STRINGS, script_request, unsafe),
 	FIELD(FACT_REQUEST, "now", VALUE_TIME, script_request, now_ms),
 	WORKED_OUT(FACT_REQUEST, "instance", push_request_instance),
+	WORKED_OUT(FACT_REQUEST, "exec", push_request_exec),
 	WORKED_OUT(FACT_REQUEST, "project_usage", push_request_usage),
 
 	GANTRY_SPEC_FIELDS(SPEC_FIELD)
@@ -283,6 +294,13 @@ const struct field fact_fields[] = {
 	FIELD(FACT_LOG, "driver", GANTRY_FIELD_STRING, gantry_log_limits, driver),
 	FIELD(FACT_LOG, "size", GANTRY_FIELD_SIZE, gantry_log_limits, size_bytes),
 	FIELD(FACT_LOG, "files", GANTRY_FIELD_INT, gantry_log_limits, files),
+
+	FIELD(FACT_EXEC, "command", GANTRY_FIELD_STRINGS, gantry_exec, command),
+	FIELD(FACT_EXEC, "environment", GANTRY_FIELD_ENV, gantry_exec, environment),
+	FIELD(FACT_EXEC, "user", GANTRY_FIELD_STRING, gantry_exec, user),
+	FIELD(FACT_EXEC, "working_dir", GANTRY_FIELD_STRING, gantry_exec, working_dir),
+	FIELD(FACT_EXEC, "tty", GANTRY_FIELD_BOOL, gantry_exec, tty),
+	FIELD(FACT_EXEC, "stdin_open", GANTRY_FIELD_BOOL, gantry_exec, input),
 };
 /* clang-format on */
 

@@ -69,6 +69,7 @@ struct script_request {
 	const char *project; /* never NULL */
 	const struct gantry_spec *spec;
 	const struct instance *instance; /* NULL for a spawn */
+	const struct gantry_exec *exec;  /* what is to be run in it, NULL: it is no exec */
 	struct gantry_strings unsafe;    /* see spec_unsafe */
 	struct fleet_usage usage;        /* of the project, without this instance */
 	int64_t now_ms;                  /* the clock that the script sees */

@@ -47,6 +47,7 @@ static const struct gantry_option test_words[] = {
 	WORD("on_behalf_of", STRING, user, NULL),
 	WORD("now", STRING, now, "2026-01-05T12:00:00Z"), /* a Monday */
 	PART("request"),
+	PART("exec"),
 	PART("project_usage"),
 	PART("node"),
 	PART("exit"),
@@ -186,6 +187,15 @@ static int check_expect(const struct trial *trial, struct gantry_error *err)
 	return 0;
 }
 
+/* What was wrong in a part of the test, as an error of the test. */
+static int part_error(const char *key, const struct gantry_error *wrong, struct gantry_error *err)
+{
+	char field[sizeof(wrong->field) + 10];
+
+	snprintf(field, sizeof(field), "%s%s%s", key, wrong->field[0] ? "." : "", wrong->field);
+	return gantry_error_field(err, wrong->code, field, "%s", wrong->text);
+}
+
 static int read_request(struct trial *trial, struct gantry_error *err)
 {
 	struct json_object *given = json_get(trial->test, "request");
@@ -207,14 +217,33 @@ static int read_request(struct trial *trial, struct gantry_error *err)
 	}
 	code = spec_parse(spec, &trial->arena, &trial->spec, &wrong);
 	json_object_put(spec);
-	if (code < 0) {
-		char field[sizeof(wrong.field) + 10];
+	return code < 0 ? part_error("request", &wrong, err) : 0;
+}
 
-		snprintf(field, sizeof(field), "request%s%s", wrong.field[0] ? "." : "",
-			 wrong.field);
-		return gantry_error_field(err, code, field, "%s", wrong.text);
+/* A test of an exec that says nothing of it runs something. */
+static int read_exec(struct trial *trial, struct gantry_error *err)
+{
+	struct json_object *given = json_get(trial->test, "exec");
+	struct json_object *exec = given ? json_object_get(given) : json_object_new_object();
+	struct gantry_error wrong;
+	int code;
+
+	if (given && !trial->words.verb)
+		trial->words.verb = "exec";
+	if (!str_equal(trial->words.verb, "exec")) {
+		json_object_put(exec);
+		return given ? gantry_error_field(err, -EINVAL, "exec",
+						  "belongs to a test of the verb exec")
+			     : 0;
 	}
-	return 0;
+	if (!json_get(exec, "command") && json_object_is_type(exec, json_type_object)) {
+		json_object_object_add(exec, "command", json_object_new_array());
+		json_object_array_add(json_get(exec, "command"), json_object_new_string("example"));
+	}
+	code = spec_parse_exec(exec, &trial->arena, &trial->exec, &wrong);
+	json_object_put(exec);
+	trial->request.exec = &trial->exec;
+	return code < 0 ? part_error("exec", &wrong, err) : 0;
 }
 
 static int read_node(struct trial *trial, struct gantry_error *err)
@@ -313,8 +342,8 @@ int trial_read(struct trial *trial, struct gantry_error *err)
 	    (code = check_place(trial, "exit", trial->hook == HOOK_RESTART, err)) < 0 ||
 	    (code = check_place(trial, "deny", gives_verdict(trial->hook), err)) < 0 ||
 	    (code = check_expect(trial, err)) < 0 || (code = read_request(trial, err)) < 0 ||
-	    (code = read_node(trial, err)) < 0 || (code = read_exit(trial, err)) < 0 ||
-	    (code = read_usage(trial, err)) < 0)
+	    (code = read_exec(trial, err)) < 0 || (code = read_node(trial, err)) < 0 ||
+	    (code = read_exit(trial, err)) < 0 || (code = read_usage(trial, err)) < 0)
 		return code;
 	return make_request(trial, err);
 }

@@ -163,6 +163,7 @@ enum gantry_field_flags {
 	GANTRY_FIELD_UNSAFE = 1, /* may break out of the container: `admit` must name it */
 	GANTRY_FIELD_RESIZE = 2, /* may be changed while the instance runs */
 	GANTRY_FIELD_REQUIRED = 4,
+	GANTRY_FIELD_EXEC = 8, /* a process beside the instance's has it as well */
 };
 
 /*
@@ -177,16 +178,20 @@ enum gantry_field_flags {
 	X(project, "project", STRING, 0, "project", "PROJECT", "project the instance belongs to")  \
 	X(labels, "labels", PAIRS, 0, "label", "NAME=VALUE", "label, shown and selected by")       \
 	X(image, "image", STRING, GANTRY_FIELD_REQUIRED, "", "IMAGE", "image to run")              \
-	X(command, "command", STRINGS, 0, "", "COMMAND",                                           \
+	X(command, "command", STRINGS, GANTRY_FIELD_EXEC, "", "COMMAND",                           \
 	  "command and arguments in place of the image's")                                         \
 	X(entrypoint, "entrypoint", STRINGS, 0, "entrypoint", "WORD",                              \
 	  "entry point in place of the image's")                                                   \
-	X(environment, "environment", ENV, 0, "env", "NAME=VALUE", "environment variable")         \
-	X(user, "user", STRING, 0, "user", "USER[:GROUP]", "user the process runs as")             \
-	X(working_dir, "working_dir", STRING, 0, "workdir", "PATH", "working folder")              \
+	X(environment, "environment", ENV, GANTRY_FIELD_EXEC, "env", "NAME=VALUE",                 \
+	  "environment variable")                                                                  \
+	X(user, "user", STRING, GANTRY_FIELD_EXEC, "user", "USER[:GROUP]",                         \
+	  "user the process runs as")                                                              \
+	X(working_dir, "working_dir", STRING, GANTRY_FIELD_EXEC, "workdir", "PATH",                \
+	  "working folder")                                                                        \
 	X(hostname, "hostname", STRING, 0, "hostname", "NAME", "host name inside")                 \
-	X(tty, "tty", BOOL, 0, "tty", "", "give the process a terminal")                           \
-	X(stdin_open, "stdin_open", BOOL, 0, "interactive", "", "keep standard input open")        \
+	X(tty, "tty", BOOL, GANTRY_FIELD_EXEC, "tty", "", "give the process a terminal")           \
+	X(stdin_open, "stdin_open", BOOL, GANTRY_FIELD_EXEC, "interactive", "",                    \
+	  "keep standard input open")                                                              \
 	X(mounts, "mounts", MOUNTS, GANTRY_FIELD_UNSAFE, "mount", "MOUNT",                         \
 	  "SOURCE:TARGET[:ro] (a path or a volume's name), tmpfs:TARGET[:SIZE]")                   \
 	X(ports, "ports", PORTS, 0, "publish", "PORT",                                             \
