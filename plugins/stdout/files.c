@@ -124,8 +124,10 @@ static ssize_t read_start(struct file *file, void *buffer, size_t size)
 
 	if (!file->gz)
 		return pread(file->fd, buffer, size, 0);
+	if (gzrewind(file->gz) < 0)
+		return -1;
 	count = gzread(file->gz, buffer, (unsigned)size);
-	return gzrewind(file->gz) < 0 ? -1 : count;
+	return gzseek(file->gz, file->offset, SEEK_SET) < 0 ? -1 : count;
 }
 
 void file_look(struct file *file, enum entry_format format)
@@ -175,11 +177,15 @@ static int open_one(const char *path, bool compressed, enum entry_format format,
 	return 0;
 }
 
-/* The plain one is there until the compressed one is whole. */
+/*
+ * The plain one is there until the compressed one is whole: where it has come meanwhile, they have moved, and
+ * what was opened may be the half of its compressed one.
+ */
 static int open_number(const char *path, int64_t number, enum entry_format format,
 		       struct file *file)
 {
-	char name[4096];
+	char name[4096], compressed[4096 + 8];
+	struct file plain;
 	int code;
 
 	if (number == 0)
@@ -188,8 +194,15 @@ static int open_number(const char *path, int64_t number, enum entry_format forma
 	code = open_one(name, false, format, file);
 	if (code != -ENOENT)
 		return code;
-	snprintf(name, sizeof(name), "%s.%lld.gz", path, (long long)number);
-	return open_one(name, true, format, file);
+	snprintf(compressed, sizeof(compressed), "%s.gz", name);
+	code = open_one(compressed, true, format, file);
+	if (code == 0 && open_one(name, false, format, &plain) == 0) {
+		file_close(file);
+		*file = plain;
+	} else if (code == 0) {
+		file_look(file, format);
+	}
+	return code;
 }
 
 int files_find(const struct files *files, const struct file *file)

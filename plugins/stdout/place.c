@@ -40,8 +40,8 @@ static void settle(struct place *place, struct filter *filter, struct batch *bat
 				       : -1;
 
 		lines->sequence = row.sequence;
-		lines_gap(lines, GAP_DROPPED, lost, lines->time_ns, place->file.time_ns, filter,
-			  batch);
+		lines_gap(lines, lost < 0 ? GAP_UNCOUNTED : GAP_DROPPED, lost, lines->time_ns,
+			  place->file.time_ns, filter, batch);
 	}
 }
 
@@ -54,7 +54,7 @@ static void jump(struct place *place, struct filter *filter, struct batch *batch
 	if (above <= lines->sequence)
 		above = (lines->sequence / INDEX_JUMP + 1) * INDEX_JUMP;
 	lines->sequence = above;
-	lines_gap(lines, GAP_DROPPED, -1, lines->time_ns, place->file.time_ns, filter, batch);
+	lines_gap(lines, GAP_UNCOUNTED, -1, lines->time_ns, place->file.time_ns, filter, batch);
 }
 
 /* --- from file to file --- */
@@ -74,6 +74,20 @@ static void enter(struct place *place, struct files *files, size_t number)
 	files->items[number] = (struct file){.fd = -1};
 }
 
+/* A file that begins amid a line whose beginning is gone. Of the driver local each part says so itself. */
+static void tell_beginning(struct place *place, const struct index_row *row, struct filter *filter,
+			   struct batch *batch)
+{
+	if (row->open && place->log->format != ENTRY_LOCAL)
+		lines_gap(&place->lines, GAP_BEGINNING, 0, 0, row->time_ns, filter, batch);
+}
+
+/* All files are in use: there may have been more before somebody read it for the first time. */
+static bool may_have_dropped(const struct log *log, const struct files *files)
+{
+	return log->files_max > 1 && (int64_t)files->count >= log->files_max;
+}
+
 /* What is before the oldest is gone; lines has the last sequence and time that the reader knows of. */
 static void enter_oldest(struct place *place, struct files *files, struct filter *filter,
 			 struct batch *batch)
@@ -87,12 +101,11 @@ static void enter_oldest(struct place *place, struct files *files, struct filter
 	enter(place, files, 0);
 	known = place->file.mark && index_find(&log->index, place->file.mark, &row) &&
 		row.sequence >= lines->sequence;
-	if (!known && (lines->sequence > 0 || index_above(&log->index) > 0))
+	if (!known &&
+	    (lines->sequence > 0 || index_above(&log->index) > 0 || may_have_dropped(log, files)))
 		jump(place, filter, batch);
-	else if (!known && log->files_max > 1 && (int64_t)files->count >= log->files_max)
-		/* read for the first time, and all files are in use: there may have been more */
-		lines_gap(lines, GAP_DROPPED, -1, lines->time_ns, place->file.time_ns, filter,
-			  batch);
+	else if (known && row.sequence == lines->sequence)
+		tell_beginning(place, &row, filter, batch); /* else settle tells of a gap */
 	settle(place, filter, batch);
 }
 
@@ -165,6 +178,8 @@ static ssize_t read_chunk(struct place *place, struct filter *filter, struct bat
 	place->rest_length = 0;
 	count = file_read(&place->file, batch->buffer + had, PLACE_CHUNK);
 	length = had + (count > 0 ? (size_t)count : 0);
+	/* now: what was read is of no run that is not known of here */
+	runs_look(&place->log->runs, &place->lines.boots);
 	if (count > 0 && !place->file.mark) { /* it was empty, or its first message was not whole */
 		file_look(&place->file, place->log->format);
 		settle(place, filter, batch);
@@ -178,15 +193,22 @@ static ssize_t read_chunk(struct place *place, struct filter *filter, struct bat
 	return count;
 }
 
-int place_read(struct place *place, struct filter *filter, bool over, struct batch *batch,
-	       bool *ret_end, struct gantry_error *err)
+static int64_t last_boot(const struct boots *boots)
 {
-	/* looked at first: what is read after it was moved away is all of it */
+	return boots->count ? boots->items[boots->count - 1].boot : 0;
+}
+
+int place_read(struct place *place, struct filter *filter, struct batch *batch,
+	       enum place_end *ret_end, struct gantry_error *err)
+{
+	/* looked at first: what is read after it has ended, or was moved away, is all of it */
+	struct boots boots;
+	bool over = runs_look(&place->log->runs, &boots);
 	bool current = file_is_at(&place->file, place->log->path);
 	ssize_t count = place->file.fd < 0 ? 0 : read_chunk(place, filter, batch);
 	int code = 0;
 
-	*ret_end = false;
+	*ret_end = PLACE_MORE;
 	if (count > 0)
 		return 0;
 	if (count == -EIO) { /* a compressed file that is damaged: on with the next one */
@@ -198,7 +220,9 @@ int place_read(struct place *place, struct filter *filter, bool over, struct bat
 					strerror((int)-count));
 	}
 	if ((count == 0 && current) || !next_file(place, filter, batch, &code)) {
-		*ret_end = true;
+		over = over && runs_look(&place->log->runs, &place->lines.boots) &&
+		       last_boot(&place->lines.boots) == last_boot(&boots);
+		*ret_end = over ? PLACE_OVER : PLACE_END;
 		if (over)
 			lines_end(&place->lines, filter, batch);
 		if (filter->after > place->lines.sequence) {
@@ -260,8 +284,7 @@ static int begin(struct place *place, struct filter *filter, struct batch *batch
 		enter(place, &files, (size_t)at);
 		lines->sequence = row.sequence;
 		lines->time_ns = row.time_ns;
-		if (row.open && log->format != ENTRY_LOCAL) /* there it is seen by itself */
-			lines_gap(lines, GAP_BEGINNING, 0, 0, row.time_ns, filter, batch);
+		tell_beginning(place, &row, filter, batch);
 	} else {
 		if (after && index_above(&log->index) == 0) {
 			filter->after = -1;
@@ -310,15 +333,15 @@ static int count(struct place *place, const struct filter *filter, struct spots 
 {
 	struct filter counting = *filter;
 	struct batch batch = {0};
-	bool end = false;
+	enum place_end end = PLACE_MORE;
 	int code;
 
 	counting.count_only = true;
 	*ret_matched = 0;
 	code = begin(place, &counting, &batch, err);
-	while (code == 0 && !end) {
+	while (code == 0 && end == PLACE_MORE) {
 		add_spot(spots, place, *ret_matched);
-		code = place_read(place, &counting, false, &batch, &end, err);
+		code = place_read(place, &counting, &batch, &end, err);
 		*ret_matched += batch.matched;
 		batch_fini(&batch);
 	}
@@ -345,7 +368,10 @@ static bool go_to(struct place *place, const struct spot *spot)
 	return at >= 0;
 }
 
-/* To before the last lines that match; filter->skip is what is too much. */
+/*
+ * To before the last lines that match; filter->skip is what is too much: at least one line, as a gap in
+ * front of the first that is wanted may be in front of the spot.
+ */
 static int begin_tail(struct place *place, struct filter *filter, int64_t tail, struct batch *batch,
 		      struct gantry_error *err)
 {
@@ -358,7 +384,7 @@ static int begin_tail(struct place *place, struct filter *filter, int64_t tail, 
 	} else if (code == 0) {
 		from = matched - (size_t)tail;
 		at = spots.count;
-		while (at > 0 && spots.items[at - 1].matched > from)
+		while (at > 0 && spots.items[at - 1].matched >= from)
 			at--;
 		if (at > 0 && go_to(place, &spots.items[at - 1]))
 			filter->skip = (int64_t)(from - spots.items[at - 1].matched);
@@ -369,11 +395,11 @@ static int begin_tail(struct place *place, struct filter *filter, int64_t tail, 
 	return code;
 }
 
-int place_open(struct place *place, struct log *log, const struct boots *boots,
-	       struct filter *filter, int64_t tail, struct batch *batch, struct gantry_error *err)
+int place_open(struct place *place, struct log *log, struct filter *filter, int64_t tail,
+	       struct batch *batch, struct gantry_error *err)
 {
 	*place = (struct place){.log = log, .file = {.fd = -1}};
-	place->lines.boots = *boots;
+	runs_look(&log->runs, &place->lines.boots);
 	place->lines.flags = log->format == ENTRY_JSON_FILE ? GANTRY_LOG_LOSSY : 0;
 	return tail < 0 ? begin(place, filter, batch, err)
 			: begin_tail(place, filter, tail, batch, err);

@@ -25,9 +25,8 @@ enum reader_state { READER_OPENING, READER_READING, READER_JOINING, READER_LIVE 
 struct job {
 	struct place *place;   /* borrowed: its owner leaves it alone while the job runs */
 	struct filter *filter; /* likewise */
-	struct boots boots;    /* as they are known when it begins */
 	struct batch batch;
-	bool over, end;
+	enum place_end end;
 	int code;
 	struct gantry_error err;
 };
@@ -50,8 +49,8 @@ struct session {
 	struct stdout_plugin *plugin; /* borrowed */
 	char *instance;               /* owned */
 	struct log log;
-	struct boots boots;
-	bool running, over, removed;
+	bool over; /* nobody is about to start it again */
+	bool removed;
 	struct reader *readers; /* owned */
 
 	struct place tail; /* the live end; owned where has_tail */
@@ -109,6 +108,7 @@ static void let_go(struct session *session)
 	if (session->removed)
 		drop(session->plugin, session->log.index.folder);
 	index_fini(&session->log.index);
+	runs_fini(&session->log.runs);
 	free(session->log.path);
 	free(session->instance);
 	free(session);
@@ -154,6 +154,16 @@ static char *copy(const char *text, size_t length)
 	return memory;
 }
 
+/* The first reader says how it stands; with readers it is told of what happens. */
+static void brief(struct session *session, const struct gantry_log_source *source)
+{
+	for (size_t i = 0; i < source->boot_count; i++)
+		runs_started(&session->log.runs, &source->boots[i]);
+	if (!source->running)
+		runs_ended(&session->log.runs);
+	session->over = !source->running;
+}
+
 static struct session *open_session(struct stdout_plugin *plugin,
 				    const struct gantry_log_source *source)
 {
@@ -167,12 +177,9 @@ static struct session *open_session(struct stdout_plugin *plugin,
 			.format = strcmp(source->driver, "local") == 0 ? ENTRY_LOCAL
 								       : ENTRY_JSON_FILE,
 			.files_max = source->files_max > 0 ? source->files_max : 1},
-		.running = source->running,
-		.over = !source->running,
 	};
 	index_init(&session->log.index, source->folder);
-	for (size_t i = 0; i < source->boot_count; i++)
-		boots_add(&session->boots, &source->boots[i]);
+	runs_init(&session->log.runs);
 	plugin->sessions = session;
 	return session;
 }
@@ -218,8 +225,7 @@ static bool is_past(const struct reader *reader, int64_t time_ns)
 
 static void read_place(struct job *job)
 {
-	job->code =
-		place_read(job->place, job->filter, job->over, &job->batch, &job->end, &job->err);
+	job->code = place_read(job->place, job->filter, &job->batch, &job->end, &job->err);
 }
 
 /* On the pool. */
@@ -229,8 +235,8 @@ static void run_reader(void *arg)
 	struct job *job = &reader->job;
 
 	if (reader->state == READER_OPENING)
-		job->code = place_open(&reader->place, &reader->session->log, &job->boots,
-				       &reader->filter, reader->tail, &job->batch, &job->err);
+		job->code = place_open(&reader->place, &reader->session->log, &reader->filter,
+				       reader->tail, &job->batch, &job->err);
 	else
 		read_place(job);
 }
@@ -293,7 +299,8 @@ static void on_read(void *arg)
 	struct reader *reader = arg;
 	struct job *job = &reader->job;
 	struct batch batch = job->batch;
-	bool opened = reader->state == READER_OPENING, over = job->over && reader->session->over;
+	bool opened = reader->state == READER_OPENING,
+	     over = job->end == PLACE_OVER && reader->session->over;
 
 	reader->busy = false;
 	job->batch = (struct batch){0};
@@ -305,10 +312,10 @@ static void on_read(void *arg)
 		reader->state = READER_READING;
 		/* the first time in any case: it tells that there is a log */
 		if ((!opened && batch.count == 0) || hand_over(reader, batch.lines, batch.count)) {
-			if (is_past(reader, reader->place.lines.time_ns) ||
-			    (job->end && (!reader->follow || over)))
+			if (is_past(reader, reader->place.lines.time_ns) || over ||
+			    (job->end != PLACE_MORE && !reader->follow))
 				finish(reader, NULL);
-			else if (job->end)
+			else if (job->end != PLACE_MORE)
 				join(reader);
 			else
 				tick(reader);
@@ -326,13 +333,7 @@ static void tick(struct reader *reader)
 	if (reader->busy || reader->paused || reader->state == READER_LIVE)
 		return;
 	reader->busy = true;
-	reader->place.lines.boots = session->boots;
-	reader->job = (struct job){
-		.place = &reader->place,
-		.filter = &reader->filter,
-		.boots = session->boots,
-		.over = !session->running,
-	};
+	reader->job = (struct job){.place = &reader->place, .filter = &reader->filter};
 	host->work(host->core, run_reader, on_read, reader);
 }
 
@@ -379,7 +380,7 @@ static void tell_live(struct session *session, const struct job *job, const stru
 		if (!hand_over_matching(reader, batch))
 			continue;
 		if (is_past(reader, session->tail.lines.time_ns) ||
-		    (job->end && job->over && session->over))
+		    (job->end == PLACE_OVER && session->over))
 			finish(reader, NULL);
 		else if (reader->paused)
 			fall_behind(reader);
@@ -404,7 +405,7 @@ static void on_tail(void *arg)
 		if (reader->state == READER_JOINING && !session->reading)
 			join(reader);
 	}
-	if (!job.end || session->again)
+	if (job.end == PLACE_MORE || session->again)
 		read_tail(session);
 	let_go(session);
 }
@@ -418,13 +419,8 @@ static void read_tail(struct session *session)
 		return;
 	session->again = false;
 	session->reading = true;
-	session->tail.lines.boots = session->boots;
 	session->tail_filter = (struct filter){.after = -1, .count_only = !anybody_live(session)};
-	session->job = (struct job){
-		.place = &session->tail,
-		.filter = &session->tail_filter,
-		.over = !session->running,
-	};
+	session->job = (struct job){.place = &session->tail, .filter = &session->tail_filter};
 	host->work(host->core, run_tail, on_tail, session);
 }
 
@@ -438,6 +434,8 @@ void *session_read(void *plugin, const struct gantry_log_source *source,
 
 	if (!session)
 		session = open_session(plugin, source);
+	if (!session->readers) /* also one whose last reader has just gone */
+		brief(session, source);
 	*reader = (struct reader){
 		.next = session->readers,
 		.session = session,
@@ -481,8 +479,7 @@ void session_started(void *plugin, const char *instance, const struct gantry_log
 
 	if (!session)
 		return;
-	boots_add(&session->boots, boot);
-	session->running = true;
+	runs_started(&session->log.runs, boot);
 	session->over = false;
 	if (session->has_tail)
 		watch_log(session);
@@ -495,7 +492,7 @@ void session_ended(void *plugin, const char *instance, bool for_good)
 
 	if (!session)
 		return;
-	session->running = false;
+	runs_ended(&session->log.runs);
 	session->over = for_good;
 	read_tail(session);
 }

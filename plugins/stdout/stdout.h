@@ -8,6 +8,7 @@
  *   lines.c      messages to lines: joined, numbered, filtered
  *   files.c      the files of a log: which there are, oldest first; reading one, compressed or not
  *   index.c      what is remembered of the files: the sequence at which each begins
+ *   runs.c       what is known of the runs of the process
  *   place.c      a place in the log that moves on: from file to file, a chunk at a time
  *   session.c    an instance that is read: its readers, and the one place at the live end
  *   plugin.c     the exported struct
@@ -68,6 +69,7 @@ int64_t entry_parse_time(const char *text, size_t length);
 
 /* Why there is a gap. */
 #define GAP_DROPPED   "the engine had dropped these lines"
+#define GAP_UNCOUNTED "the engine had dropped lines here, and nobody knows how many"
 #define GAP_BEGINNING "the engine had dropped the beginning of a line"
 #define GAP_DAMAGED   "a message in the log is damaged"
 #define GAP_UNKNOWN   "the cursor is of no line of this log; it is read from its beginning"
@@ -202,16 +204,40 @@ void index_drop(struct index *index);
 /* Where counting may begin anew: above all that was given out. 0: nothing was. */
 int64_t index_above(struct index *index);
 
+/* --- runs.c --- */
+
+/* What is known of the runs of the process. The loop changes it while threads of the pool read. */
+struct runs {
+	pthread_mutex_t lock;
+	struct boots boots;
+	bool ended; /* the last of them */
+};
+
+void runs_init(struct runs *runs);
+void runs_fini(struct runs *runs);
+/* Before the process can have printed anything. */
+void runs_started(struct runs *runs, const struct gantry_log_boot *boot);
+void runs_ended(struct runs *runs);
+/* The boots as they are known now. True: the last of them has ended. */
+bool runs_look(struct runs *runs, struct boots *ret_boots);
+
 /* --- place.c --- */
 
 #define PLACE_CHUNK ((size_t)256 << 10)
 
-/* What a log is; shared by all places in it, and constant. */
+/* What a log is; shared by all places in it, and constant but for runs and index. */
 struct log {
 	char *path; /* owned */
 	enum entry_format format;
 	int64_t files_max;
+	struct runs runs;
 	struct index index;
+};
+
+enum place_end {
+	PLACE_MORE, /* to be read at once */
+	PLACE_END,  /* of what there is now */
+	PLACE_OVER, /* likewise, and the process has ended: so have lines that were open */
 };
 
 struct place {
@@ -223,14 +249,11 @@ struct place {
 };
 
 /* Goes to where a query begins. Gaps go to the batch. */
-int place_open(struct place *place, struct log *log, const struct boots *boots,
-	       struct filter *filter, int64_t tail, struct batch *batch, struct gantry_error *err);
-/*
- * Reads the next chunk. *ret_end: the end of what there is now was reached; with over: and of all that
- * will ever be, so that open lines have ended.
- */
-int place_read(struct place *place, struct filter *filter, bool over, struct batch *batch,
-	       bool *ret_end, struct gantry_error *err);
+int place_open(struct place *place, struct log *log, struct filter *filter, int64_t tail,
+	       struct batch *batch, struct gantry_error *err);
+/* Reads the next chunk. */
+int place_read(struct place *place, struct filter *filter, struct batch *batch,
+	       enum place_end *ret_end, struct gantry_error *err);
 int place_copy(struct place *to, const struct place *from);
 void place_fini(struct place *place);
 

@@ -64,13 +64,12 @@ class LogFiles:
     def rotate(self):
         self.file.close()
         if self.files > 1:
+            for end in ("", ".gz"):
+                if os.path.exists(f"{self.path}.{self.files - 1}{end}"):
+                    os.unlink(f"{self.path}.{self.files - 1}{end}")
             for number in range(self.files - 1, 1, -1):
                 for end in ("", ".gz"):
                     if os.path.exists(f"{self.path}.{number - 1}{end}"):
-                        if number == self.files - 1:
-                            for old in ("", ".gz"):
-                                if os.path.exists(f"{self.path}.{number}{old}"):
-                                    os.unlink(f"{self.path}.{number}{old}")
                         os.rename(f"{self.path}.{number - 1}{end}", f"{self.path}.{number}{end}")
             os.rename(self.path, self.path + ".1")
         self.file = open(self.path, "wb")
