@@ -78,6 +78,18 @@ static void escapes(void)
 	str_clear(&s);
 	str_add_url(&s, "a b/c?d=%\xc3\xa4~-._");
 	is_str(str_text(&s), "a%20b%2Fc%3Fd%3D%25%C3%A4~-._", "URL form");
+	str_clear(&s);
+	for (size_t length = 0; length <= 4; length++) {
+		str_add_base64(&s, "\xff\0\x10z", length);
+		str_add_char(&s, ' ');
+	}
+	is_str(str_text(&s), " /w== /wA= /wAQ /wAQeg== ", "base64");
+	ok(str_is_utf8("", 0) && str_is_utf8("0123456789\xc3\xa4 0123456", 19) &&
+		   str_is_utf8("1234567\xe2\x82\xac", 10),
+	   "UTF-8");
+	ok(!str_is_utf8("0123456789\xc3", 11) && !str_is_utf8("\xff 23456789", 10) &&
+		   !str_is_utf8("1234567\xe2\x82", 9),
+	   "no UTF-8");
 	str_fini(&s);
 }
 

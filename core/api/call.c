@@ -38,6 +38,14 @@ void call_fail(struct call *call, const struct gantry_error *err)
 	call_reply_problem(call, operation_problem(err), NULL);
 }
 
+void call_fail_stream(struct call *call, bool begun, const struct gantry_error *err)
+{
+	if (begun)
+		http_stream_abort(call->request);
+	else
+		call_fail(call, err);
+}
+
 void call_fail_not_offered(struct call *call, const struct node_link *link, const char *what)
 {
 	struct gantry_error err;

@@ -44,6 +44,8 @@ extern const struct route api_routes[];
 /* --- answers --- */
 void call_reply(struct call *call, int status, struct json_object *object); /* takes object over */
 void call_fail(struct call *call, const struct gantry_error *err);
+/* Likewise, where the answer is a stream: one that has begun is cut, which its reader can tell from an end. */
+void call_fail_stream(struct call *call, bool begun, const struct gantry_error *err);
 /* The plugin of the node has no such verb. */
 void call_fail_not_offered(struct call *call, const struct node_link *link, const char *what);
 /* problem is taken over; operation: that it is about, or NULL. */

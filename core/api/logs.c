@@ -45,44 +45,6 @@ struct log_stream {
 
 /* --- one line ------------------------------------------------------------------------------------ */
 
-static void add_base64(struct str *text, const char *data, size_t length)
-{
-	static const char digits[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	const unsigned char *at = (const unsigned char *)data;
-
-	for (; length > 0; at += 3, length -= length < 3 ? length : 3) {
-		uint32_t bits = (uint32_t)at[0] << 16 | (length > 1 ? (uint32_t)at[1] << 8 : 0) |
-				(length > 2 ? at[2] : 0);
-		const char group[4] = {
-			digits[bits >> 18],
-			digits[bits >> 12 & 63],
-			length > 1 ? digits[bits >> 6 & 63] : '=',
-			length > 2 ? digits[bits & 63] : '=',
-		};
-
-		str_add_bytes(text, group, sizeof(group));
-	}
-}
-
-static bool is_utf8(const char *data, size_t length)
-{
-	for (size_t at = 0, n; at < length; at += n) {
-		uint64_t word;
-
-		n = sizeof(word); /* mostly all of it is ASCII */
-		if (length - at >= n) {
-			memcpy(&word, data + at, n);
-			if (!(word & 0x8080808080808080u))
-				continue;
-		}
-		n = str_utf8_length(data + at, length - at);
-		if (n == 0)
-			return false;
-	}
-	return true;
-}
-
 static void add_gap(struct str *text, const struct gantry_log_line *line)
 {
 	char time[CLOCK_NS_SIZE];
@@ -122,12 +84,12 @@ static void add_ndjson(struct str *text, const struct gantry_log_line *line)
 	str_add(text, time);
 	str_add(text,
 		line->stream == 2 ? "\",\"stream\":\"stderr\"," : "\",\"stream\":\"stdout\",");
-	if (is_utf8(line->data, line->length)) {
+	if (str_is_utf8(line->data, line->length)) {
 		str_add(text, "\"text\":\"");
 		str_add_json(text, line->data, line->length);
 	} else {
 		str_add(text, "\"data\":\"");
-		add_base64(text, line->data, line->length);
+		str_add_base64(text, line->data, line->length);
 	}
 	str_add(text, "\"");
 	if (line->flags & GANTRY_LOG_PARTIAL)
@@ -270,10 +232,8 @@ static void on_end(void *arg, const struct gantry_error *err)
 	struct log_stream *stream = arg;
 
 	let_go(stream);
-	if (err && !stream->begun)
-		call_fail(stream->call, err);
-	else if (err)
-		http_stream_abort(stream->call->request);
+	if (err)
+		call_fail_stream(stream->call, stream->begun, err);
 	else if (begin(stream)) {
 		loop_timer_stop(stream->call->daemon->loop, &stream->idle);
 		http_stream_end(stream->call->request);

@@ -267,10 +267,8 @@ static void on_output_over(void *arg, const struct gantry_error *err, const void
 
 	(void)result;
 	http_request_on_gone(output->call->request, NULL, NULL);
-	if (err && !output->begun)
-		call_fail(output->call, err);
-	else if (err)
-		http_stream_abort(output->call->request);
+	if (err)
+		call_fail_stream(output->call, output->begun, err);
 	else if (begin_output(output))
 		http_stream_end(output->call->request);
 }

@@ -182,6 +182,44 @@ void str_add_json(struct str *s, const char *text, size_t length)
 	}
 }
 
+bool str_is_utf8(const char *text, size_t length)
+{
+	for (size_t at = 0, n; at < length; at += n) {
+		uint64_t word;
+
+		n = sizeof(word); /* mostly all of it is ASCII */
+		if (length - at >= n) {
+			memcpy(&word, text + at, n);
+			if (!(word & 0x8080808080808080u))
+				continue;
+		}
+		n = str_utf8_length(text + at, length - at);
+		if (n == 0)
+			return false;
+	}
+	return true;
+}
+
+void str_add_base64(struct str *s, const void *data, size_t length)
+{
+	static const char digits[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	const unsigned char *at = data;
+
+	for (; length > 0; at += 3, length -= length < 3 ? length : 3) {
+		uint32_t bits = (uint32_t)at[0] << 16 | (length > 1 ? (uint32_t)at[1] << 8 : 0) |
+				(length > 2 ? at[2] : 0);
+		const char group[4] = {
+			digits[bits >> 18],
+			digits[bits >> 12 & 63],
+			length > 1 ? digits[bits >> 6 & 63] : '=',
+			length > 2 ? digits[bits & 63] : '=',
+		};
+
+		str_add_bytes(s, group, sizeof(group));
+	}
+}
+
 void str_add_url(struct str *s, const char *text)
 {
 	static const char plain[] =

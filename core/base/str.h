@@ -32,6 +32,9 @@ void str_addv(struct str *s, const char *format, va_list args);
 void str_add_json(struct str *s, const char *text, size_t length);
 /* The length of the valid UTF-8 sequence at text, 0 where there is none; left > 0 bytes are there. */
 size_t str_utf8_length(const char *text, size_t left);
+/* All of it is valid UTF-8. */
+bool str_is_utf8(const char *text, size_t length);
+void str_add_base64(struct str *s, const void *data, size_t length);
 /* Appends text percent-encoded for a URL's path segment or query value. */
 void str_add_url(struct str *s, const char *text);
 /* Removes the first count bytes. */

@@ -4,6 +4,7 @@
  * the strength of the hash.
  */
 #include "base/websocket_key.h"
+#include "base/str.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -70,25 +71,13 @@ static void sha1(const char *text, size_t length, unsigned char ret_digest[SHA1_
 		ret_digest[i] = (unsigned char)(state[i / 4] >> (24 - 8 * (i % 4)));
 }
 
-static void base64(const unsigned char *data, size_t length, char *text)
+static void base64(const unsigned char *data, size_t length, char *ret_text, size_t size)
 {
-	static const char digits[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	struct str text = STR_INIT;
 
-	for (size_t i = 0; i < length; i += 3) {
-		size_t left = length - i;
-		uint32_t group = (uint32_t)data[i] << 16;
-
-		if (left > 1)
-			group |= (uint32_t)data[i + 1] << 8;
-		if (left > 2)
-			group |= data[i + 2];
-		*text++ = digits[group >> 18];
-		*text++ = digits[group >> 12 & 63];
-		*text++ = left > 1 ? digits[group >> 6 & 63] : '=';
-		*text++ = left > 2 ? digits[group & 63] : '=';
-	}
-	*text = '\0';
+	str_add_base64(&text, data, length);
+	snprintf(ret_text, size, "%s", str_text(&text));
+	str_fini(&text);
 }
 
 void websocket_key_make(char ret_key[WEBSOCKET_KEY_LENGTH + 1])
@@ -98,7 +87,7 @@ void websocket_key_make(char ret_key[WEBSOCKET_KEY_LENGTH + 1])
 	/* a key that repeats does no harm but to caches, which none of ours goes through */
 	if (getrandom(random, sizeof(random), 0) < 0)
 		memset(random, 0, sizeof(random));
-	base64(random, sizeof(random), ret_key);
+	base64(random, sizeof(random), ret_key, WEBSOCKET_KEY_LENGTH + 1);
 }
 
 void websocket_key_accept(const char *key, char ret_accept[WEBSOCKET_ACCEPT_LENGTH + 1])
@@ -108,5 +97,5 @@ void websocket_key_accept(const char *key, char ret_accept[WEBSOCKET_ACCEPT_LENG
 	int length = snprintf(text, sizeof(text), "%.*s" KEY_SUFFIX, WEBSOCKET_KEY_LENGTH, key);
 
 	sha1(text, (size_t)length, digest);
-	base64(digest, sizeof(digest), ret_accept);
+	base64(digest, sizeof(digest), ret_accept, WEBSOCKET_ACCEPT_LENGTH + 1);
 }

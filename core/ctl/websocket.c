@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ctl/websocket.h"
 #include "base/clock.h"
+#include "base/http_head.h"
 #include "base/websocket_key.h"
 
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/random.h>
 
 #include <curl/curl.h>
@@ -169,18 +169,6 @@ static int read_answer(struct websocket *websocket, size_t wanted, size_t *ret_h
 				client_host(websocket->client));
 }
 
-static const char *find_header(const char *head, const char *name)
-{
-	size_t length = strlen(name);
-
-	while ((head = strstr(head, "\r\n")) && head[2] != '\r') {
-		head += 2;
-		if (strncasecmp(head, name, length) == 0 && head[length] == ':')
-			return head + length + 1 + strspn(head + length + 1, " \t");
-	}
-	return NULL;
-}
-
 static int shake_hands(struct websocket *websocket, const char *path, const char *protocol,
 		       struct client_reply *ret_reply, struct gantry_error *err)
 {
@@ -209,14 +197,14 @@ static int shake_hands(struct websocket *websocket, const char *path, const char
 		return gantry_error_set(err, -EPROTO, "gantryd at %s: not an answer in HTTP",
 					client_host(client));
 	if (ret_reply->status == 101) {
-		answer = find_header(websocket->input.data, "Sec-WebSocket-Accept");
+		answer = http_head_find(websocket->input.data, "Sec-WebSocket-Accept");
 		if (!answer || strncmp(answer, accept, WEBSOCKET_ACCEPT_LENGTH) != 0)
 			return gantry_error_set(err, -EPROTO, "gantryd at %s is no WebSocket",
 						client_host(client));
 		websocket->used = head;
 		return 0;
 	}
-	length = find_header(websocket->input.data, "Content-Length");
+	length = http_head_find(websocket->input.data, "Content-Length");
 	if (length)
 		code = read_answer(websocket, strtoul(length, NULL, 10), &head, due_us, err);
 	if (code < 0)

@@ -19,6 +19,7 @@
  */
 #include "loop/http_stream.h"
 #include "base/clock.h"
+#include "base/http_head.h"
 #include "base/str.h"
 #include "loop/curl_error.h"
 #include "loop/curl_loop.h"
@@ -26,7 +27,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/socket.h>
 
 #define CONNECT_TIMEOUT_MS 10000
@@ -389,24 +389,11 @@ static void tell_drain(struct gantry_stream *stream)
 
 /* --- reading ------------------------------------------------------------------------------------- */
 
-/* The value of a header of the answer, where it stands; NULL: none. */
-static const char *find_header(const char *head, const char *name)
-{
-	size_t length = strlen(name);
-
-	while ((head = strstr(head, "\r\n")) && head[2] && head[2] != '\r') {
-		head += 2;
-		if (strncasecmp(head, name, length) == 0 && head[length] == ':')
-			return head + length + 1 + strspn(head + length + 1, " \t");
-	}
-	return NULL;
-}
-
 /* The head is in, ended by an empty line that is not part of it. */
 static void read_head(struct gantry_stream *stream, const char *head)
 {
-	const char *length = find_header(head, "Content-Length");
-	const char *encoding = find_header(head, "Transfer-Encoding");
+	const char *length = http_head_find(head, "Content-Length");
+	const char *encoding = http_head_find(head, "Transfer-Encoding");
 	int minor, status;
 
 	if (sscanf(head, "HTTP/1.%d %d", &minor, &status) != 2 || status < 100 || status > 599) {

@@ -12,6 +12,7 @@
  *   inspect.c     list and inspect
  *   update.c      limits;  cgroup.c  the same as the kernel holds them
  *   images.c      list, present;  pull.c  one download however many wait
+ *   frames.c      the frames in which the engine sends output
  *   output.c      logs, demultiplexed;  log_files.c  where the engine keeps them
  *   claim.c       one daemon an owner
  *   session.c     attach and exec: streams of bytes
@@ -186,6 +187,32 @@ void docker_top(void *node, const char *container, struct gantry_op *op);
 void docker_images(void *node, struct gantry_op *op);
 void docker_image_present(void *node, const char *image, struct gantry_op *op);
 void docker_pull(void *node, const char *image, struct gantry_op *op);
+
+/*
+ * Frames, cut anywhere by the network: a head of eight bytes (stream, three zeros, length), then a message.
+ * Zero-filled at the start.
+ */
+struct docker_frames {
+	unsigned char head[8];
+	size_t head_length;
+	uint32_t left; /* bytes of the message to come */
+	bool begins;   /* none of it has come */
+};
+
+/* Bytes of one message, where they arrived. */
+struct docker_piece {
+	int stream; /* 1, 2 */
+	const char *data;
+	size_t length;
+	bool first, last;
+};
+
+/* Takes the next piece off data. 1: there is one; 0: all was taken; -EPROTO: no head where one is due. */
+int docker_frames_next(struct docker_frames *frames, const char **data, size_t *length,
+		       struct docker_piece *ret_piece);
+/* The end must not come now. */
+bool docker_frames_amid(const struct docker_frames *frames);
+
 void docker_output(void *node, const char *container, bool follow, gantry_output_fn fn, void *arg,
 		   struct gantry_op *op);
 void docker_log_files(void *node, const char *container, struct gantry_op *op);

@@ -27,10 +27,7 @@ struct output {
 	void *arg;
 	bool ended_by_reader;
 
-	/* The frame at hand */
-	unsigned char head[8];
-	size_t head_length;
-	uint32_t left; /* bytes of it to come */
+	struct docker_frames frames;
 
 	/* The message at hand, where it begins with its time */
 	char time[40];
@@ -128,39 +125,20 @@ static int terminal_bytes(struct output *output, const char *data, size_t length
 
 static int frame_bytes(struct output *output, const char *data, size_t length)
 {
-	while (length > 0) {
-		size_t part;
-		int code;
+	struct docker_piece piece;
+	int code;
 
-		if (output->left == 0) {
-			output->head[output->head_length++] = (unsigned char)*data++;
-			length--;
-			if (output->head_length < sizeof(output->head))
-				continue;
-			if (output->head[0] > 3 || output->head[1] || output->head[2] ||
-			    output->head[3])
-				return -EPROTO;
-			output->left = (uint32_t)output->head[4] << 24 |
-				       (uint32_t)output->head[5] << 16 |
-				       (uint32_t)output->head[6] << 8 | output->head[7];
-			output->head_length = 0;
+	while ((code = docker_frames_next(&output->frames, &data, &length, &piece)) > 0) {
+		if (piece.first)
 			begin_message(output);
-			continue;
-		}
-		part = length < output->left ? length : output->left;
-		code = message(output, output->head[0] == 2 ? 2 : 1, data, part);
+		code = message(output, piece.stream, piece.data, piece.length);
+		if (code == 0 && piece.last &&
+		    output->in_time) /* shorter than a time: it has none */
+			code = end_time(output, piece.stream);
 		if (code < 0)
 			return code;
-		data += part;
-		length -= part;
-		output->left -= (uint32_t)part;
-		if (output->left == 0 && output->in_time) { /* shorter than a time: it has none */
-			code = end_time(output, output->head[0] == 2 ? 2 : 1);
-			if (code < 0)
-				return code;
-		}
 	}
-	return 0;
+	return code;
 }
 
 static int on_data(struct docker_call *call, const char *data, size_t length)
@@ -207,7 +185,7 @@ static void ended(struct docker_call *call, const struct gantry_error *err,
 		docker_fail(call->node, call->op, -ECANCELED, "ended by the reader");
 	} else if (err && output->tail && err->code == -ENOENT) { /* removed meanwhile */
 		call->node->host->op_done(call->op, NULL, NULL);
-	} else if (!err && (output->left > 0 || output->head_length > 0)) {
+	} else if (!err && (docker_frames_amid(&output->frames))) {
 		docker_fail(call->node, call->op, -EIO, "the output ended amid a frame");
 	} else if (!err && output->follow && !output->tail) {
 		output->tail = true;

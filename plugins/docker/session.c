@@ -40,16 +40,13 @@ struct gantry_session {
 	struct gantry_stream *stream; /* NULL: before and after */
 	struct gantry_timer *timer;   /* NULL: not set */
 	int rows, columns;            /* asked for while a resize is under way; 0: nothing */
-	bool input, tty, cancelled;
+	bool input, tty, cancelled, malformed;
 	bool over; /* only a resize is still under way */
 	int looks;
 	struct gantry_exit exit;
 	struct gantry_error failure; /* code 0: none */
 
-	/* The frame at hand */
-	unsigned char head[8];
-	size_t head_length;
-	uint32_t left; /* bytes of it to come */
+	struct docker_frames frames;
 };
 
 static void look_for_exit(void *arg);
@@ -155,25 +152,14 @@ static void look_for_exit(void *arg)
 
 static void take_frames(struct gantry_session *session, const char *data, size_t length)
 {
-	while (length > 0) {
-		size_t part;
+	struct docker_piece piece;
+	int code;
 
-		if (session->left == 0) {
-			session->head[session->head_length++] = (unsigned char)*data++;
-			length--;
-			if (session->head_length < sizeof(session->head))
-				continue;
-			session->left = (uint32_t)session->head[4] << 24 |
-					(uint32_t)session->head[5] << 16 |
-					(uint32_t)session->head[6] << 8 | session->head[7];
-			session->head_length = 0;
-			continue;
-		}
-		part = length < session->left ? length : session->left;
-		session->sink.data(session->sink.arg, session->head[0] == 2 ? 2 : 1, data, part);
-		data += part;
-		length -= part;
-		session->left -= (uint32_t)part;
+	while ((code = docker_frames_next(&session->frames, &data, &length, &piece)) > 0)
+		session->sink.data(session->sink.arg, piece.stream, piece.data, piece.length);
+	if (code < 0) {
+		session->malformed = true;
+		session->node->host->stream_close(session->stream);
 	}
 }
 
@@ -183,7 +169,7 @@ static void on_data(void *arg, const char *data, size_t length)
 
 	if (session->tty)
 		session->sink.data(session->sink.arg, 1, data, length);
-	else
+	else if (!session->malformed)
 		take_frames(session, data, length);
 }
 
@@ -208,7 +194,9 @@ static void on_end(void *arg, const struct gantry_error *failure, int status, co
 	struct gantry_error err;
 
 	session->stream = NULL; /* a pause has nothing more to hold */
-	if (failure) {
+	if (session->malformed) {
+		fail_session(session, -EPROTO, "the engine sent no frame where one begins");
+	} else if (failure) {
 		docker_translate(failure, &err);
 		end_session(session, &err);
 	} else if (status >= 400) {
@@ -216,7 +204,7 @@ static void on_end(void *arg, const struct gantry_error *failure, int status, co
 		end_session(session, &err);
 	} else if (status != 101 && status != 200) {
 		fail_session(session, -EIO, "the engine answers %d instead of a stream", status);
-	} else if (session->left || session->head_length) {
+	} else if (docker_frames_amid(&session->frames)) {
 		fail_session(session, -EIO, "the stream ended amid a frame");
 	} else {
 		look_for_exit(session);

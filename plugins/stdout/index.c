@@ -127,13 +127,13 @@ void index_put(struct index *index, const struct index_row *row)
 	pthread_mutex_unlock(&index->lock);
 }
 
-void index_drop(struct index *index)
+void index_drop(const char *folder)
 {
 	char path[4096];
 
-	snprintf(path, sizeof(path), "%s/index", index->folder);
+	snprintf(path, sizeof(path), "%s/index", folder);
 	unlink(path);
-	rmdir(index->folder);
+	rmdir(folder);
 }
 
 bool index_before(struct index *index, int64_t sequence, struct index_row *ret_row)

@@ -66,24 +66,24 @@ static void read_tail(struct session *session);
 
 /* --- life ---------------------------------------------------------------------------------------- */
 
+static char *copy(const char *text, size_t length)
+{
+	char *memory = take_memory(NULL, length + 1);
+
+	memcpy(memory, text, length);
+	memory[length] = '\0';
+	return memory;
+}
+
 /* What is left on the disk of an instance that was removed. */
 static void run_drop(void *arg)
 {
 	index_drop(arg);
 }
 
-static void on_dropped(void *arg)
-{
-	index_fini(arg);
-	free(arg);
-}
-
 static void drop(const struct stdout_plugin *plugin, const char *folder)
 {
-	struct index *index = take_memory(NULL, sizeof(*index));
-
-	index_init(index, folder);
-	plugin->host->work(plugin->host->core, run_drop, on_dropped, index);
+	plugin->host->work(plugin->host->core, run_drop, free, copy(folder, strlen(folder)));
 }
 
 static void let_go(struct session *session)
@@ -143,15 +143,6 @@ static struct session *find(struct stdout_plugin *plugin, const char *instance)
 	while (session && strcmp(session->instance, instance) != 0)
 		session = session->next;
 	return session;
-}
-
-static char *copy(const char *text, size_t length)
-{
-	char *memory = take_memory(NULL, length + 1);
-
-	memcpy(memory, text, length);
-	memory[length] = '\0';
-	return memory;
 }
 
 /* The first reader says how it stands; with readers it is told of what happens. */

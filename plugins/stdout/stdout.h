@@ -199,8 +199,8 @@ bool index_find(struct index *index, uint64_t mark, struct index_row *ret_row);
 void index_put(struct index *index, const struct index_row *row);
 /* The last row that begins at sequence or before; false: none. */
 bool index_before(struct index *index, int64_t sequence, struct index_row *ret_row);
-/* Takes it off the disk. */
-void index_drop(struct index *index);
+/* Takes that of an instance's folder off the disk. */
+void index_drop(const char *folder);
 /* Where counting may begin anew: above all that was given out. 0: nothing was. */
 int64_t index_above(struct index *index);
 
