@@ -50,5 +50,10 @@ store = "/var/lib/gantry/gantry.db"
 -- What event hooks of policies may ask over HTTP, each with all below it.
 -- policy_http_allow = { "https://hooks.example.org/gantry/" }
 
+-- Serial ports (gantry serial): an instance's console as plain bytes, without a handshake. Whoever may connect owns it.
+-- serial_address = "10.0.0.1"          this host alone, unless an address and who may connect are named
+-- serial_allow = { "10.0.0.0/24" }     as where nova-serialproxy runs
+-- serial_ports = "10000-10999"
+
 -- Actors that may name a project and user other than their own.
 trusted_actors = { "uid:0" }

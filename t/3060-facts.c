@@ -19,6 +19,7 @@ static const char spec_json[] =
 static const char *const expressions[] = {
 	"req.verb == 'spawn' and req.actor == 'uid:0' and req.project == 'blue'",
 	"req.on_behalf_of == 'alice'",
+	"req.via == 'serial'",
 	"req.now == 1700000000.123",
 	"req.name == 'web' and req.image == 'debian:12' and req.user == 'root'",
 	"req.labels.tier == 'front' and req.labels['a.b'] == 'c' and req.labels.none == nil and #req.labels == 2",
@@ -66,7 +67,7 @@ static const char *const expressions[] = {
 
 /* The same on a request of another kind, on an instance and without a spec. */
 static const char *const bare_expressions[] = {
-	"req.on_behalf_of == nil",
+	"req.on_behalf_of == nil and req.via == nil",
 	"req.verb == 'kill' and req.memory == nil and #req.command == 0 and req.labels.x == nil",
 	"req.health_check == nil and req.log.size == nil and req.block_io.weight == nil",
 	"req.image == 'busybox' or req.instance == nil",
@@ -112,6 +113,7 @@ int main(void)
 	policy_spec(spec_json, &arena, &spec);
 	request = policy_request(&spec, &arena);
 	request.user = "alice";
+	request.via = "serial";
 	request.usage = (struct fleet_usage){3, 1 << 30, 1500000000};
 	for (size_t i = 0; i < sizeof(expressions) / sizeof(expressions[0]); i++)
 		expect(expressions[i], &request);

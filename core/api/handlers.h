@@ -34,6 +34,9 @@ void handle_instance_logs(struct call *call);
 void handle_instance_attach(struct call *call);
 void handle_instance_exec(struct call *call);
 void handle_exec_attach(struct call *call);
+/* serial.c */
+void handle_instance_serial(struct call *call);
+void handle_instance_serial_close(struct call *call);
 /* operations.c */
 void handle_operation_list(struct call *call);
 void handle_operation_show(struct call *call);

@@ -32,6 +32,9 @@ const struct route api_routes[] = {
 	{"GET", INSTANCE "/attach", "instanceAttach", handle_instance_attach, ROUTE_NO_BODY},
 	{"POST", INSTANCE "/exec", "instanceExec", handle_instance_exec, ROUTE_BODY_REQUIRED},
 	{"GET", "/v1/execs/{id}", "execAttach", handle_exec_attach, ROUTE_NO_BODY},
+	{"POST", INSTANCE "/serial", "instanceSerial", handle_instance_serial, ROUTE_NO_BODY},
+	{"DELETE", INSTANCE "/serial", "instanceSerialClose", handle_instance_serial_close,
+	 ROUTE_NO_BODY},
 	{"GET", INSTANCE "/decisions", "instanceDecisions", handle_instance_decisions,
 	 ROUTE_NO_BODY},
 

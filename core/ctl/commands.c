@@ -55,6 +55,10 @@ static const struct ctl_option attach_options[] = {
 	 false},
 	{NULL, 0, NULL, NULL, false},
 };
+static const struct ctl_option serial_options[] = {
+	{"close", 0, "", "close it, with its connections", false},
+	{NULL, 0, NULL, NULL, false},
+};
 static const struct ctl_option exec_options[] = {
 	{"secret", 0, "NAME[=VALUE]", "secret environment variable; without a value, ours", true},
 	{"env-file", 0, "FILE", "file of environment variables, one NAME=VALUE a line", true},
@@ -183,6 +187,12 @@ const struct ctl_command ctl_commands[] = {
 	 "that of the command. One drives, others look on. On a terminal ctrl-p ctrl-q leaves it running; without\n"
 	 "one the end of standard input is the end of the process's, and signals are passed on to it.",
 	 attach_command},
+	{"serial", "INSTANCE", "open an instance's serial port, and print where it is", 1, 1,
+	 serial_options, CTL_INSTANCES,
+	 "Its console as plain bytes over TCP, for programs that know nothing else. There is no handshake: whoever\n"
+	 "may connect (serial_allow in the settings) owns the console. It stays the same until nobody has been\n"
+	 "there for a while (serial_idle). Prints HOST PORT.",
+	 serial_command},
 	{"exec", "INSTANCE COMMAND…", "run a command beside an instance's process", 2, -1,
 	 exec_options, CTL_INSTANCES | CTL_WORDS_END | CTL_EXEC_OPTIONS,
 	 "The exit code is that of what was run.", exec_command},

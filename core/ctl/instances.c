@@ -165,6 +165,18 @@ static void show_ports(struct json_object *ports)
 	}
 }
 
+static void show_serial(struct json_object *serial)
+{
+	const char *until = json_get_string(serial, "until", NULL);
+
+	if (!serial)
+		return;
+	output_line("%-14s %s %lld, %lld connected%s%s", "serial",
+		    json_get_string(serial, "host", ""), (long long)json_get_int(serial, "port", 0),
+		    (long long)json_get_int(serial, "peers", 0), until ? ", until " : "",
+		    until ? until : "");
+}
+
 static void show_instance(struct json_object *instance)
 {
 	static const char *const shown[] = {"name", "project", "labels", "image", NULL};
@@ -191,6 +203,7 @@ static void show_instance(struct json_object *instance)
 	show_text("container", json_get_string(instance, "container_id", NULL));
 	show_text("address", json_get_string(instance, "address", NULL));
 	show_ports(json_get(instance, "ports"));
+	show_serial(json_get(instance, "serial"));
 	show_text("created", json_get_string(instance, "created_at", NULL));
 	if (json_get_string(instance, "started_at", NULL)) {
 		output_age(json_get_string(instance, "started_at", NULL), age, sizeof(age));

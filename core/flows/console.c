@@ -162,8 +162,8 @@ bool console_wants_prepare(struct daemon *daemon, const struct instance *instanc
 {
 	const struct node_link *link = node_link_find(daemon, instance->node);
 
-	return instance->spec.stdin_open && link && link->runtime->attach &&
-	       !find(daemon, instance);
+	return (instance->spec.stdin_open || instance->serial.port) && link &&
+	       link->runtime->attach && !find(daemon, instance);
 }
 
 void console_prepare(struct daemon *daemon, struct instance *instance, struct gantry_op *op)

@@ -9,7 +9,7 @@
  *	console_attach, console_exec ─▶ opened ─▶ output, drain, changed … ─▶ ended
  *
  * The upstream of an instance with open input is attached before the process starts, so that nothing is
- * missed, and stays while it runs: without a terminal the end of that session is the end of the
+ * missed (that of one with a serial port too), and stays while it runs: without a terminal the end of that session is the end of the
  * process's input. What was written last is kept, and given first to a peer that asks for it, joined to
  * what comes without gap or repeat.
  */

@@ -34,6 +34,7 @@ int console_admit(struct daemon *daemon, const struct flows_ask *ask, struct ins
 		.exec = exec,
 		.actor = ask->actor,
 		.user = ask->user,
+		.via = ask->via ? ask->via : "api",
 		.project = instance->spec.project ? instance->spec.project : "default",
 		.spec = &instance->spec,
 		.instance = instance,

@@ -7,6 +7,7 @@
 #include "flows/placements.h"
 #include "flows/policy_reload.h"
 #include "flows/restarts.h"
+#include "flows/serial.h"
 #include "flows/takeover.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -226,6 +227,7 @@ int daemon_load(struct daemon *daemon,
 	policy_reload_open(daemon);
 	event_hooks_open(daemon);
 	restarts_load(daemon);
+	serials_open(daemon);
 	daemon->ready = ready;
 	/* also where there is no node: ready never comes before the loop runs */
 	loop_timer_start(daemon->loop, &daemon->ready_timer,
@@ -306,6 +308,7 @@ void daemon_stop(struct daemon *daemon, int64_t grace_ms, void (*stopped)(struct
 	event_hooks_close(daemon);
 	restarts_close(daemon);
 	execs_close(daemon);
+	serials_close(daemon);
 	daemon->stopping = true;
 	daemon->stopped = stopped;
 	loop_timer_start(daemon->loop, &daemon->stop_timer, any_can_end(daemon) ? grace_ms : 0);

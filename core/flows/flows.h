@@ -16,6 +16,7 @@
 struct flows_ask {
 	const char *actor;
 	const char *user;            /* on whose behalf; NULL: the actor's own */
+	const char *via;             /* see script_request; NULL: "api" */
 	const char *project;         /* a spawn's where the spec names none; NULL: "default" */
 	const char *idempotency_key; /* NULL: none */
 	uint64_t request_hash;

@@ -67,6 +67,14 @@ struct instance_log {
 	int64_t files_max;
 };
 
+/* Its serial port, see flows/serial.h. */
+struct instance_serial {
+	const char *host; /* borrowed from the settings */
+	int port;         /* 0: none */
+	int peers;
+	int64_t until_ms; /* when it closes unless somebody connects; 0: somebody is */
+};
+
 struct instance {
 	char id[INSTANCE_ID_SIZE];
 	struct arena arena;      /* owns the strings of this struct and of spec */
@@ -112,6 +120,7 @@ struct instance {
 	struct list reach;   /* in its node's line of those to be asked for; empty otherwise */
 	struct list readers; /* of its log; see flows/logs.h */
 	struct instance_log log;
+	struct instance_serial serial;
 	int64_t died_ns;                    /* the engine's clock, when it last told of an end */
 	enum gantry_container_state listed; /* what the last list of the engine said */
 	bool exit_pending; /* it ended while a flow started it or walked back: look after the flow */
@@ -167,6 +176,7 @@ struct json_object *instance_print(const struct instance *instance);
 struct json_object *instance_save(const struct instance *instance);
 int instance_load(struct json_object *object, struct instance **ret_instance,
 		  struct gantry_error *err);
+struct json_object *instance_serial_print(const struct instance_serial *serial);
 struct json_object *instance_exit_print(const struct instance_exit *last_exit);
 
 /* The container's name on the engine: NAME, or PROJECT_NAME outside the project "default". */

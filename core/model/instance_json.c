@@ -93,6 +93,17 @@ static struct json_object *save_reach(const struct instance *instance)
 	return object;
 }
 
+struct json_object *instance_serial_print(const struct instance_serial *serial)
+{
+	struct json_object *object = json_object_new_object();
+
+	json_add_string(object, "host", serial->host);
+	json_add_int(object, "port", serial->port);
+	json_add_int(object, "peers", serial->peers);
+	json_add_time(object, "until", serial->until_ms);
+	return object;
+}
+
 struct json_object *instance_print(const struct instance *instance)
 {
 	struct json_object *object = json_object_new_object(), *spec, *labels;
@@ -116,6 +127,8 @@ struct json_object *instance_print(const struct instance *instance)
 	add_text(object, "address", instance->address);
 	if (instance->ports.count)
 		json_object_object_add(object, "ports", print_ports(&instance->ports));
+	if (instance->serial.port)
+		json_object_object_add(object, "serial", instance_serial_print(&instance->serial));
 	json_add_time(object, "created_at", instance->created_ms);
 	json_add_time(object, "started_at", instance->started_ms);
 	if (instance->last_exit.known)

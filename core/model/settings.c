@@ -34,6 +34,16 @@ const struct gantry_option settings_options[] = {
 	{"policy_http_allow", GANTRY_OPTION_STRINGS, NULL, TOP(policy_http_allow),
 	 "URLs that event hooks may ask, each with all below it, as \"https://hooks.example.org/gantry/\"",
 	 false, 0, 0},
+	{"serial_address", GANTRY_OPTION_STRING, "127.0.0.1", TOP(serial_address),
+	 "address of serial ports; one that is not loopback needs serial_allow", false, 0, 0},
+	{"serial_ports", GANTRY_OPTION_STRING, "10000-10999", TOP(serial_ports),
+	 "range of serial ports, one an instance that is asked for one", false, 0, 0},
+	{"serial_allow", GANTRY_OPTION_STRINGS, NULL, TOP(serial_allow),
+	 "who may connect to a serial port, as \"192.0.2.7\" or \"10.0.0.0/24\": whoever does owns the console; "
+	 "this host unless given",
+	 false, 0, 0},
+	{"serial_idle", GANTRY_OPTION_DURATION, "15m", TOP(serial_idle_ms),
+	 "how long a serial port stays open with nobody connected", false, 1000, 0},
 	{NULL, 0, NULL, 0, NULL, false, 0, 0},
 };
 
@@ -215,6 +225,50 @@ static int parse_http_allow(struct settings *settings, struct gantry_error *err)
 	return 0;
 }
 
+static int parse_serial_ports(struct settings *settings, struct gantry_error *err)
+{
+	int end = 0, *first = &settings->serial_first_port, *last = &settings->serial_last_port;
+
+	if (sscanf(settings->serial_ports, "%5d-%5d%n", first, last, &end) == 2 &&
+	    !settings->serial_ports[end] && *first > 0 && *first <= *last && *last <= 65535)
+		return 0;
+	return gantry_error_field(err, -EINVAL, "serial_ports",
+				  "must be a range of ports as \"10000-10999\", not \"%.40s\"",
+				  settings->serial_ports);
+}
+
+/* Whoever reaches a serial port owns the console: by default that is this host alone. */
+static int parse_serial(struct settings *settings, struct gantry_error *err)
+{
+	static const char *const host_alone[] = {"127.0.0.0/8", "::1"};
+	struct gantry_strings texts = settings->serial_allow;
+	struct gantry_error wrong;
+	struct cidr address;
+	char where[40];
+
+	if (cidr_parse(settings->serial_address, &address, NULL) < 0 || address.bits < 128)
+		return gantry_error_field(err, -EINVAL, "serial_address",
+					  "must be an IPv4 or IPv6 address, not \"%.60s\"",
+					  settings->serial_address);
+	if (!texts.count && !cidr_is_loopback(settings->serial_address))
+		return gantry_error_field(
+			err, -EINVAL, "serial_address",
+			"%s can be reached from elsewhere, and whoever connects to a serial port owns "
+			"the console: say in serial_allow who may",
+			settings->serial_address);
+	if (!texts.count)
+		texts = (struct gantry_strings){(const char **)host_alone, 2};
+	settings->serial_peers = ARENA_ARRAY(&settings->arena, struct cidr, texts.count);
+	for (size_t i = 0; i < texts.count; i++) {
+		snprintf(where, sizeof(where), "serial_allow[%zu]", i + 1);
+		if (cidr_parse(texts.items[i], &settings->serial_peers[i], &wrong) < 0)
+			return gantry_error_field(err, -EINVAL, where, "\"%.60s\" %s",
+						  texts.items[i], wrong.text);
+	}
+	settings->serial_peer_count = texts.count;
+	return parse_serial_ports(settings, err);
+}
+
 int settings_parse(struct json_object *values, struct settings *ret_settings,
 		   struct gantry_error *err)
 {
@@ -237,6 +291,8 @@ int settings_parse(struct json_object *values, struct settings *ret_settings,
 					  settings->owner);
 	if (code == 0)
 		code = parse_http_allow(settings, err);
+	if (code == 0)
+		code = parse_serial(settings, err);
 	if (code == 0)
 		code = parse_listeners(settings, json_get(values, "listen"), err);
 	if (code == 0)

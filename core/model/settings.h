@@ -7,6 +7,7 @@
 #include <gantry/option.h>
 
 #include "base/arena.h"
+#include "base/cidr.h"
 #include "base/json.h"
 #include "base/url.h"
 
@@ -48,6 +49,13 @@ struct settings {
 	struct gantry_strings policy_http_allow;
 	struct url *http_allow; /* the same, read */
 	size_t http_allow_count;
+	const char *serial_address;
+	const char *serial_ports;
+	int serial_first_port, serial_last_port; /* the same, read */
+	struct gantry_strings serial_allow;
+	struct cidr *serial_peers; /* the same, read */
+	size_t serial_peer_count;
+	int64_t serial_idle_ms;
 	struct settings_listener *listeners;
 	size_t listener_count;
 	struct settings_node *nodes;

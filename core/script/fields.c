@@ -168,6 +168,7 @@ const struct field fact_fields[] = {
 	FIELD(FACT_REQUEST, "actor", GANTRY_FIELD_STRING, script_request, actor),
 	/* "user" is the spec's: as whom the process runs */
 	FIELD(FACT_REQUEST, "on_behalf_of", GANTRY_FIELD_STRING, script_request, user),
+	FIELD(FACT_REQUEST, "via", GANTRY_FIELD_STRING, script_request, via),
 	FIELD(FACT_REQUEST, "project", GANTRY_FIELD_STRING, script_request, project),
 	FIELD(FACT_REQUEST, "unsafe", GANTRY_FIELD_STRINGS, script_request, unsafe),
 	FIELD(FACT_REQUEST, "now", VALUE_TIME, script_request, now_ms),

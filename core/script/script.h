@@ -66,6 +66,7 @@ struct script_request {
 	const char *verb;    /* "spawn", "resize", "kill", … */
 	const char *actor;   /* "uid:0", "cn:nova-compute" */
 	const char *user;    /* on whose behalf a trusted actor asks; NULL: nobody was named */
+	const char *via;     /* how one comes: "api", "serial", "browser" */
 	const char *project; /* never NULL */
 	const struct gantry_spec *spec;
 	const struct instance *instance; /* NULL for a spawn */

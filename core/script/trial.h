@@ -11,7 +11,7 @@
 /* What a test says, beside its request and what it expects. All texts are in the trial's arena. */
 struct trial_words {
 	const char *name, *hook, *deny;
-	const char *verb, *actor, *user, *now;
+	const char *verb, *actor, *user, *via, *now;
 };
 
 struct trial {

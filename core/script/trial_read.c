@@ -45,6 +45,7 @@ static const struct gantry_option test_words[] = {
 	WORD("verb", STRING, verb, NULL),
 	WORD("actor", STRING, actor, "uid:0"),
 	WORD("on_behalf_of", STRING, user, NULL),
+	WORD("via", STRING, via, NULL),
 	WORD("now", STRING, now, "2026-01-05T12:00:00Z"), /* a Monday */
 	PART("request"),
 	PART("exec"),
@@ -310,6 +311,7 @@ static int make_request(struct trial *trial, struct gantry_error *err)
 	trial->request.verb = verb;
 	trial->request.actor = words->actor;
 	trial->request.user = words->user;
+	trial->request.via = words->via;
 	trial->request.project = trial->spec.project;
 	trial->request.spec = &trial->spec;
 	trial->request.now_ms = now_ns / 1000000;

@@ -55,6 +55,8 @@ static void attach(struct conn *c, struct container *k)
 	}
 	c->about = k;
 	upgrade(c, attach_input);
+	if (strcmp(command_word(k, 0), "deaf") == 0)
+		uv_read_stop((uv_stream_t *)&c->pipe);
 	conn_wait(c, &k->attached);
 }
 
