@@ -49,6 +49,14 @@ equal(post("/v1/instances/stubborn/kill?wait=10", {"signal": "USR1"}).status, 20
 until(lambda: world.state("stubborn") == "running", "what the engine did to be seen")
 ok(True, "the engine let it go on, and that is seen")
 
+# --- a stop of a paused one that the engine has let go on at the signal, and says so in these words for a moment ---
+equal(world.spawn(name="resumed").status, 201, "one more")
+equal(post("/v1/instances/resumed/pause?wait=10").status, 200, "it is paused")
+world.engine.fault("POST /containers/*/unpause", "500", count=1, message="Cannot unpause container: cannot resume a running process")
+equal(post("/v1/instances/resumed/stop?wait=10", {"grace": "1s"}).status, 200, "it is stopped")
+world.engine.clear()
+equal(world.state("resumed"), "stopped", "and known to be")
+
 # --- a stop of a paused one, whose events come when all is over ---
 for name, verb, body in (("still", "stop", None), ("stubborn", "kill", {"signal": "KILL"})):
     until(lambda: world.state(name) == "paused" or post(f"/v1/instances/{name}/pause?wait=10").status == 200, "a pause")

@@ -132,6 +132,7 @@ static int map(int status, char *text, size_t size)
 	if (docker_says(text, "is not running") || docker_says(text, "is already paused") ||
 	    docker_says(text, "is not paused") ||
 	    docker_says(text, "cannot resume a stopped container") ||
+	    docker_says(text, "cannot resume a running process") ||
 	    docker_says(text, "container state improper") ||
 	    docker_says(text, "can only kill running containers"))
 		return -EALREADY;

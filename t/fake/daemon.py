@@ -164,10 +164,12 @@ class Engine:
         answer = self.ask("GET", "/v1.41/containers/json?all=1").json
         return [c for c in answer if owner is None or c["Labels"].get("gantry.owner") == owner]
 
-    def fault(self, match, mode, ms=0, count=None):
+    def fault(self, match, mode, ms=0, count=None, message=None):
         body = {"match": match, "mode": mode, "ms": ms}
         if count is not None:
             body["count"] = count
+        if message:
+            body["message"] = message
         return self.ask("POST", "/fake/fault", body)
 
     def clear(self):

@@ -19,9 +19,9 @@
  * 4242 is accepted and not applied; one with CpuShares 4343 is applied but for the memory.
  *
  * Control
- *	POST /fake/fault {match, mode, ms, count}   match: glob on "METHOD /path?query", open at the end;
+ *	POST /fake/fault {match, mode, ms, count, message}   match: glob on "METHOD /path?query", open at the end;
  *	     mode: delay, split, 500 (any status), reset, hang, garbage, delay_after, reset_after,
- *	     hang_after, drop_after; count: how often (none: until cleared)
+ *	     hang_after, drop_after; count: how often (none: until cleared); message: with a status
  *	DELETE /fake/fault              GET /fake/state
  *	POST /fake/event-flood {count}  events of strangers
  *	POST /fake/exit {id, code, oom, write}      POST /fake/write {id, stream, text}
@@ -218,6 +218,8 @@ static void fault_add(struct json_object *o)
 	fault->match = xstrdup(json_get_string(o, "match", ""));
 	snprintf(fault->mode, sizeof(fault->mode), "%s",
 		 mode ? json_object_get_string(mode) : "500");
+	snprintf(fault->message, sizeof(fault->message), "%s",
+		 json_get_string(o, "message", "the fake engine was told to fail"));
 	fault->ms = json_get_int(o, "ms", 0);
 	fault->count = json_get_int(o, "count", -1);
 	list_append(&faults, &fault->link);

@@ -25,6 +25,7 @@ struct fault {
 	struct list link;
 	char *match; /* owned; a glob over "METHOD /path?query", open at the end */
 	char mode[16];
+	char message[80]; /* of a status */
 	int64_t ms;
 	int64_t count; /* how often it strikes; -1: always */
 };
@@ -373,7 +374,7 @@ static bool strike(struct conn *c)
 			return true;
 		}
 		if (isdigit((unsigned char)fault->mode[0])) {
-			reply_error(c, atoi(fault->mode), "the fake engine was told to fail");
+			reply_error(c, atoi(fault->mode), "%s", fault->message);
 			return true;
 		}
 		snprintf(c->mode, sizeof(c->mode), "%s", fault->mode);
