@@ -15,6 +15,7 @@
 #include "base/option.h"
 #include "base/str.h"
 #include "flows/daemon.h"
+#include "flows/log_sinks.h"
 #include "flows/node_link.h"
 #include "plugin/registry.h"
 #include "script/script.h"
@@ -73,16 +74,25 @@ static void init_plugins(struct gantryd *gantryd)
 	free(folder);
 }
 
+/* NULL: no plugin reads logs. */
+static struct plugin *find_logger(const struct gantryd *gantryd)
+{
+	void *handle;
+
+	for (size_t i = 0; i < gantryd->plugins.count; i++)
+		if (plugin_logger(gantryd->plugins.items[i], &handle))
+			return gantryd->plugins.items[i];
+	return NULL;
+}
+
 /* The one that is named in the settings, else the one that comes with gantryd, where it is there. */
 static int load_logger(struct gantryd *gantryd, struct gantry_error *err)
 {
 	struct plugin *plugin;
-	void *handle;
 	int code;
 
-	for (size_t i = 0; i < gantryd->plugins.count; i++)
-		if (plugin_logger(gantryd->plugins.items[i], &handle))
-			return 0;
+	if (find_logger(gantryd))
+		return 0;
 	code = plugin_registry_load(&gantryd->plugins, LOGGER_DEFAULT, NULL, &plugin, err);
 	if (code != -ENOENT)
 		return code;
@@ -90,11 +100,44 @@ static int load_logger(struct gantryd *gantryd, struct gantry_error *err)
 	return 0;
 }
 
+/* sink NULL: it is only checked, and closed again. */
+static int open_sink(struct gantryd *gantryd, const struct settings_sink *settings,
+		     struct log_sink *sink, struct gantry_error *err)
+{
+	struct plugin *logger = find_logger(gantryd);
+	const struct gantry_log_kind *kind;
+	void *handle;
+	int code;
+
+	if (!logger)
+		return gantry_error_field(err, -ENOTSUP, settings->where,
+					  "no plugin that reads logs is loaded");
+	code = plugin_sink_open(logger, settings->kind, settings->name, settings->options,
+				settings->where, log_sink_lost, sink, &kind, &handle, err);
+	if (code == 0 && sink)
+		log_sink_attach(sink, kind, handle);
+	else if (code == 0)
+		kind->close(handle);
+	return code;
+}
+
+static int open_sinks(struct gantryd *gantryd, struct gantry_error *err)
+{
+	const struct settings *settings = &gantryd->settings;
+	int code = 0;
+
+	for (size_t i = 0; code == 0 && i < settings->sink_count; i++)
+		code = open_sink(gantryd, &settings->sinks[i],
+				 log_sink_new(&gantryd->daemon, &settings->sinks[i]), err);
+	return code;
+}
+
 static void take_logger(struct gantryd *gantryd)
 {
-	for (size_t i = 0; i < gantryd->plugins.count && !gantryd->daemon.logger; i++)
-		gantryd->daemon.logger =
-			plugin_logger(gantryd->plugins.items[i], &gantryd->daemon.logger_handle);
+	struct plugin *logger = find_logger(gantryd);
+
+	if (logger)
+		gantryd->daemon.logger = plugin_logger(logger, &gantryd->daemon.logger_handle);
 }
 
 static int load_plugins(struct gantryd *gantryd, struct gantry_error *err)
@@ -284,6 +327,8 @@ static int open_all(struct gantryd *gantryd, struct gantry_error *err)
 	gantryd->daemon.key_was_damaged = key_damaged;
 	take_logger(gantryd);
 	code = open_nodes(gantryd, err);
+	if (code == 0)
+		code = open_sinks(gantryd, err);
 	if (code < 0)
 		return code;
 	api_init(&gantryd->api, &gantryd->daemon, &gantryd->plugins, gantryd->secret_key);
@@ -375,12 +420,25 @@ static int write_init(const char *path)
 	return 0;
 }
 
+static void print_kinds(struct roff *page, const struct plugin *plugin)
+{
+	void *handle;
+	const struct gantry_logger *logger = plugin_logger(plugin, &handle);
+	char title[100];
+
+	for (size_t i = 0; logger && logger->kinds && logger->kinds[i]; i++) {
+		snprintf(title, sizeof(title), "sinks of kind %s", logger->kinds[i]->name);
+		option_print(page, title, logger->kinds[i]->options);
+	}
+}
+
 /* Of the core, and of every plugin that is found; no settings are needed. page as of option_print. */
 static int print_options(struct gantryd *gantryd, struct roff *page)
 {
 	option_print(page, "gantry.lua", settings_options);
 	option_print(page, "listen = { { ... } }", settings_listener_options);
 	option_print(page, "nodes = { [NAME] = { ... } }", settings_node_options);
+	option_print(page, "logs = { sinks = { { ... } } }", settings_sink_options);
 	loop_init(&gantryd->loop);
 	init_plugins(gantryd);
 	plugin_registry_load_all(&gantryd->plugins);
@@ -392,6 +450,7 @@ static int print_options(struct gantryd *gantryd, struct roff *page)
 		option_print(page, title, info->options);
 		snprintf(title, sizeof(title), "nodes of plugin %s", info->name);
 		option_print(page, title, info->node_options);
+		print_kinds(page, gantryd->plugins.items[i]);
 	}
 	plugin_registry_fini(&gantryd->plugins);
 	return loop_fini(&gantryd->loop) < 0;
@@ -414,6 +473,8 @@ static int check_config(struct gantryd *gantryd, struct script_lines *lines)
 		if (code == 0)
 			plugin_runtime(plugin)->node_close(handle);
 	}
+	for (size_t i = 0; code == 0 && i < gantryd->settings.sink_count; i++)
+		code = open_sink(gantryd, &gantryd->settings.sinks[i], NULL, &err);
 	if (code < 0) {
 		print_setting_error(gantryd->config, lines, &err);
 		return 1;

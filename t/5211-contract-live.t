@@ -91,7 +91,7 @@ return {
 }
 """}).start()
 
-for path in ("health", "version", "doctor"):
+for path in ("health", "version", "doctor", "logs/sinks"):
     check("GET", "/v1/" + path, 200)
 text = check("GET", "/v1/metrics", 200).decode()
 ok(all(re.fullmatch(r"# (HELP|TYPE) \w+ .+|\w+({[^}]*})? -?[\d.e+]+", line) for line in text.splitlines()) and "gantry_instances" in text,

@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "flows/event_hooks.h"
 #include "flows/flow.h"
+#include "flows/log_sinks.h"
 
 void handle_health(struct call *call)
 {
@@ -111,6 +112,31 @@ static void check_event_hook(void *checks, const char *policy, const char *text)
 		"policy %s: %s", policy, text);
 }
 
+static void check_sink(void *checks, const struct log_sink_report *report)
+{
+	char name[100];
+
+	snprintf(name, sizeof(name), "log sink %s", report->settings->name);
+	if (report->failing)
+		add_check(
+			checks, name, "fail",
+			"see that the receiver runs; lines wait meanwhile, in memory and in the "
+			"engine's logs, until the engine drops them",
+			"%s; %lld lines wait, the oldest for %lld s, and %lld instances are behind",
+			report->error, (long long)report->queued, (long long)report->lag_ms / 1000,
+			(long long)report->behind);
+	else if (report->unread)
+		add_check(checks, name, "warn",
+			  "what an instance prints is forwarded where gantryd can read its log",
+			  "logs of %lld instances are not forwarded: %s",
+			  (long long)report->unread_count, report->unread);
+	else
+		add_check(checks, name, "ok", NULL,
+			  "%s, %lld lines sent from %lld instances, %lld wait",
+			  report->settings->kind, (long long)report->sent,
+			  (long long)report->instances, (long long)report->queued);
+}
+
 static void check_flows(struct json_object *checks, const struct daemon *daemon)
 {
 	size_t waiting = 0;
@@ -164,6 +190,7 @@ void handle_doctor(struct call *call)
 		add_check(checks, "nodes", "fail", "add one to nodes in gantry.lua",
 			  "there is no node to run anything on");
 	check_flows(checks, daemon);
+	log_sinks_report(daemon, check_sink, checks);
 	json_object_object_add(object, "checks", checks);
 	call_reply(call, 200, object);
 }

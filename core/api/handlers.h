@@ -9,6 +9,7 @@ struct call;
 void handle_health(struct call *call);
 void handle_version(struct call *call);
 void handle_doctor(struct call *call);
+void handle_log_sinks(struct call *call);
 /* metrics.c */
 void handle_metrics(struct call *call);
 /* instances.c */

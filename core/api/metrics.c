@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/str.h"
 #include "flows/event_hooks.h"
+#include "flows/log_sinks.h"
 
 static void metric(struct str *text, const char *name, const char *type, const char *help,
 		   int64_t value)
@@ -56,6 +57,78 @@ static void add_event_hooks(struct str *text, const struct event_hook_counts *co
 	       counts->queued);
 }
 
+/* One figure of every sink. */
+struct sink_metric {
+	const char *name, *type, *help;
+	int64_t (*value)(const struct log_sink_report *report);
+	struct str *text;
+};
+
+static int64_t sink_up(const struct log_sink_report *report)
+{
+	return !report->failing;
+}
+
+static int64_t sink_sent(const struct log_sink_report *report)
+{
+	return report->sent;
+}
+
+static int64_t sink_resent(const struct log_sink_report *report)
+{
+	return report->resent;
+}
+
+static int64_t sink_failures(const struct log_sink_report *report)
+{
+	return report->failures;
+}
+
+static int64_t sink_queued(const struct log_sink_report *report)
+{
+	return report->queued;
+}
+
+static int64_t sink_lag(const struct log_sink_report *report)
+{
+	return report->lag_ms / 1000;
+}
+
+static void add_sink(void *arg, const struct log_sink_report *report)
+{
+	const struct sink_metric *row = arg;
+
+	str_addf(row->text, "%s{sink=\"%s\"} %lld\n", row->name, report->settings->name,
+		 (long long)row->value(report));
+}
+
+static void add_sinks(struct str *text, const struct daemon *daemon)
+{
+	static const struct sink_metric rows[] = {
+		{"gantry_log_sink_up", "gauge", "Whether the receiver of lines takes them.",
+		 sink_up, NULL},
+		{"gantry_log_sink_lines_total", "counter", "Lines that were forwarded.", sink_sent,
+		 NULL},
+		{"gantry_log_sink_resent_lines_total", "counter", "Lines that were sent once more.",
+		 sink_resent, NULL},
+		{"gantry_log_sink_failures_total", "counter", "Times that sending failed.",
+		 sink_failures, NULL},
+		{"gantry_log_sink_queued_lines", "gauge", "Lines that wait in memory.", sink_queued,
+		 NULL},
+		{"gantry_log_sink_lag_seconds", "gauge", "The age of the oldest of these.",
+		 sink_lag, NULL},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct sink_metric row = rows[i];
+
+		row.text = text;
+		str_addf(text, "# HELP %s %s\n# TYPE %s %s\n", row.name, row.help, row.name,
+			 row.type);
+		log_sinks_report(daemon, add_sink, &row);
+	}
+}
+
 void handle_metrics(struct call *call)
 {
 	const struct daemon *daemon = call->daemon;
@@ -76,6 +149,8 @@ void handle_metrics(struct call *call)
 	metric(&text, "gantry_events_total", "counter", "Events since the store was made.",
 	       daemon->events.last_sequence);
 	add_event_hooks(&text, &hooks);
+	if (daemon->settings->sink_count)
+		add_sinks(&text, daemon);
 	metric(&text, "gantry_http_requests_total", "counter", "Requests to the API.",
 	       (int64_t)http->requests_total);
 	metric(&text, "gantry_http_bad_requests_total", "counter",

@@ -11,6 +11,7 @@ const struct route api_routes[] = {
 	{"GET", "/v1/version", "version", handle_version, ROUTE_NO_BODY},
 	{"GET", "/v1/metrics", "metrics", handle_metrics, ROUTE_NO_BODY},
 	{"GET", "/v1/doctor", "doctor", handle_doctor, ROUTE_NO_BODY},
+	{"GET", "/v1/logs/sinks", "logSinks", handle_log_sinks, ROUTE_NO_BODY},
 
 	{"GET", "/v1/instances", "instanceList", handle_instance_list, ROUTE_NO_BODY},
 	{"POST", "/v1/instances", "instanceSpawn", handle_instance_spawn, ROUTE_BODY_REQUIRED},

@@ -4,6 +4,7 @@
 #include "flows/exec.h"
 #include "flows/flow.h"
 #include "flows/flows.h"
+#include "flows/log_sinks.h"
 #include "flows/placements.h"
 #include "flows/policy_reload.h"
 #include "flows/restarts.h"
@@ -53,6 +54,7 @@ void daemon_init(struct daemon *daemon, struct loop *loop, struct store *store,
 	list_init(&daemon->restarts);
 	list_init(&daemon->consoles);
 	list_init(&daemon->execs);
+	list_init(&daemon->log_sinks);
 	loop_timer_init(&daemon->stop_timer, on_stop_timer);
 	loop_timer_init(&daemon->prune_timer, on_prune_timer);
 	loop_timer_init(&daemon->ready_timer, on_ready_timer);
@@ -218,6 +220,8 @@ int daemon_load(struct daemon *daemon,
 	int code = store_load_instances(daemon->store, load_instance, daemon, err);
 
 	if (code == 0)
+		code = log_sinks_load(daemon, err);
+	if (code == 0)
 		code = store_load_operations(daemon->store, OPERATIONS_KEPT, load_operation, daemon,
 					     err);
 	if (code < 0)
@@ -309,6 +313,7 @@ void daemon_stop(struct daemon *daemon, int64_t grace_ms, void (*stopped)(struct
 	restarts_close(daemon);
 	execs_close(daemon);
 	serials_close(daemon);
+	log_sinks_close(daemon);
 	daemon->stopping = true;
 	daemon->stopped = stopped;
 	loop_timer_start(daemon->loop, &daemon->stop_timer, any_can_end(daemon) ? grace_ms : 0);
@@ -321,6 +326,7 @@ void daemon_fini(struct daemon *daemon)
 	loop_timer_stop(daemon->loop, &daemon->stop_timer);
 	event_log_fini(&daemon->events);
 	operations_fini(&daemon->operations);
+	log_sinks_free(daemon);
 	fleet_fini(&daemon->fleet);
 	for (size_t i = 0; i < count; i++)
 		node_link_free(daemon->links[i]);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "flows/logs.h"
 #include "flows/exits.h"
+#include "flows/log_sinks.h"
 #include "flows/node_link.h"
 #include "base/clock.h"
 #include "base/str.h"
@@ -194,6 +195,7 @@ void logs_was_started(struct daemon *daemon, struct instance *instance)
 {
 	add_boot(daemon, instance, instance->boots,
 		 boot_begins(instance, instance->started_ms * 1000000));
+	log_sinks_look(daemon, instance);
 }
 
 void logs_settled(struct daemon *daemon, struct instance *instance)
@@ -206,6 +208,7 @@ void logs_removed(struct daemon *daemon, struct instance *instance)
 {
 	char *folder;
 
+	log_sinks_removed(daemon, instance);
 	LIST_FOREACH (node, &instance->readers) {
 		struct log_reader *reader = LIST_ENTRY(node, struct log_reader, link);
 

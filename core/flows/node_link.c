@@ -2,6 +2,7 @@
 #include "flows/node_link.h"
 #include "flows/engine_events.h"
 #include "flows/flow.h"
+#include "flows/log_sinks.h"
 #include "flows/reach.h"
 #include "flows/restarts.h"
 #include "flows/start_faults.h"
@@ -242,6 +243,9 @@ static void on_taken_over(struct node_link *link)
 	}
 	restarts_node_is_up(link->daemon, &link->node);
 	reach_look_all(link, false);
+	LIST_FOREACH (placed, &link->node.placed) {
+		log_sinks_look(link->daemon, LIST_ENTRY(placed, struct instance, placed));
+	}
 	takeover_node_tried(link->daemon);
 }
 

@@ -2,6 +2,7 @@
 #include "flows/steps.h"
 #include "flows/console.h"
 #include "flows/engine_events.h"
+#include "flows/log_sinks.h"
 #include "flows/logs.h"
 #include "flows/start_faults.h"
 #include "base/clock.h"
@@ -281,6 +282,8 @@ static void on_started(struct flow *flow, const struct gantry_error *err, const 
 		start_faults_failed(flow->node, err);
 	else
 		start_faults_started(flow->node);
+	if (!err)
+		log_sinks_look(flow->daemon, flow->instance);
 	flow_answer_next(flow, err, result);
 }
 

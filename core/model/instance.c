@@ -206,6 +206,7 @@ struct instance *instance_new(const char *id)
 	list_init(&instance->reach);
 	list_init(&instance->proof);
 	list_init(&instance->readers);
+	list_init(&instance->feeds);
 	return instance;
 }
 

@@ -119,6 +119,7 @@ struct instance {
 	struct list waiters; /* who waits for the process to end */
 	struct list reach;   /* in its node's line of those to be asked for; empty otherwise */
 	struct list readers; /* of its log; see flows/logs.h */
+	struct list feeds;   /* of its log to sinks; see flows/log_sinks.h */
 	struct instance_log log;
 	struct instance_serial serial;
 	int64_t died_ns;                    /* the engine's clock, when it last told of an end */

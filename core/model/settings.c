@@ -82,6 +82,23 @@ const struct gantry_option settings_node_options[] = {
 	{NULL, 0, NULL, 0, NULL, false, 0, 0},
 };
 
+#define SINK(member) offsetof(struct settings_sink, member)
+const struct gantry_option settings_sink_options[] = {
+	{"kind", GANTRY_OPTION_STRING, NULL, SINK(kind), "file, syslog, journald or fluent", true,
+	 0, 0},
+	{"name", GANTRY_OPTION_STRING, NULL, SINK(name),
+	 "its name, which keeps its place in the logs; the kind unless given", false, 0, 0},
+	{"project", GANTRY_OPTION_STRING, NULL, SINK(project), "only instances of this project",
+	 false, 0, 0},
+	{"labels", GANTRY_OPTION_PAIRS, NULL, SINK(labels),
+	 "only instances that have all of these labels", false, 0, 0},
+	{"queue", GANTRY_OPTION_SIZE, "1MiB", SINK(queue_bytes),
+	 "what may wait in memory; further lines wait in the log", false, 1 << 16, 1 << 28},
+	{"timeout", GANTRY_OPTION_DURATION, "30s", SINK(timeout_ms),
+	 "how long the receiver may take for a batch of lines", false, 100, 3600000},
+	{NULL, 0, NULL, 0, NULL, false, 0, 0},
+};
+
 static bool valid_name(const char *text)
 {
 	if (!isalnum((unsigned char)*text) || strlen(text) > 63)
@@ -125,39 +142,41 @@ static int parse_listeners(struct settings *settings, struct json_object *values
 	return 0;
 }
 
-/* Splits a node's table into the core's keys and the plugin's. */
+/* Splits a table into the core's keys, by their options, and others. Both are the caller's. */
+static void split(struct json_object *value, const struct gantry_option *options,
+		  struct json_object **ret_ours, struct json_object **ret_others)
+{
+	*ret_ours = json_object_new_object();
+	*ret_others = json_object_new_object();
+	json_object_object_foreach(value, key, item)
+	{
+		const struct gantry_option *option = options;
+
+		while (option->key && !str_equal(option->key, key))
+			option++;
+		json_object_object_add(option->key ? *ret_ours : *ret_others, key,
+				       json_object_get(item));
+	}
+}
+
 static int parse_node(struct settings *settings, struct settings_node *node, const char *name,
 		      struct json_object *value, struct gantry_error *err)
 {
-	struct json_object *ours = json_object_new_object();
+	struct json_object *ours;
 	char where[80];
 	int code;
 
 	snprintf(where, sizeof(where), "nodes.%s", name);
-	if (!valid_name(name)) {
-		json_object_put(ours);
+	if (!valid_name(name))
 		return gantry_error_field(
 			err, -EINVAL, where,
 			"a node's name has letters, digits and \"-\", at most 63");
-	}
-	node->name = arena_strdup(&settings->arena, name);
-	node->options = json_object_new_object();
-	if (json_object_is_type(value, json_type_object)) {
-		json_object_object_foreach(value, key, item)
-		{
-			const struct gantry_option *option = settings_node_options;
-
-			while (option->key && !str_equal(option->key, key))
-				option++;
-			json_object_object_add(option->key ? ours : node->options, key,
-					       json_object_get(item));
-		}
-		code = option_apply(settings_node_options, ours, where, &settings->arena, node,
-				    err);
-	} else {
-		code = gantry_error_field(err, -EINVAL, where, "must be a table, not %s",
+	if (!json_object_is_type(value, json_type_object))
+		return gantry_error_field(err, -EINVAL, where, "must be a table, not %s",
 					  json_type_text(value));
-	}
+	node->name = arena_strdup(&settings->arena, name);
+	split(value, settings_node_options, &ours, &node->options);
+	code = option_apply(settings_node_options, ours, where, &settings->arena, node, err);
 	json_object_put(ours);
 	return code;
 }
@@ -202,6 +221,70 @@ static int parse_plugins(struct settings *settings, struct json_object *values,
 		plugin->options = json_object_get(value);
 	}
 	return 0;
+}
+
+static int parse_sink(struct settings *settings, struct settings_sink *sink,
+		      struct json_object *value, struct gantry_error *err)
+{
+	struct json_object *ours;
+	char field[40];
+	int code;
+
+	if (!json_object_is_type(value, json_type_object))
+		return gantry_error_field(err, -EINVAL, sink->where, "must be a table, not %s",
+					  json_type_text(value));
+	split(value, settings_sink_options, &ours, &sink->options);
+	code = option_apply(settings_sink_options, ours, sink->where, &settings->arena, sink, err);
+	json_object_put(ours);
+	if (code < 0)
+		return code;
+	if (!sink->name)
+		sink->name = sink->kind;
+	snprintf(field, sizeof(field), "%s.name", sink->where);
+	if (!valid_name(sink->name))
+		return gantry_error_field(
+			err, -EINVAL, field,
+			"a sink's name has letters, digits and \"-\", at most 63");
+	for (const struct settings_sink *other = settings->sinks; other < sink; other++)
+		if (str_equal(other->name, sink->name))
+			return gantry_error_field(
+				err, -EINVAL, field,
+				"there is another sink named \"%s\": give each a name", sink->name);
+	return 0;
+}
+
+/* logs = { sinks = { { kind = … }, … } } */
+static int parse_logs(struct settings *settings, struct json_object *values,
+		      struct gantry_error *err)
+{
+	static const struct gantry_option known[] = {{.key = "sinks"}, {0}};
+	struct json_object *sinks = json_get(values, "sinks"), *others, *ours;
+	int code = 0;
+
+	if (!values ||
+	    (json_object_is_type(values, json_type_array) && json_object_array_length(values) == 0))
+		return 0;
+	if (!json_object_is_type(values, json_type_object))
+		return gantry_error_field(err, -EINVAL, "logs",
+					  "must be a table, as { sinks = { { kind = KIND } } }");
+	split(values, known, &ours, &others);
+	json_object_put(ours);
+	code = option_apply(known, others, "logs", &settings->arena, NULL, err);
+	json_object_put(others);
+	if (code < 0 || !sinks)
+		return code;
+	if (!json_object_is_type(sinks, json_type_array))
+		return gantry_error_field(err, -EINVAL, "logs.sinks",
+					  "must be a list, as { { kind = KIND } }");
+	settings->sinks = ARENA_ARRAY(&settings->arena, struct settings_sink,
+				      json_object_array_length(sinks));
+	for (size_t i = 0; code == 0 && i < json_object_array_length(sinks); i++) {
+		struct settings_sink *sink = &settings->sinks[settings->sink_count++];
+
+		snprintf(sink->where, sizeof(sink->where), "logs.sinks[%zu]", i + 1);
+		code = parse_sink(settings, sink, json_object_array_get_idx(sinks, i), err);
+	}
+	return code;
 }
 
 static int parse_http_allow(struct settings *settings, struct gantry_error *err)
@@ -280,7 +363,7 @@ int settings_parse(struct json_object *values, struct settings *ret_settings,
 	json_object_object_foreach(values, key, value)
 	{
 		if (!str_equal(key, "listen") && !str_equal(key, "nodes") &&
-		    !str_equal(key, "plugins"))
+		    !str_equal(key, "plugins") && !str_equal(key, "logs"))
 			json_object_object_add(top, key, json_object_get(value));
 	}
 	code = option_apply(settings_options, top, "", &settings->arena, settings, err);
@@ -299,6 +382,8 @@ int settings_parse(struct json_object *values, struct settings *ret_settings,
 		code = parse_nodes(settings, json_get(values, "nodes"), err);
 	if (code == 0)
 		code = parse_plugins(settings, json_get(values, "plugins"), err);
+	if (code == 0)
+		code = parse_logs(settings, json_get(values, "logs"), err);
 	if (code < 0)
 		settings_fini(settings);
 	return code;
@@ -310,6 +395,8 @@ void settings_fini(struct settings *settings)
 		json_object_put(settings->nodes[i].options);
 	for (size_t i = 0; i < settings->plugin_count; i++)
 		json_object_put(settings->plugins[i].options);
+	for (size_t i = 0; i < settings->sink_count; i++)
+		json_object_put(settings->sinks[i].options);
 	arena_fini(&settings->arena);
 	*settings = (struct settings){0};
 }

@@ -35,6 +35,16 @@ struct settings_plugin {
 	struct json_object *options; /* owned */
 };
 
+/* A receiver of log lines. */
+struct settings_sink {
+	const char *kind, *name;
+	const char *project; /* NULL: of all */
+	struct gantry_pairs labels;
+	int64_t queue_bytes, timeout_ms;
+	char where[32];              /* "logs.sinks[1]", for errors */
+	struct json_object *options; /* the kind's own keys; owned */
+};
+
 struct settings {
 	struct arena arena; /* owns the strings */
 	const char *owner;
@@ -62,11 +72,13 @@ struct settings {
 	size_t node_count;
 	struct settings_plugin *plugins;
 	size_t plugin_count;
+	struct settings_sink *sinks;
+	size_t sink_count;
 };
 
 /* The tables, for help; each ends with a NULL key. */
 extern const struct gantry_option settings_options[], settings_listener_options[],
-	settings_node_options[];
+	settings_node_options[], settings_sink_options[];
 
 /* Fills *ret_settings from the globals of gantry.lua. err->field is the path of what is wrong. */
 int settings_parse(struct json_object *values, struct settings *ret_settings,

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "loop/fd_watch.h"
 #include "loop/folder_watch.h"
 #include "loop/http_client.h"
 #include "loop/http_stream.h"
@@ -20,6 +21,7 @@ struct gantry_core {
 	struct list timers;           /* of gantry_timer, owned */
 	struct list works;            /* of host_work, owned: on the pool */
 	struct list watches;          /* of gantry_watch, owned */
+	struct list polls;            /* of gantry_poll, owned */
 };
 
 struct host_work {
@@ -33,6 +35,11 @@ struct host_work {
 struct gantry_watch {
 	struct list link;
 	struct folder_watch *folder; /* owned */
+};
+
+struct gantry_poll {
+	struct list link;
+	struct fd_watch *watch; /* owned */
 };
 
 struct gantry_timer {
@@ -183,6 +190,34 @@ static void host_watch_close(struct gantry_watch *watch)
 	free(watch);
 }
 
+static int host_poll(struct gantry_core *core, int fd,
+		     void (*ready)(void *arg, bool readable, bool writable), void *arg,
+		     struct gantry_poll **ret_poll, struct gantry_error *err)
+{
+	struct gantry_poll *poll = xcalloc(1, sizeof(*poll));
+	int code = fd_watch_open(core->loop, fd, ready, arg, &poll->watch, err);
+
+	if (code < 0) {
+		free(poll);
+		return code;
+	}
+	list_append(&core->polls, &poll->link);
+	*ret_poll = poll;
+	return 0;
+}
+
+static void host_poll_set(struct gantry_poll *poll, bool readable, bool writable)
+{
+	fd_watch_set(poll->watch, readable, writable);
+}
+
+static void host_poll_close(struct gantry_poll *poll)
+{
+	fd_watch_close(poll->watch);
+	list_remove(&poll->link);
+	free(poll);
+}
+
 struct gantry_core *host_open(struct loop *loop, const char *name)
 {
 	struct gantry_core *core = xcalloc(1, sizeof(*core));
@@ -192,6 +227,7 @@ struct gantry_core *host_open(struct loop *loop, const char *name)
 	list_init(&core->timers);
 	list_init(&core->works);
 	list_init(&core->watches);
+	list_init(&core->polls);
 	core->table = (struct gantry_host){
 		.size = sizeof(core->table),
 		.core = core,
@@ -217,6 +253,9 @@ struct gantry_core *host_open(struct loop *loop, const char *name)
 		.http_upload = host_upload,
 		.http_write = http_client_write,
 		.http_write_end = http_client_write_end,
+		.poll = host_poll,
+		.poll_set = host_poll_set,
+		.poll_close = host_poll_close,
 	};
 	return core;
 }
@@ -237,6 +276,9 @@ size_t host_pending(const struct gantry_core *core)
 		count++;
 	}
 	LIST_FOREACH (node, &core->watches) {
+		count++;
+	}
+	LIST_FOREACH (node, &core->polls) {
 		count++;
 	}
 	return count;
@@ -260,6 +302,9 @@ void host_walk(struct gantry_core *core, void (*fn)(void *arg, const char *name,
 	LIST_FOREACH (node, &core->watches) {
 		fn(arg, "watch of a folder", 0);
 	}
+	LIST_FOREACH (node, &core->polls) {
+		fn(arg, "watch of a descriptor", 0);
+	}
 }
 
 int host_close(struct gantry_core *core)
@@ -270,6 +315,10 @@ int host_close(struct gantry_core *core)
 	while (!list_empty(&core->watches)) {
 		log_error("plugin %s: left a watch of a folder behind", core->name);
 		host_watch_close(LIST_ENTRY(core->watches.next, struct gantry_watch, link));
+	}
+	while (!list_empty(&core->polls)) {
+		log_error("plugin %s: left a watch of a descriptor behind", core->name);
+		host_poll_close(LIST_ENTRY(core->polls.next, struct gantry_poll, link));
 	}
 	while (!list_empty(&core->timers)) {
 		log_error("plugin %s: left a timer behind", core->name);

@@ -281,3 +281,50 @@ int plugin_node_open(struct plugin *plugin, const char *name, struct json_object
 	free(where);
 	return code;
 }
+
+static int unknown_kind(const struct plugin *plugin, const char *kind, const char *field,
+			struct gantry_error *err)
+{
+	const struct gantry_log_kind *const *kinds = plugin->logger.kinds;
+	struct str names = STR_INIT;
+	int code;
+
+	for (size_t i = 0; kinds && kinds[i]; i++)
+		str_addf(&names, "%s%s", i ? ", " : "", kinds[i]->name);
+	code = gantry_error_field(
+		err, -EINVAL, field, "plugin %s knows no kind \"%s\" of sinks; it has: %s",
+		plugin->info.name, kind, names.length ? str_text(&names) : "none");
+	str_fini(&names);
+	return code;
+}
+
+int plugin_sink_open(struct plugin *plugin, const char *kind, const char *name,
+		     struct json_object *values, const char *where,
+		     void (*lost)(void *arg, const struct gantry_error *err), void *arg,
+		     const struct gantry_log_kind **ret_kind, void **ret_sink,
+		     struct gantry_error *err)
+{
+	const struct gantry_log_kind *const *kinds = plugin->logger.kinds;
+	char field[sizeof(err->field)];
+	void *settings = NULL;
+	int code;
+
+	snprintf(field, sizeof(field), "%s.kind", where);
+	while (kinds && *kinds && !str_equal((*kinds)->name, kind))
+		kinds++;
+	if (!kinds || !*kinds)
+		return unknown_kind(plugin, kind, field, err);
+	code = apply(plugin, (*kinds)->options, (*kinds)->settings_size, values, where, &settings,
+		     err);
+	if (code == 0)
+		code = (*kinds)->open(plugin->handle, arena_strdup(&plugin->arena, name), settings,
+				      lost, arg, ret_sink, err);
+	if (code < 0 && err && err->field[0] && !str_starts_with(err->field, where)) {
+		snprintf(field, sizeof(field), "%s.%.60s", where, err->field);
+		snprintf(err->field, sizeof(err->field), "%s", field);
+	} else if (code < 0 && err && !err->field[0]) {
+		snprintf(err->field, sizeof(err->field), "%s", where);
+	}
+	*ret_kind = *kinds;
+	return code;
+}

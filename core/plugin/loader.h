@@ -54,4 +54,14 @@ const struct gantry_logger *plugin_logger(const struct plugin *plugin, void **re
 int plugin_node_open(struct plugin *plugin, const char *name, struct json_object *values,
 		     const char *owner, void **ret_node, struct gantry_error *err);
 
+/*
+ * Opens a sink of a plugin with the logger role; values: its keys without those of the core. where is as
+ * of plugin_load ("logs.sinks[1]"), and what lost is, is told in gantry/logger.h. *ret_kind is the plugin's, and closes it.
+ */
+int plugin_sink_open(struct plugin *plugin, const char *kind, const char *name,
+		     struct json_object *values, const char *where,
+		     void (*lost)(void *arg, const struct gantry_error *err), void *arg,
+		     const struct gantry_log_kind **ret_kind, void **ret_sink,
+		     struct gantry_error *err);
+
 #endif

@@ -255,6 +255,27 @@ int store_load_operations(struct store *store, size_t newest,
 		(int64_t)newest, on_operation, &rows, err);
 }
 
+int store_load_facts(struct store *store, const char *prefix,
+		     void (*row)(void *arg, const char *name, const char *value), void *arg,
+		     struct gantry_error *err)
+{
+	sqlite3_stmt *statement = NULL;
+	int result = sqlite3_prepare_v2(store->reader,
+					"SELECT name, value FROM facts WHERE name >= ?1"
+					" AND substr(name, 1, length(?1)) = ?1 ORDER BY name",
+					-1, &statement, NULL);
+
+	if (result == SQLITE_OK)
+		result = sqlite3_bind_text(statement, 1, prefix, -1, SQLITE_STATIC);
+	while (result == SQLITE_OK || result == SQLITE_ROW) {
+		result = sqlite3_step(statement);
+		if (result == SQLITE_ROW)
+			row(arg, column(statement, 0), column(statement, 1));
+	}
+	sqlite3_finalize(statement);
+	return result == SQLITE_DONE ? 0 : store_error(store->path, store->reader, result, err);
+}
+
 char *store_load_fact(struct store *store, const char *name)
 {
 	sqlite3_stmt *statement = NULL;

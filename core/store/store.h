@@ -84,6 +84,10 @@ int store_load_operations(struct store *store, size_t newest,
 			  struct gantry_error *err);
 /* NULL where there is none; the caller frees. */
 char *store_load_fact(struct store *store, const char *name);
+/* All whose names begin so, by name. */
+int store_load_facts(struct store *store, const char *prefix,
+		     void (*row)(void *arg, const char *name, const char *value), void *arg,
+		     struct gantry_error *err);
 /* A sequence not under any that was ever given, also where events were not committed; 0: none was. */
 int64_t store_last_event(struct store *store);
 int64_t store_last_decision(struct store *store); /* the highest id, 0 */

@@ -26,6 +26,7 @@ struct gantry_op;     /* one piece of work under way */
 struct gantry_http;   /* one HTTP exchange under way */
 struct gantry_timer;  /* one timer that is set */
 struct gantry_watch;  /* one folder that is watched */
+struct gantry_poll;   /* one descriptor that is watched */
 struct gantry_stream; /* one connection that an upgrade has made a stream of bytes */
 
 enum gantry_log_level {
@@ -188,6 +189,18 @@ struct gantry_host {
 	bool (*http_write)(struct gantry_http *http, const void *data, size_t length);
 	/* That was all of the body. */
 	void (*http_write_end)(struct gantry_http *http);
+
+	/* Since ABI 1.6. */
+
+	/*
+	 * Watches a descriptor of the plugin's, which stays open until poll_close. Nothing is told until
+	 * poll_set; from then on ready is called, never from inside a call, as long as it is so.
+	 */
+	int (*poll)(struct gantry_core *core, int fd,
+		    void (*ready)(void *arg, bool readable, bool writable), void *arg,
+		    struct gantry_poll **ret_poll, struct gantry_error *err);
+	void (*poll_set)(struct gantry_poll *poll, bool readable, bool writable);
+	void (*poll_close)(struct gantry_poll *poll);
 };
 
 /* Whether the core that runs has this member of the table. */

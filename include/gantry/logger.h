@@ -13,6 +13,9 @@
  * gap; after one that cannot be counted the sequence goes on at a greater number.
  *
  * All calls are on the loop's thread; `lines` and `end` come from the loop, never from inside a call.
+ *
+ * It also knows kinds of receivers to which lines are forwarded (sinks). The core opens a sink for each
+ * that gantry.lua names, and sends it a batch at a time; what is to be sent, and again, is the core's.
  */
 #ifndef GANTRY_LOGGER_H
 #define GANTRY_LOGGER_H
@@ -76,6 +79,44 @@ struct gantry_log_sink {
 	void (*end)(void *arg, const struct gantry_error *err);
 };
 
+/* Whose lines. */
+struct gantry_log_origin {
+	const char *instance; /* id */
+	const char *name, *project, *node, *image;
+	const char *container; /* the engine's id */
+};
+
+struct gantry_log_item {
+	const struct gantry_log_origin *origin;
+	struct gantry_log_line line;
+};
+
+/* A kind of receiver. */
+struct gantry_log_kind {
+	uint32_t size; /* of this struct in the plugin */
+	const char *name, *summary;
+	const struct gantry_option *options; /* of a sink, beside the core's own */
+	size_t settings_size;
+
+	/*
+	 * No I/O yet. name and settings live as long as the sink. lost is called, from the loop, where what was sent
+	 * with success may not have reached the receiver's hands: it has gone away. What is under way then
+	 * fails as well.
+	 */
+	int (*open)(void *plugin, const char *name, const void *settings,
+		    void (*lost)(void *arg, const struct gantry_error *err), void *arg,
+		    void **ret_sink, struct gantry_error *err);
+	/*
+	 * Sends all of it, in order, connecting first where that is needed. The items live until the op's end,
+	 * and there is one at a time. Success: the receiver has it, as far as its protocol can tell. After a
+	 * failure, a cancel among them, nobody knows how much of it has arrived.
+	 */
+	void (*send)(void *sink, const struct gantry_log_item *items, size_t count,
+		     struct gantry_op *op);
+	/* Not while an op is under way. */
+	void (*close)(void *sink);
+};
+
 struct gantry_logger {
 	uint32_t size; /* of this struct in the plugin */
 
@@ -91,6 +132,9 @@ struct gantry_logger {
 	void (*ended)(void *plugin, const char *instance, bool for_good);
 	/* It is removed: what its source's folder holds goes. */
 	void (*removed)(void *plugin, const char *instance, const char *folder);
+
+	/* Since ABI 1.6: kinds of sinks, ended by NULL; NULL: none. */
+	const struct gantry_log_kind *const *kinds;
 };
 
 #endif

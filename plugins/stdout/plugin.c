@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "sinks.h"
 #include "stdout.h"
 
 static int open_plugin(const struct gantry_host *host, const void *settings, void **ret_plugin,
@@ -7,10 +8,10 @@ static int open_plugin(const struct gantry_host *host, const void *settings, voi
 	struct stdout_plugin *plugin = take_memory(NULL, sizeof(*plugin));
 
 	(void)settings;
-	if (!GANTRY_HOST_HAS(host, watch_close)) {
+	if (!GANTRY_HOST_HAS(host, poll_close)) {
 		free(plugin);
 		return gantry_error_set(err, -ENOTSUP,
-					"this gantryd is too old for it: it watches no folders");
+					"this gantryd is too old for it: it watches no sockets");
 	}
 	*plugin = (struct stdout_plugin){.host = host};
 	*ret_plugin = plugin;
@@ -22,6 +23,9 @@ static void close_plugin(void *plugin)
 	free(plugin); /* its sessions went with their readers */
 }
 
+static const struct gantry_log_kind *const kinds[] = {&sink_file, &sink_syslog, &sink_journald,
+						      &sink_fluent, NULL};
+
 static const struct gantry_logger logger = {
 	.size = sizeof(logger),
 	.read = session_read,
@@ -30,6 +34,7 @@ static const struct gantry_logger logger = {
 	.started = session_started,
 	.ended = session_ended,
 	.removed = session_removed,
+	.kinds = kinds,
 };
 
 extern const struct gantry_plugin gantry_plugin;
@@ -39,7 +44,8 @@ const struct gantry_plugin gantry_plugin = {
 	.size = sizeof(gantry_plugin),
 	.name = "stdout",
 	.version = "1",
-	.summary = "reads what instances print, from the files of the engine's log drivers",
+	.summary =
+		"reads what instances print, from the files of the engine's log drivers, and forwards it",
 	.open = open_plugin,
 	.close = close_plugin,
 	.logger = &logger,
