@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """attach, exec and run -i of the command on a real Docker Engine: every byte both ways, exit codes, a terminal and its
-size, and nothing left at the engine."""
+size, and nothing left at the engine. GANTRY_TEST_MIB: how much goes through a pipe."""
 import hashlib
 import os
 import signal
@@ -16,7 +16,7 @@ docker = Docker()
 world = docker.world().start()
 environment = {**os.environ, "GANTRY_HOST": f"unix://{world.socket}"}
 PIECE = os.urandom(1 << 20)
-COUNT = 10 if os.environ.get("SAN") or os.environ.get("VG") else 100  # MiB through a pipe
+COUNT = int(os.environ.get("GANTRY_TEST_MIB") or (10 if os.environ.get("SAN") or os.environ.get("VG") else 100))  # MiB through a pipe
 P = f"con-{os.getpid()}-"
 
 

@@ -269,6 +269,22 @@ int call_integer(struct call *call, const char *name, int64_t minimum, int64_t m
 	return call_bad_parameter(call, name, text, wanted);
 }
 
+int call_cursor(struct call *call, const char *name, int64_t *ret_sequence)
+{
+	const char *text = http_request_query(call->request, name), *dot;
+	char *end;
+
+	*ret_sequence = -1;
+	if (!text)
+		return 0;
+	dot = strchr(text, '.');
+	errno = 0;
+	*ret_sequence = dot && dot[1] >= '0' && dot[1] <= '9' ? strtoll(dot + 1, &end, 10) : -1;
+	if (*ret_sequence >= 0 && !errno && !*end && strspn(text, "0123456789.") == strlen(text))
+		return 0;
+	return call_bad_parameter(call, name, text, "the cursor of a line, as 1.42");
+}
+
 int call_check_members(struct call *call, const char *const *names)
 {
 	struct gantry_error err;

@@ -89,6 +89,8 @@ int call_seconds(struct call *call, const char *name, int64_t *ret_ms);
 int call_bool(struct call *call, const char *name, bool *ret_value);
 int call_integer(struct call *call, const char *name, int64_t minimum, int64_t maximum,
 		 int64_t fallback, int64_t *ret_value);
+/* The cursor of a line of a log, BOOT.SEQUENCE: the sequence; -1 where it is not there. */
+int call_cursor(struct call *call, const char *name, int64_t *ret_sequence);
 /* Answers that text is no value for it: "… it must be " wanted. -EINVAL. */
 int call_bad_parameter(struct call *call, const char *name, const char *text, const char *wanted);
 /* Any member of the body but these (NULL-terminated) is an error. */

@@ -180,6 +180,28 @@ static void lost(struct console_peer *peer, uint64_t bytes)
 	send_object(session_of(peer), CHANNEL_CONTROL, object);
 }
 
+static void missing(struct console_peer *peer, const struct gantry_log_line *gap)
+{
+	struct json_object *object = control("gap");
+
+	if (gap->lost >= 0)
+		json_add_int(object, "lines", gap->lost);
+	json_object_object_add(object, "why",
+			       json_object_new_string_len(gap->data, (int)gap->length));
+	send_object(session_of(peer), CHANNEL_CONTROL, object);
+}
+
+static void joined(struct console_peer *peer, int64_t boot, int64_t sequence, bool exact)
+{
+	struct json_object *object = control("cursor");
+	char cursor[48];
+
+	snprintf(cursor, sizeof(cursor), "%lld.%lld", (long long)boot, (long long)sequence);
+	json_add_string(object, "cursor", sequence >= 0 ? cursor : NULL);
+	json_add_bool(object, "exact", exact);
+	send_object(session_of(peer), CHANNEL_CONTROL, object);
+}
+
 static void drain(struct console_peer *peer)
 {
 	http_websocket_resume(session_of(peer)->request);
@@ -223,6 +245,8 @@ static const struct console_events events = {
 	.opened = opened,
 	.output = output,
 	.lost = lost,
+	.missing = missing,
+	.joined = joined,
 	.drain = drain,
 	.changed = changed,
 	.ended = ended,
@@ -324,6 +348,7 @@ static struct session *session_new(struct call *call)
 	session->protocol = protocol;
 	session->control = protocol && str_equal(protocol, PROTOCOL_OWN);
 	session->peer.events = &events;
+	session->peer.tail = session->peer.after = -1;
 	session->peer.actor = call->user ? call->user : call->actor;
 	session->request = http_request_ref(call->request);
 	return session;
@@ -346,10 +371,12 @@ void handle_instance_attach(struct call *call)
 	struct session *session;
 	struct flows_ask ask;
 	struct gantry_error err;
+	int64_t tail, after;
 	bool take, scrollback;
 	int code;
 
-	if (!instance || call_bool(call, "take", &take) < 0 ||
+	if (!instance || call_integer(call, "tail", 1, INT64_MAX, -1, &tail) < 0 ||
+	    call_cursor(call, "after", &after) < 0 || call_bool(call, "take", &take) < 0 ||
 	    call_bool(call, "scrollback", &scrollback) < 0)
 		return;
 	if (role && !str_equal(role, "driver") && !str_equal(role, "observer")) {
@@ -360,6 +387,8 @@ void handle_instance_attach(struct call *call)
 	if (call_ask(call, 101, &ask) != 0 || !(session = session_new(call)))
 		return;
 	session->peer.wants_kept = scrollback;
+	session->peer.tail = tail;
+	session->peer.after = after;
 	code = console_attach(call->daemon, &ask, instance, &session->peer,
 			      !str_equal(role, "observer"), take, &err);
 	begin(session, code, &err);

@@ -260,23 +260,6 @@ static int read_time(struct call *call, const char *name, int64_t *ret_ns)
 	return call_bad_parameter(call, name, text, "a time as 2026-01-02T03:04:05Z");
 }
 
-/* "BOOT.SEQUENCE" */
-static int read_after(struct call *call, int64_t *ret_after)
-{
-	const char *text = http_request_query(call->request, "after"), *dot;
-	char *end;
-
-	*ret_after = -1;
-	if (!text)
-		return 0;
-	dot = strchr(text, '.');
-	errno = 0;
-	*ret_after = dot && dot[1] >= '0' && dot[1] <= '9' ? strtoll(dot + 1, &end, 10) : -1;
-	if (*ret_after >= 0 && !errno && !*end && strspn(text, "0123456789.") == strlen(text))
-		return 0;
-	return call_bad_parameter(call, "after", text, "the cursor of a line, as 1.42");
-}
-
 static int read_stream(struct call *call, int *ret_stream)
 {
 	const char *text = http_request_query(call->request, "stream");
@@ -333,9 +316,9 @@ void handle_instance_logs(struct call *call)
 	    call_bool(call, "timestamps", &stream->timestamps) < 0 ||
 	    call_integer(call, "tail", 0, INT64_MAX, -1, &query.tail) < 0 ||
 	    read_time(call, "since", &query.since_ns) < 0 ||
-	    read_time(call, "until", &query.until_ns) < 0 || read_after(call, &query.after) < 0 ||
-	    read_stream(call, &query.stream) < 0 || read_form(call, &stream->form) < 0 ||
-	    read_text(call, &query) < 0)
+	    read_time(call, "until", &query.until_ns) < 0 ||
+	    call_cursor(call, "after", &query.after) < 0 || read_stream(call, &query.stream) < 0 ||
+	    read_form(call, &stream->form) < 0 || read_text(call, &query) < 0)
 		return;
 	if (log_reader_open(&stream->reader, call->daemon, instance, &query, &sink, &err) < 0)
 		call_fail(call, &err);

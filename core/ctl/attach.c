@@ -35,6 +35,8 @@ int attach_command(struct ctl *ctl)
 	str_addf(&query, "/v1/instances/%s/attach?role=%s&take=%s&scrollback=%s", ask.id,
 		 ask.observes ? "observer" : "driver",
 		 args_has(ctl->args, "take") ? "true" : "false", ask.tty ? "true" : "false");
+	if (args_has(ctl->args, "tail"))
+		path_query(&query, "tail", args_text(ctl->args, "tail", ""));
 	ask.path = str_text(&query);
 	switch (console_run(ctl, &ask, &code)) {
 	case CONSOLE_ENDED:

@@ -51,6 +51,7 @@ static const struct ctl_option attach_options[] = {
 	{"observe", 0, "", "only look on", false},
 	{"take", 0, "", "drive, also where somebody else does", false},
 	{"no-input", 0, "", "send no standard input", false},
+	{"tail", 'n', "LINES", "first so many of the last lines of the log", false},
 	{"detach-keys", 0, "KEYS", "that leave it, on a terminal: ctrl-p,ctrl-q unless given",
 	 false},
 	{NULL, 0, NULL, NULL, false},

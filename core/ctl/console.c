@@ -252,7 +252,9 @@ static void take_control(struct console *console, struct json_object *object)
 	const char *type = json_get_string(object, "type", "");
 	const char *driver = json_get_string(object, "driver", NULL);
 
-	if (str_equal(type, "gap")) {
+	if (str_equal(type, "gap") && json_get(object, "why")) {
+		output_error("%s\r", json_get_string(object, "why", ""));
+	} else if (str_equal(type, "gap")) {
 		output_error("%lld bytes of output were left out\r",
 			     (long long)json_get_int(object, "bytes", 0));
 	} else if (str_equal(type, "role") &&

@@ -9,18 +9,15 @@
  */
 #include "flows/console.h"
 #include "flows/console_admit.h"
+#include "flows/console_join.h"
+#include "flows/console_kept.h"
 #include "flows/exec.h"
+#include "base/clock.h"
 #include "base/str.h"
 #include "flows/node_link.h"
 #include "model/spec.h"
 
 #include <stdlib.h>
-
-/* A piece of output that is kept; its bytes are in console->kept. */
-struct kept {
-	int stream;
-	size_t length;
-};
 
 struct console {
 	struct list link; /* in daemon->consoles; empty: not to be found */
@@ -35,10 +32,9 @@ struct console {
 	bool stays;  /* without peers too: for what is kept, and as its end would be the input's */
 	bool paused; /* the driver is behind, and the op is paused */
 
-	struct str kept;
-	struct kept pieces[64];
-	size_t piece_count;
-	uint64_t dropped_bytes; /* older than what is kept */
+	struct console_kept kept;
+	size_t joining;    /* peers that look for their place in it */
+	int64_t opened_us; /* 0: it is not open */
 
 	struct gantry_op *prepare; /* who starts the process waits; borrowed, NULL: nobody */
 };
@@ -91,9 +87,12 @@ static struct console *open_upstream(struct daemon *daemon, const struct instanc
 }
 
 static void on_peer_later(struct loop_later *later);
+static void on_joined(struct console_peer *peer);
 
 static void join(struct console *console, struct console_peer *peer)
 {
+	if (peer->join)
+		console->joining++;
 	peer->console = console;
 	peer->open = peer->behind = false;
 	peer->lost_bytes = 0;
@@ -122,6 +121,8 @@ int console_attach(struct daemon *daemon, const struct flows_ask *ask, struct in
 
 	if (code == 0)
 		code = console_admit(daemon, ask, instance, NULL, err);
+	if (code == 0 && (peer->tail >= 0 || peer->after >= 0))
+		code = join_new(daemon, instance, peer, on_joined, &peer->join, err);
 	if (code < 0)
 		return code;
 	console = find(daemon, instance);
@@ -182,40 +183,6 @@ static void tell_prepared(struct console *console)
 
 /* --- output -------------------------------------------------------------------------------------- */
 
-static void drop_oldest(struct console *console)
-{
-	size_t length = console->pieces[0].length;
-
-	str_consume(&console->kept, length);
-	console->dropped_bytes += length;
-	console->piece_count--;
-	memmove(console->pieces, console->pieces + 1,
-		console->piece_count * sizeof(*console->pieces));
-}
-
-static void keep(struct console *console, int stream, const char *data, size_t length)
-{
-	struct kept *last;
-	size_t room = sizeof(console->pieces) / sizeof(*console->pieces);
-
-	if (length > CONSOLE_KEPT_BYTES / 2) { /* of a large piece its end */
-		console->dropped_bytes += length - CONSOLE_KEPT_BYTES / 2;
-		data += length - CONSOLE_KEPT_BYTES / 2;
-		length = CONSOLE_KEPT_BYTES / 2;
-	}
-	while (console->piece_count && console->kept.length + length > CONSOLE_KEPT_BYTES)
-		drop_oldest(console);
-	last = console->piece_count ? &console->pieces[console->piece_count - 1] : NULL;
-	if (!last || last->stream != stream || last->length + length > CONSOLE_KEPT_BYTES / 8) {
-		if (console->piece_count == room)
-			drop_oldest(console);
-		last = &console->pieces[console->piece_count++];
-		*last = (struct kept){.stream = stream};
-	}
-	last->length += length;
-	str_add_bytes(&console->kept, data, length);
-}
-
 static void give(struct console *console, struct console_peer *peer, int stream, const char *data,
 		 size_t length)
 {
@@ -237,11 +204,12 @@ static void on_output(void *arg, int stream, const char *data, size_t length)
 	struct console *console = arg;
 
 	if (!console->exec)
-		keep(console, stream, data, length);
+		kept_add(&console->kept, console->joining ? KEPT_MORE_BYTES : KEPT_BYTES, stream,
+			 data, length);
 	LIST_FOREACH (node, &console->peers) {
 		struct console_peer *peer = LIST_ENTRY(node, struct console_peer, link);
 
-		if (peer->open)
+		if (peer->open && !peer->join)
 			give(console, peer, stream, data, length);
 	}
 }
@@ -261,6 +229,8 @@ void console_caught_up(struct console_peer *peer)
 
 	peer->behind = false;
 	peer->lost_bytes = 0;
+	if (peer->join)
+		join_resume(peer->join);
 	if (!console)
 		return;
 	if (lost_bytes)
@@ -269,23 +239,30 @@ void console_caught_up(struct console_peer *peer)
 		go_on(console);
 }
 
-/* The upstream is open: so is the peer. What was kept comes first. */
+static void give_kept(struct console *console, struct console_peer *peer)
+{
+	const struct console_kept *kept = &console->kept;
+	const char *data = str_text(&kept->bytes);
+
+	if (kept->dropped_bytes)
+		peer->events->lost(peer, kept->dropped_bytes);
+	for (size_t i = 0; i < kept->count; data += kept->pieces[i++].length)
+		peer->events->output(peer, kept->pieces[i].stream, data, kept->pieces[i].length);
+}
+
+/* The upstream is open: so is the peer. What was before comes first. */
 static void open_peer(struct console_peer *peer)
 {
 	struct console *console = peer->console;
-	const char *data = str_text(&console->kept);
 
 	peer->open = true;
 	peer->events->opened(peer);
-	if (!peer->wants_kept || peer->console != console)
+	if (peer->console != console)
 		return;
-	if (console->dropped_bytes)
-		peer->events->lost(peer, console->dropped_bytes);
-	for (size_t i = 0; i < console->piece_count; i++) {
-		peer->events->output(peer, console->pieces[i].stream, data,
-				     console->pieces[i].length);
-		data += console->pieces[i].length;
-	}
+	if (peer->join)
+		join_open(peer->join, &console->kept, console->opened_us);
+	else if (peer->wants_kept)
+		give_kept(console, peer);
 }
 
 static void on_peer_later(struct loop_later *later)
@@ -298,6 +275,7 @@ static void on_open(void *arg, struct gantry_session *session)
 	struct console *console = arg;
 
 	console->session = session;
+	console->opened_us = clock_monotonic_us();
 	LIST_FOREACH (node, &console->peers)
 		open_peer(LIST_ENTRY(node, struct console_peer, link));
 	tell_prepared(console);
@@ -377,19 +355,15 @@ static void take_off(struct console_peer *peer)
 	loop_later_cancel(console->daemon->loop, &peer->later);
 	list_remove(&peer->link);
 	peer->console = NULL;
+	if (peer->join)
+		console->joining--;
 	if (console->driver == peer)
 		console->driver = NULL;
 }
 
-void console_leave(struct console_peer *peer)
+/* Nobody is left, or the driver is not. */
+static void go_on_without(struct console *console, bool drove)
 {
-	struct console *console = peer->console;
-	bool drove;
-
-	if (!console)
-		return;
-	drove = console->driver == peer;
-	take_off(peer);
 	if (list_empty(&console->peers) && !console->prepare &&
 	    !(console->session && console->stays)) {
 		list_remove(&console->link);
@@ -399,6 +373,44 @@ void console_leave(struct console_peer *peer)
 			go_on(console);
 		tell_changed(console);
 	}
+}
+
+static void forget_join(struct console_peer *peer)
+{
+	if (peer->join && peer->console)
+		peer->console->joining--;
+	join_free(peer->join);
+	peer->join = NULL;
+}
+
+void console_leave(struct console_peer *peer)
+{
+	struct console *console = peer->console;
+	bool drove;
+
+	forget_join(peer);
+	if (!console)
+		return;
+	drove = console->driver == peer;
+	take_off(peer);
+	go_on_without(console, drove);
+}
+
+/* It has been shown the log, and all that was kept behind it. */
+static void on_joined(struct console_peer *peer)
+{
+	const struct gantry_error *told;
+	const struct gantry_exit *told_exit;
+	bool over = join_is_over(peer->join, &told, &told_exit), failed = told, exited = told_exit;
+	struct gantry_error err = failed ? *told : (struct gantry_error){0};
+	struct gantry_exit exit = exited ? *told_exit : (struct gantry_exit){0};
+
+	if (!over) {
+		forget_join(peer);
+		return;
+	}
+	console_leave(peer);
+	peer->events->ended(peer, failed ? &err : NULL, exited ? &exit : NULL);
 }
 
 static void on_ended(void *arg, const struct gantry_error *err, const void *result)
@@ -413,8 +425,13 @@ static void on_ended(void *arg, const struct gantry_error *err, const void *resu
 			LIST_ENTRY(console->peers.next, struct console_peer, link);
 
 		take_off(peer);
+		if (peer->join && peer->open) {
+			join_over(peer->join, err, result);
+			continue;
+		}
+		forget_join(peer);
 		peer->events->ended(peer, err, result);
 	}
-	str_fini(&console->kept);
+	kept_fini(&console->kept);
 	free(console);
 }

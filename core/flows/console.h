@@ -20,12 +20,11 @@
 
 #include "flows/flows.h"
 
-/* Of output kept for those who come later. */
-#define CONSOLE_KEPT_BYTES ((size_t)64 * 1024)
-
 struct console;
 struct console_peer;
 struct exec;
+struct console_join;
+struct gantry_log_line;
 
 /* What a peer hears, from the loop; but for changed, by console_take and console_leave, and lost, by
  * console_caught_up, never from inside a call below. */
@@ -37,6 +36,10 @@ struct console_events {
 		     uint64_t bytes);               /* while it was behind, or before */
 	void (*drain)(struct console_peer *peer);   /* its input may go on */
 	void (*changed)(struct console_peer *peer); /* who is driver */
+	/* Of the log, for one who asked: lines that are not there; and that its line `sequence` (-1: none)
+	 * was the last, what is live follows. Not exact: there may be a gap there, or a repeat. */
+	void (*missing)(struct console_peer *peer, const struct gantry_log_line *gap);
+	void (*joined)(struct console_peer *peer, int64_t boot, int64_t sequence, bool exact);
 	/* Off the console. err NULL: the session came to its end; exit: how an exec ended, else NULL. */
 	void (*ended)(struct console_peer *peer, const struct gantry_error *err,
 		      const struct gantry_exit *exit);
@@ -49,6 +52,9 @@ struct console_peer {
 	const struct console_events *events;
 	const char *actor; /* borrowed */
 	bool wants_kept;   /* asks for what was written before */
+	int64_t tail,
+		after; /* asks for so many of the last lines of the log, for those after one; -1: no */
+	struct console_join *join; /* owned; while it is shown those */
 	bool open, behind;
 	uint64_t lost_bytes;
 	struct loop_later later;
