@@ -348,7 +348,6 @@ static struct session *session_new(struct call *call)
 	session->protocol = protocol;
 	session->control = protocol && str_equal(protocol, PROTOCOL_OWN);
 	session->peer.events = &events;
-	session->peer.tail = session->peer.after = -1;
 	session->peer.actor = call->user ? call->user : call->actor;
 	session->request = http_request_ref(call->request);
 	return session;
@@ -387,6 +386,7 @@ void handle_instance_attach(struct call *call)
 	if (call_ask(call, 101, &ask) != 0 || !(session = session_new(call)))
 		return;
 	session->peer.wants_kept = scrollback;
+	session->peer.wants_log = tail >= 0 || after >= 0;
 	session->peer.tail = tail;
 	session->peer.after = after;
 	code = console_attach(call->daemon, &ask, instance, &session->peer,

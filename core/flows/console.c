@@ -121,7 +121,7 @@ int console_attach(struct daemon *daemon, const struct flows_ask *ask, struct in
 
 	if (code == 0)
 		code = console_admit(daemon, ask, instance, NULL, err);
-	if (code == 0 && (peer->tail >= 0 || peer->after >= 0))
+	if (code == 0 && peer->wants_log)
 		code = join_new(daemon, instance, peer, on_joined, &peer->join, err);
 	if (code < 0)
 		return code;

@@ -50,10 +50,10 @@ struct console_peer {
 	struct list link;
 	struct console *console; /* borrowed; NULL: at none */
 	const struct console_events *events;
-	const char *actor; /* borrowed */
-	bool wants_kept;   /* asks for what was written before */
-	int64_t tail,
-		after; /* asks for so many of the last lines of the log, for those after one; -1: no */
+	const char *actor;         /* borrowed */
+	bool wants_kept;           /* asks for what was written before */
+	bool wants_log;            /* asks for lines of the log: */
+	int64_t tail, after;       /* so many of the last ones, or -1; those after one, or -1 */
 	struct console_join *join; /* owned; while it is shown those */
 	bool open, behind;
 	uint64_t lost_bytes;
