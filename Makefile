@@ -17,7 +17,7 @@ T ?= t
 
 B := .build/$(if $(SAN),san,plain)
 CC := gcc
-PKGS := libuv lua5.4 json-c sqlite3 libcurl openssl
+PKGS := libuv lua5.4 json-c sqlite3 libcurl libarchive openssl
 CFLAGS_ALL = -std=gnu17 -O2 -g -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 	-Wvla -Wwrite-strings -fno-omit-frame-pointer -fstack-protector-strong -D_GNU_SOURCE \
 	-Wno-format-truncation -DLLHTTP_STRICT_MODE=1 -Iinclude -Icore -MMD -MP \
@@ -25,8 +25,8 @@ CFLAGS_ALL = -std=gnu17 -O2 -g -Wall -Wextra -Werror -Wshadow -Wstrict-prototype
 	-isystem /usr/share/include/llhttp $(shell pkg-config --cflags $(PKGS) 2>/dev/null) $(CFLAGS)
 comma := ,
 LDFLAGS_ALL = $(if $(SAN),-fsanitize=address$(comma)undefined) $(LDFLAGS)
-LIBS_DAEMON = $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lwslay -lm -ldl -lpthread
-LIBS_CTL = $(shell pkg-config --libs json-c libcurl 2>/dev/null) -lwslay -lm
+LIBS_DAEMON = $(shell pkg-config --libs $(filter-out libarchive,$(PKGS)) 2>/dev/null) -lwslay -lm -ldl -lpthread
+LIBS_CTL = $(shell pkg-config --libs json-c libcurl libarchive 2>/dev/null) -lwslay -lm
 
 LAYERS := base loop model store http plugin script flows api
 CORE_SRC := $(foreach l,$(LAYERS),$(wildcard core/$(l)/*.c))

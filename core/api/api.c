@@ -175,7 +175,7 @@ static void on_request(void *arg, struct http_request *request)
 		call_fail(call, &err);
 	} else if (read_actor(call, &err) < 0) {
 		call_fail(call, &err);
-	} else if (call->route->method[0] == 'G') {
+	} else if (call->route->method[0] == 'G' || call->route->body == ROUTE_BODY_STREAM) {
 		call->route->handle(call);
 	} else {
 		http_request_read_body(request, 0, on_body, call);

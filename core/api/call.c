@@ -200,6 +200,22 @@ struct instance *call_instance(struct call *call)
 	return instance;
 }
 
+struct instance *call_container(struct call *call, struct node_link **ret_link)
+{
+	struct instance *instance = call_instance(call);
+	struct gantry_error err;
+
+	if (!instance)
+		return NULL;
+	*ret_link = node_link_find(call->daemon, instance->node);
+	if (*ret_link && instance->container_id[0])
+		return instance;
+	gantry_error_set(&err, -EBUSY, "%s is %s: it has no container", instance->spec.name,
+			 instance_state_text(instance->state));
+	call_fail(call, &err);
+	return NULL;
+}
+
 const char *call_instance_id(struct call *call, const char *word)
 {
 	struct instance *instance;

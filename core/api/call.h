@@ -16,7 +16,8 @@
 struct call;
 struct node_link;
 
-enum route_body { ROUTE_NO_BODY, ROUTE_BODY_OPTIONAL, ROUTE_BODY_REQUIRED };
+/* ROUTE_BODY_STREAM: the handler runs before the body is read, and reads it itself. */
+enum route_body { ROUTE_NO_BODY, ROUTE_BODY_OPTIONAL, ROUTE_BODY_REQUIRED, ROUTE_BODY_STREAM };
 
 struct route {
 	const char *method, *path; /* "/v1/instances/{id}" */
@@ -82,6 +83,8 @@ void call_rows(void *lookup, const struct gantry_error *err, char *const *rows, 
 /* --- parameters --- */
 /* The instance that {id} means, or NULL: answered. */
 struct instance *call_instance(struct call *call);
+/* The same, of one whose container can be asked for something; *ret_link is its node. NULL: answered. */
+struct instance *call_container(struct call *call, struct node_link **ret_link);
 /* The id that word means, itself where it is an id of an instance that is gone; NULL: answered. */
 const char *call_instance_id(struct call *call, const char *word);
 /* ?name=SECONDS in milliseconds; -1 where it is not there. */

@@ -280,21 +280,13 @@ static void on_output_gone(void *arg)
 
 void handle_instance_output(struct call *call)
 {
-	struct instance *instance = call_instance(call);
-	const struct node_link *link;
+	struct node_link *link;
+	struct instance *instance = call_container(call, &link);
 	struct output *output;
-	struct gantry_error err;
 	bool follow;
 
 	if (!instance || call_bool(call, "follow", &follow) < 0)
 		return;
-	link = node_link_find(call->daemon, instance->node);
-	if (!link || !instance->container_id[0]) {
-		gantry_error_set(&err, -EBUSY, "%s is %s: it has no container", instance->spec.name,
-				 instance_state_text(instance->state));
-		call_fail(call, &err);
-		return;
-	}
 	if (!link->runtime->output) {
 		call_fail_not_offered(call, link, "output");
 		return;

@@ -36,6 +36,8 @@ const struct route api_routes[] = {
 	{"POST", INSTANCE "/serial", "instanceSerial", handle_instance_serial, ROUTE_NO_BODY},
 	{"DELETE", INSTANCE "/serial", "instanceSerialClose", handle_instance_serial_close,
 	 ROUTE_NO_BODY},
+	{"GET", INSTANCE "/archive", "archiveGet", handle_archive_get, ROUTE_NO_BODY},
+	{"PUT", INSTANCE "/archive", "archivePut", handle_archive_put, ROUTE_BODY_STREAM},
 	{"GET", INSTANCE "/decisions", "instanceDecisions", handle_instance_decisions,
 	 ROUTE_NO_BODY},
 

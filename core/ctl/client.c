@@ -1,40 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "ctl/client.h"
+#include "ctl/client_internal.h"
 
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/random.h>
-
-#include <curl/curl.h>
 
 #include "base/clock.h"
 
 #define CONNECT_TIMEOUT_MS 10000
 #define ANSWER_TIMEOUT_S   60 /* for an answer that is not held back */
 #define PAUSE_MS           100
-
-struct client {
-	CURLM *multi;                                /* owned */
-	char *host;                                  /* owned: as it was given */
-	char *unix_socket;                           /* owned; NULL: TLS */
-	char *base_url;                              /* owned */
-	char *ca_file, *certificate_file, *key_file; /* owned, NULL */
-	int wake_fd;
-	int (*wake)(void *arg);
-	void *wake_arg;
-	int64_t limit_ms;
-};
-
-/* One exchange under way. */
-struct transfer {
-	CURL *easy;
-	struct client_reply *reply;
-	int (*data)(void *arg, const char *bytes, size_t length); /* NULL: the body is kept */
-	void *arg;
-	int data_error;
-	size_t received; /* bytes of the body */
-	char message[CURL_ERROR_SIZE];
-};
 
 int client_open(const struct client_settings *settings, struct client **ret_client,
 		struct gantry_error *err)
@@ -114,6 +89,7 @@ void client_reply_fini(struct client_reply *reply)
 {
 	str_fini(&reply->body);
 	json_object_put(reply->json);
+	json_object_put(reply->path);
 	*reply = (struct client_reply){0};
 }
 
@@ -127,7 +103,9 @@ static size_t on_body(char *bytes, size_t size, size_t count, void *arg)
 	transfer->received += length;
 	if (transfer->data && status < 400) {
 		transfer->data_error = transfer->data(transfer->arg, bytes, length);
-		return transfer->data_error < 0 ? CURL_WRITEFUNC_ERROR : length;
+		return transfer->data_error == -EAGAIN ? CURL_WRITEFUNC_PAUSE
+		       : transfer->data_error < 0      ? CURL_WRITEFUNC_ERROR
+						       : length;
 	}
 	if (transfer->reply->body.length + length > CLIENT_REPLY_MAX) {
 		transfer->data_error = -EFBIG;
@@ -186,34 +164,41 @@ static int explain(const struct client *client, const struct transfer *transfer,
 	}
 }
 
-/* Runs the exchange to its end. 0, or what wake answered. */
-static int perform(struct client *client, CURLcode *ret_code)
+bool client_turn(struct client *client, CURLcode *ret_code)
 {
-	struct curl_waitfd wait = {.fd = client->wake_fd, .events = CURL_WAIT_POLLIN};
-	unsigned extra = client->wake_fd >= 0;
 	struct CURLMsg *message;
 	int running, left;
 
-	for (;;) {
-		if (curl_multi_perform(client->multi, &running) != CURLM_OK)
-			abort();
-		while ((message = curl_multi_info_read(client->multi, &left)))
-			if (message->msg == CURLMSG_DONE) {
-				*ret_code = message->data.result;
-				return 0;
-			}
-		wait.revents = 0;
-		curl_multi_poll(client->multi, extra ? &wait : NULL, extra, 1000, NULL);
-		if (wait.revents) {
-			int error = client->wake(client->wake_arg);
-
-			if (error < 0)
-				return error;
+	if (curl_multi_perform(client->multi, &running) != CURLM_OK)
+		abort();
+	while ((message = curl_multi_info_read(client->multi, &left)))
+		if (message->msg == CURLMSG_DONE) {
+			*ret_code = message->data.result;
+			return true;
 		}
-	}
+	return false;
 }
 
-static void set_up(struct client *client, struct transfer *transfer, const char *method,
+int client_rest(struct client *client)
+{
+	struct curl_waitfd wait = {.fd = client->wake_fd, .events = CURL_WAIT_POLLIN};
+	unsigned extra = client->wake_fd >= 0;
+
+	curl_multi_poll(client->multi, extra ? &wait : NULL, extra, 1000, NULL);
+	return wait.revents ? client->wake(client->wake_arg) : 0;
+}
+
+/* Runs the exchange to its end. 0, or what wake answered. */
+static int perform(struct client *client, CURLcode *ret_code)
+{
+	int error = 0;
+
+	while (!client_turn(client, ret_code) && error == 0)
+		error = client_rest(client);
+	return error < 0 ? error : 0;
+}
+
+void client_set_up(struct client *client, struct transfer *transfer, const char *method,
 		   const char *path, const char *body, struct curl_slist *headers)
 {
 	CURL *easy = transfer->easy = curl_easy_init();
@@ -223,7 +208,10 @@ static void set_up(struct client *client, struct transfer *transfer, const char 
 		abort();
 	curl_easy_setopt(easy, CURLOPT_URL, url);
 	free(url);
-	curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, method);
+	if (strcmp(method, "HEAD") == 0)
+		curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
+	else
+		curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, method);
 	if (!body && strcmp(method, "POST") == 0)
 		body = "";
 	if (body) {
@@ -253,16 +241,15 @@ static void set_up(struct client *client, struct transfer *transfer, const char 
 	}
 }
 
-static int exchange(struct client *client, struct transfer *transfer, struct gantry_error *err)
+int client_judge(struct client *client, struct transfer *transfer, int error, CURLcode code,
+		 struct gantry_error *err)
 {
-	CURLcode code = CURLE_OK;
+	struct client_reply *reply = transfer->reply;
+	struct curl_header *header;
 	long status = 0;
-	int error;
 
-	curl_multi_add_handle(client->multi, transfer->easy);
-	error = perform(client, &code);
 	curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
-	transfer->reply->status = (int)status;
+	reply->status = (int)status;
 	if (error < 0)
 		gantry_error_set(err, error, "interrupted");
 	else if (code == CURLE_WRITE_ERROR && transfer->data_error < 0)
@@ -271,11 +258,23 @@ static int exchange(struct client *client, struct transfer *transfer, struct gan
 									: "the stream was left");
 	else if (code != CURLE_OK)
 		error = explain(client, transfer, code, status != 0, err);
-	curl_multi_remove_handle(client->multi, transfer->easy);
-	curl_easy_cleanup(transfer->easy);
-	if (error == 0 && transfer->reply->body.length)
-		json_parse(transfer->reply->body.data, transfer->reply->body.length,
-			   &transfer->reply->json, NULL);
+	if (error == 0 && reply->body.length)
+		json_parse(reply->body.data, reply->body.length, &reply->json, NULL);
+	if (error == 0 && curl_easy_header(transfer->easy, "X-Gantry-Path", 0, CURLH_HEADER, -1,
+					   &header) == CURLHE_OK)
+		json_parse(header->value, strlen(header->value), &reply->path, NULL);
+	return error;
+}
+
+static int exchange(struct client *client, struct transfer *transfer, struct gantry_error *err)
+{
+	CURLcode code = CURLE_OK;
+	int error;
+
+	curl_multi_add_handle(client->multi, transfer->easy);
+	error = perform(client, &code);
+	error = client_judge(client, transfer, error, code, err);
+	client_disconnect(client, transfer->easy);
 	return error;
 }
 
@@ -285,7 +284,7 @@ int client_connect(struct client *client, void **ret_easy, struct gantry_error *
 	CURLcode code = CURLE_OK;
 	int error;
 
-	set_up(client, &transfer, "GET", "/", NULL, NULL);
+	client_set_up(client, &transfer, "GET", "/", NULL, NULL);
 	curl_easy_setopt(transfer.easy, CURLOPT_CONNECT_ONLY, 1L);
 	curl_multi_add_handle(client->multi, transfer.easy);
 	error = perform(client, &code);
@@ -350,7 +349,7 @@ int client_call(struct client *client, const char *method, const char *path,
 		int wake_error = 0;
 
 		*ret_reply = (struct client_reply){0};
-		set_up(client, &transfer, method, path, text, headers);
+		client_set_up(client, &transfer, method, path, text, headers);
 		curl_easy_setopt(transfer.easy, CURLOPT_TIMEOUT_MS,
 				 client->limit_ms
 					 ? (long)client->limit_ms
@@ -383,7 +382,7 @@ int client_stream(struct client *client, const char *path,
 	int error;
 
 	*ret_reply = (struct client_reply){0};
-	set_up(client, &transfer, "GET", path, NULL, NULL);
+	client_set_up(client, &transfer, "GET", path, NULL, NULL);
 	error = exchange(client, &transfer, err);
 	if (error < 0)
 		client_reply_fini(ret_reply);

@@ -45,6 +45,7 @@ struct client_reply {
 	int status;
 	struct str body;
 	struct json_object *json; /* owned; NULL where the body is no JSON */
+	struct json_object *path; /* owned: of X-Gantry-Path; NULL: there was none */
 };
 void client_reply_fini(struct client_reply *reply);
 

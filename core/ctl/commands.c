@@ -66,6 +66,10 @@ static const struct ctl_option exec_options[] = {
 	{"detach-keys", 0, "KEYS", "that leave it, on a terminal; none unless given", false},
 	{NULL, 0, NULL, NULL, false},
 };
+static const struct ctl_option copy_options[] = {
+	{"archive", 'a', "", "keep owners; else files are root's there and yours here", false},
+	{NULL, 0, NULL, NULL, false},
+};
 static const struct ctl_option list_options[] = {
 	{"all", 'a', "", "stopped and failed ones too", false},
 	{"quiet", 'q', "", "ids only", false},
@@ -197,6 +201,13 @@ const struct ctl_command ctl_commands[] = {
 	{"exec", "INSTANCE COMMAND…", "run a command beside an instance's process", 2, -1,
 	 exec_options, CTL_INSTANCES | CTL_WORDS_END | CTL_EXEC_OPTIONS,
 	 "The exit code is that of what was run.", exec_command},
+	{"cp", "INSTANCE:PATH LOCAL | LOCAL INSTANCE:PATH",
+	 "copy files out of an instance, or into one", 2, 2, copy_options, CTL_INSTANCES,
+	 "Into a folder that exists they go under their own name, else under the name given; FOLDER/. is what\n"
+	 "is in FOLDER. LOCAL may be -, a tar on standard input or output. The instance may be stopped. Symbolic\n"
+	 "links are copied as such; nothing leaves the place it is copied to, whatever a link or a name in the tar\n"
+	 "says; devices are left out.",
+	 copy_command},
 	{"top", "INSTANCE", "list the processes of an instance", 1, 1, NULL, CTL_INSTANCES, NULL,
 	 top_command},
 	{"stats", "[INSTANCE…]", "show what instances use; all that run unless named", 0, -1,

@@ -111,6 +111,7 @@ int kill_command(struct ctl *ctl);
 int remove_command(struct ctl *ctl);
 int resize_command(struct ctl *ctl);
 int logs_command(struct ctl *ctl); /* logs.c */
+int copy_command(struct ctl *ctl); /* cp.c */
 int top_command(struct ctl *ctl);  /* usage.c */
 int stats_command(struct ctl *ctl);
 int images_command(struct ctl *ctl); /* nodes.c */

@@ -8,7 +8,7 @@
  * that is on its way out is no longer found: who comes then gets a console anew.
  */
 #include "flows/console.h"
-#include "flows/console_admit.h"
+#include "flows/admit.h"
 #include "flows/console_join.h"
 #include "flows/console_kept.h"
 #include "flows/exec.h"
@@ -120,7 +120,7 @@ int console_attach(struct daemon *daemon, const struct flows_ask *ask, struct in
 	int code = console_check(daemon, instance, &link, err);
 
 	if (code == 0)
-		code = console_admit(daemon, ask, instance, NULL, err);
+		code = admit(daemon, ask, instance, "attach", NULL, err);
 	if (code == 0 && peer->wants_log)
 		code = join_new(daemon, instance, peer, on_joined, &peer->join, err);
 	if (code < 0)

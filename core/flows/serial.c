@@ -14,8 +14,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "flows/admit.h"
 #include "flows/console.h"
-#include "flows/console_admit.h"
 #include "loop/tcp.h"
 
 #include <stdlib.h>
@@ -480,7 +480,7 @@ int serial_open(struct daemon *daemon, const struct flows_ask *ask, struct insta
 	if (daemon->stopping)
 		return gantry_error_set(err, -EAGAIN, "gantryd stops");
 	serial_ask.via = "serial";
-	code = console_admit(daemon, &serial_ask, instance, NULL, err);
+	code = admit(daemon, &serial_ask, instance, "attach", NULL, err);
 	if (code < 0)
 		return code;
 	if (!port) {

@@ -464,7 +464,8 @@ static void settle(struct conn *conn)
 		else if (!conn->read_due_ms)
 			conn_read_due(conn, conn->server->limits.ping_ms);
 	} else if (conn->phase == PHASE_BODY && want)
-		conn_read_due(conn, conn->server->limits.progress_ms);
+		conn_read_due(conn, request && request->give_ms ? request->give_ms
+								: conn->server->limits.progress_ms);
 	else if (conn->phase == PHASE_BODY || conn->phase == PHASE_COMPLETE)
 		conn->read_due_ms = 0;
 	/* output that was gathered has gone out with no callback to come */

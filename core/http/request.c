@@ -268,3 +268,8 @@ void http_request_resume(struct http_request *request)
 	request->paused = false;
 	conn_continue(request->conn);
 }
+
+void http_request_set_stall(struct http_request *request, int64_t limit_ms)
+{
+	request->give_ms = limit_ms;
+}

@@ -195,6 +195,15 @@ void http_client_write_end(struct gantry_http *http)
 		loop_later(http->client->curl.loop, &http->later);
 }
 
+const char *http_client_header(struct gantry_http *http, const char *name)
+{
+	struct curl_header *header;
+
+	return curl_easy_header(http->easy, name, 0, CURLH_HEADER, -1, &header) == CURLHE_OK
+		       ? header->value
+		       : NULL;
+}
+
 void http_client_cancel(struct gantry_http *http)
 {
 	http->cancelled = true;

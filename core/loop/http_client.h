@@ -34,6 +34,8 @@ struct gantry_http *http_client_upload(struct http_client *client,
 				       void (*on_drain)(void *arg));
 bool http_client_write(struct gantry_http *http, const void *data, size_t length);
 void http_client_write_end(struct gantry_http *http);
+/* A header of the reply, NULL: none; from on_data only. */
+const char *http_client_header(struct gantry_http *http, const char *name);
 /* A request; on_done still comes, with -ECANCELED. Not after on_done. May be called from on_data. */
 void http_client_cancel(struct gantry_http *http);
 /* Stops reading, or goes on; see gantry/host.h. Not after on_done. */

@@ -256,6 +256,7 @@ struct gantry_core *host_open(struct loop *loop, const char *name)
 		.poll = host_poll,
 		.poll_set = host_poll_set,
 		.poll_close = host_poll_close,
+		.http_header = http_client_header,
 	};
 	return core;
 }

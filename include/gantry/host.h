@@ -201,6 +201,11 @@ struct gantry_host {
 		    struct gantry_poll **ret_poll, struct gantry_error *err);
 	void (*poll_set)(struct gantry_poll *poll, bool readable, bool writable);
 	void (*poll_close)(struct gantry_poll *poll);
+
+	/* Since ABI 1.7. */
+
+	/* A header of the reply, any case; NULL: none. From on_data only; borrowed for the call. */
+	const char *(*http_header)(struct gantry_http *http, const char *name);
 };
 
 /* Whether the core that runs has this member of the table. */

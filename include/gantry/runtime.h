@@ -194,6 +194,32 @@ struct gantry_session_sink {
 	void (*drain)(void *arg); /* after a session_write that returned false: go on */
 };
 
+/* What stands at a path in a container. */
+struct gantry_path {
+	const char *name;        /* the last part of the path */
+	const char *link_target; /* of a symbolic link, which is not followed; NULL: it is none */
+	uint32_t mode;           /* type and rights as stat(2) has them */
+	int64_t size_bytes, modified_ms;
+};
+
+/* What is told of an archive that is read. */
+struct gantry_archive_sink {
+	void *arg;
+	void (*path)(void *arg, const struct gantry_path *path); /* first, once */
+	/* A negative answer ends it. */
+	int (*data)(void *arg, const char *data, size_t length);
+};
+
+/* An archive on its way into a container. */
+struct gantry_upload;
+
+struct gantry_upload_sink {
+	void *arg;
+	/* First, once: from now on until the end of the op the upload_ functions may be called. */
+	void (*open)(void *arg, struct gantry_upload *upload);
+	void (*drain)(void *arg); /* after an upload_write that returned false: go on */
+};
+
 struct gantry_exec {
 	struct gantry_strings command;
 	struct gantry_envs environment;
@@ -288,6 +314,26 @@ struct gantry_runtime {
 	 * a while on those that stand: it tells how its containers end, and would start them again.
 	 */
 	void (*ping)(void *node, struct gantry_op *op); /* since ABI 1.4 */
+
+	/* Files, of a container that runs or not; all or none of them. Since ABI 1.7. */
+
+	void (*path_look)(void *node, const char *container, const char *path,
+			  struct gantry_op *op); /* struct gantry_path; -ENOENT: nothing there */
+	/*
+	 * What is at the path, as a tar: entries begin with its name. A path that ends with "/." is that of a
+	 * folder, links followed. Hears op_on_pause.
+	 */
+	void (*archive_get)(void *node, const char *container, const char *path,
+			    const struct gantry_archive_sink *sink, struct gantry_op *op);
+	/*
+	 * Unpacks a tar into the folder at the path, with the owners that it names; nothing in it reaches what is
+	 * outside of the container. -EINVAL: no folder. What was unpacked before a failure stays.
+	 */
+	void (*archive_put)(void *node, const char *container, const char *path,
+			    const struct gantry_upload_sink *sink, struct gantry_op *op);
+	/* Queues a copy; false: the engine is behind, drain will come. */
+	bool (*upload_write)(struct gantry_upload *upload, const void *data, size_t length);
+	void (*upload_end)(struct gantry_upload *upload);
 };
 
 #endif

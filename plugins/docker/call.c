@@ -117,6 +117,13 @@ static void http_done(void *arg, const struct gantry_error *failure, int status,
 	json_object_put(reply);
 }
 
+static void http_drain(void *arg)
+{
+	struct docker_call *call = arg;
+
+	call->on_drain(call);
+}
+
 static int http_data(void *arg, int status, const char *data, size_t length)
 {
 	struct docker_call *call = arg;
@@ -310,10 +317,26 @@ static void send_call(struct docker_call *call, const char *method, const char *
 
 	whole = docker_path(node, path);
 	request.path = whole;
-	call->http = node->host->http(node->host->core, &request);
+	if (call->on_open)
+		request.content_type = "application/x-tar";
+	call->http = call->on_open ? node->host->http_upload(node->host->core, &request, http_drain)
+				   : node->host->http(node->host->core, &request);
 	free(whole);
 	if (call->paused)
 		node->host->http_pause(call->http, true);
+	if (call->on_open)
+		call->on_open(call);
+}
+
+bool docker_call_write(struct docker_call *call, const void *data, size_t length)
+{
+	return call->http && call->node->host->http_write(call->http, data, length);
+}
+
+void docker_call_write_end(struct docker_call *call)
+{
+	if (call->http)
+		call->node->host->http_write_end(call->http);
 }
 
 void docker_call(struct docker_call *call, const char *method, const char *body, const char *format,

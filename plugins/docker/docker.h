@@ -15,7 +15,7 @@
  *   frames.c      the frames in which the engine sends output
  *   output.c      logs, demultiplexed;  log_files.c  where the engine keeps them
  *   claim.c       one daemon an owner
- *   session.c     attach and exec: streams of bytes
+ *   session.c     attach and exec: streams of bytes;  archive.c  files in and out
  *   watch.c       the session that follows events;  events.c  one event, and what a list implies
  */
 #ifndef DOCKER_H
@@ -72,8 +72,11 @@ struct docker_call {
 	struct gantry_op *op; /* its cancel ends the call; NULL: docker_call_cancel does */
 	void (*done)(struct docker_call *call, const struct gantry_error *err,
 		     struct json_object *reply);
-	int (*on_data)(struct docker_call *call, const char *data,
-		       size_t length); /* NULL: collect */
+	/* As of gantry_http_request, with length 0 once the headers are in; NULL: collect */
+	int (*on_data)(struct docker_call *call, const char *data, size_t length);
+	/* Where on_open is set the body is a tar that comes by docker_call_write: from on_open on. */
+	void (*on_open)(struct docker_call *call);
+	void (*on_drain)(struct docker_call *call);
 	void *arg;
 	int64_t stall_ms; /* 0: the node's; -1: never */
 	bool fresh;       /* on a new connection */
@@ -90,6 +93,9 @@ struct docker_call {
 /* path is formatted, begins after the version, and is percent-encoded already. body: JSON text or NULL. */
 __attribute__((format(printf, 4, 5))) void docker_call(struct docker_call *call, const char *method,
 						       const char *body, const char *path, ...);
+/* Of http_write and http_write_end, for a call with on_open. */
+bool docker_call_write(struct docker_call *call, const void *data, size_t length);
+void docker_call_write_end(struct docker_call *call);
 /* The path with the version in front; the caller frees. */
 char *docker_path(const struct docker_node *node, const char *path);
 /* A request; done comes with -ECANCELED. Does nothing where the call is not busy. */
@@ -224,6 +230,13 @@ bool docker_session_write(struct gantry_session *session, const void *data, size
 int docker_session_shutdown(struct gantry_session *session);
 void docker_session_resize(struct gantry_session *session, int rows, int columns);
 void docker_ping(void *node, struct gantry_op *op);
+void docker_path_look(void *node, const char *container, const char *path, struct gantry_op *op);
+void docker_archive_get(void *node, const char *container, const char *path,
+			const struct gantry_archive_sink *sink, struct gantry_op *op);
+void docker_archive_put(void *node, const char *container, const char *path,
+			const struct gantry_upload_sink *sink, struct gantry_op *op);
+bool docker_upload_write(struct gantry_upload *upload, const void *data, size_t length);
+void docker_upload_end(struct gantry_upload *upload);
 void docker_watch(void *node, const struct gantry_anchor *anchor,
 		  const struct gantry_containers *known, const struct gantry_watch_sink *sink,
 		  struct gantry_op *op);

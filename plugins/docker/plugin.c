@@ -68,6 +68,11 @@ static const struct gantry_runtime runtime = {
 	.claim = docker_claim,
 	.log_files = docker_log_files,
 	.ping = docker_ping,
+	.path_look = docker_path_look,
+	.archive_get = docker_archive_get,
+	.archive_put = docker_archive_put,
+	.upload_write = docker_upload_write,
+	.upload_end = docker_upload_end,
 };
 
 /* The host's table is all that the plugin keeps; nodes take it from here. */

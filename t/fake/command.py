@@ -113,8 +113,8 @@ class Request:
     def __init__(self, method, target, headers, body):
         self.method, self.target, self.headers = method, target, headers
         self.path, _, self.query = target.partition("?")
-        self.text = body.decode()
-        self.json = json.loads(body) if body else None
+        self.body, self.text = body, body.decode(errors="replace")
+        self.json = json.loads(body) if body and "json" in (headers.get("Content-Type") or "") else None
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -128,7 +128,7 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
     def serve(self):
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = self.chunks() if self.headers.get("Transfer-Encoding") else self.rfile.read(int(self.headers.get("Content-Length") or 0))
         request = Request(self.command, self.path, self.headers, body)
         owner = self.server.owner
         with owner.lock:
@@ -147,7 +147,18 @@ class Handler(BaseHTTPRequestHandler):
         except (BrokenPipeError, ConnectionResetError, ssl.SSLError):
             self.close_connection = True
 
-    do_GET = do_POST = do_DELETE = serve
+    do_GET = do_POST = do_DELETE = do_PUT = do_HEAD = serve
+
+    def chunks(self):
+        if self.headers.get("Expect"):
+            self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self.wfile.flush()
+        body = b""
+        while size := int(self.rfile.readline(), 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return body
 
     def answer(self, status, value, content_type=None):
         data = value if isinstance(value, bytes) else (json.dumps(value) + "\n").encode()
@@ -157,9 +168,11 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
 
-    def stream(self, content_type="application/x-ndjson"):
+    def stream(self, content_type="application/x-ndjson", **headers):
         self.send_response(200)
         self.send_header("Content-Type", content_type)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         self.wfile.flush()

@@ -616,6 +616,8 @@ static void conf_ports(struct conformance *c)
 	is_int(RUN(c->rig, remove, second), 0, "remove the other");
 }
 
+#include "conformance_files.h"
+
 __attribute__((unused)) static void conformance(struct conformance *c)
 {
 	c->rig->take = conf_take_facts;
@@ -629,6 +631,7 @@ __attribute__((unused)) static void conformance(struct conformance *c)
 	conf_outputs(c);
 	conf_questions(c);
 	conf_sessions(c);
+	conf_files(c);
 	conf_cancel(c);
 	conf_events(c);
 	conf_ports(c);

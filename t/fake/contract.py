@@ -60,6 +60,8 @@ class Contract:
             response = self.at(response["$ref"])
         kind = (headers.get("Content-Type") or "").partition(";")[0]
         content = response.get("content", {})
+        if not kind and not content:
+            return []
         if kind not in content:
             return [f"{where}: media type {kind!r} is not in the contract"]
         wrong = [] if "Location" in headers or "Location" not in response.get("headers", {}) else [

@@ -69,7 +69,7 @@ class Answer:
 def ask(path, method, target, body=None, headers=None):
     connection = UnixConnection(path)
     try:
-        data = None if body is None else body if isinstance(body, (bytes, str)) else json.dumps(body)
+        data = None if body is None else json.dumps(body) if isinstance(body, (dict, list)) else body  # an iterator: in chunks
         connection.request(method, target, data, headers or ({"Content-Type": "application/json"} if data else {}))
         reply = connection.getresponse()
         return Answer(reply.status, reply.headers, reply.read())

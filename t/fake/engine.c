@@ -12,7 +12,7 @@
  *	lines N      writes N lines, runs on         notfound, noexec        cannot be started
  *	pages N      writes N lines of 8 KiB, which say their numbers again and again, ends
  *	stubborn     runs, SIGKILL alone ends it     anything else           runs until it is killed
- *	cat, deaf and what an exec may run: engine_sessions.h
+ *	cat, deaf and what an exec may run: engine_sessions.h; files: engine_archive.h
  * With the label fake.cgroup=2 stats have the shape of cgroup v2. With fake.tail a follower of the output
  * gets what is there when it comes and no more, as Docker 20.10 loses the end. The label fake.log=FOLDER is
  * where inspect says that the log's files are (fake/logfiles.py writes them). An update with CpuShares

@@ -5,6 +5,7 @@
 
 #include <sys/stat.h>
 
+#include "engine_archive.h"
 #include "engine_sessions.h"
 
 /* --- answers about containers --- */
@@ -588,8 +589,11 @@ static void route_container(struct conn *c)
 		}
 		if (container_live(k))
 			signal_container(k, 9);
+		files_forget(k);
 		container_remove(k);
 		reply(c, 204, "");
+	} else if (verb && strcmp(verb, "archive") == 0) {
+		archive(c, k);
 	} else if (verb && strcmp(c->method, "POST") == 0) {
 		container_verb(c, k, verb);
 	} else if (verb) {

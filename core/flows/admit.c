@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "flows/console_admit.h"
+#include "flows/admit.h"
 #include "base/clock.h"
 #include "flows/node_link.h"
 #include "model/spec.h"
@@ -25,12 +25,12 @@ int console_check(struct daemon *daemon, const struct instance *instance,
 	return 0;
 }
 
-int console_admit(struct daemon *daemon, const struct flows_ask *ask, struct instance *instance,
-		  const struct gantry_exec *exec, struct gantry_error *err)
+int admit(struct daemon *daemon, const struct flows_ask *ask, struct instance *instance,
+	  const char *verb, const struct gantry_exec *exec, struct gantry_error *err)
 {
 	struct arena arena = {0};
 	struct script_request request = {
-		.verb = exec ? "exec" : "attach",
+		.verb = verb,
 		.exec = exec,
 		.actor = ask->actor,
 		.user = ask->user,

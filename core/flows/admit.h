@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* May something be done to an instance that is no operation: attach, exec, copy_in, copy_out? */
+#ifndef FLOWS_ADMIT_H
+#define FLOWS_ADMIT_H
+
+#include <gantry/runtime.h>
+
+#include "flows/flows.h"
+
+struct node_link;
+
+/* Whether somebody can sit at its process now. -EAGAIN, -EHOSTUNREACH, -EBUSY, -ENOTSUP. */
+int console_check(struct daemon *daemon, const struct instance *instance,
+		  const struct node_link **ret_link, struct gantry_error *err);
+/* Asks policies; the decision is kept. exec: what is to be started, NULL: nothing. -EACCES. */
+int admit(struct daemon *daemon, const struct flows_ask *ask, struct instance *instance,
+	  const char *verb, const struct gantry_exec *exec, struct gantry_error *err);
+
+#endif
