@@ -41,6 +41,9 @@ nodes = {
 	-- },
 }
 
+-- Where what instances print is forwarded to; plugins/stdout/README.md tells of the kinds.
+-- logs = { sinks = { { kind = "syslog", to = "tcp://logs.example.org:601" } } }
+
 -- Options of plugins as a whole.
 plugins = {}
 
