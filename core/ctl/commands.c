@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "ctl/ctl.h"
+#include "ctl/many.h"
 #include "ctl/spec.h"
 
 const struct ctl_status_row ctl_statuses[] = {
@@ -161,20 +162,20 @@ const struct ctl_command ctl_commands[] = {
 	{"ps", "", "list instances", 0, 0, list_options, 0, NULL, list_command},
 	{"show", "INSTANCE…", "show all about an instance", 1, -1, NULL, CTL_INSTANCES, NULL,
 	 show_command},
-	{"start", "INSTANCE…", "start stopped instances", 1, -1, NULL, CTL_INSTANCES | CTL_WAITS,
-	 NULL, start_command},
+	{"start", "INSTANCE…", "start stopped instances", 1, -1, NULL,
+	 CTL_INSTANCES | CTL_MANY | CTL_WAITS, NULL, start_command},
 	{"stop", "INSTANCE…", "stop instances, and kill what has not ended after the grace", 1, -1,
-	 grace_options, CTL_INSTANCES | CTL_WAITS, NULL, stop_command},
+	 grace_options, CTL_INSTANCES | CTL_MANY | CTL_WAITS, NULL, stop_command},
 	{"restart", "INSTANCE…", "stop and start instances", 1, -1, grace_options,
-	 CTL_INSTANCES | CTL_WAITS, NULL, restart_command},
-	{"pause", "INSTANCE…", "freeze instances", 1, -1, NULL, CTL_INSTANCES | CTL_WAITS, NULL,
-	 pause_command},
+	 CTL_INSTANCES | CTL_MANY | CTL_WAITS, NULL, restart_command},
+	{"pause", "INSTANCE…", "freeze instances", 1, -1, NULL,
+	 CTL_INSTANCES | CTL_MANY | CTL_WAITS, NULL, pause_command},
 	{"unpause", "INSTANCE…", "let paused instances go on", 1, -1, NULL,
-	 CTL_INSTANCES | CTL_WAITS, NULL, unpause_command},
+	 CTL_INSTANCES | CTL_MANY | CTL_WAITS, NULL, unpause_command},
 	{"kill", "INSTANCE…", "send a signal to instances", 1, -1, kill_options,
-	 CTL_INSTANCES | CTL_WAITS, NULL, kill_command},
-	{"rm", "INSTANCE…", "remove instances", 1, -1, remove_options, CTL_INSTANCES | CTL_WAITS,
-	 NULL, remove_command},
+	 CTL_INSTANCES | CTL_MANY | CTL_WAITS, NULL, kill_command},
+	{"rm", "INSTANCE…", "remove instances", 1, -1, remove_options,
+	 CTL_INSTANCES | CTL_MANY | CTL_WAITS, NULL, remove_command},
 	{"wait", "INSTANCE…", "wait until instances have ended, and print their exit codes", 1, -1,
 	 wait_options, CTL_INSTANCES,
 	 "Prints one code a line, in the order asked; with --json signal, memory and the rest too.",
@@ -199,7 +200,7 @@ const struct ctl_command ctl_commands[] = {
 	 "there for a while (serial_idle). Prints HOST PORT.",
 	 serial_command},
 	{"exec", "INSTANCE COMMAND…", "run a command beside an instance's process", 2, -1,
-	 exec_options, CTL_INSTANCES | CTL_WORDS_END | CTL_EXEC_OPTIONS,
+	 exec_options, CTL_INSTANCES | CTL_MANY | CTL_WORDS_END | CTL_EXEC_OPTIONS,
 	 "The exit code is that of what was run.", exec_command},
 	{"cp", "INSTANCE:PATH LOCAL | LOCAL INSTANCE:PATH",
 	 "copy files out of an instance, or into one", 2, 2, copy_options, CTL_INSTANCES,
@@ -262,6 +263,8 @@ void ctl_tables(const struct ctl_command *command, const struct ctl_option **ret
 	}
 	if (command && command->flags & CTL_RESIZE_OPTIONS)
 		ret_tables[count++] = spec_resize_options;
+	if (command && command->flags & CTL_MANY)
+		ret_tables[count++] = many_options;
 	if (command && command->flags & CTL_EXEC_OPTIONS)
 		ret_tables[count++] = spec_exec_options;
 	if (command && command->flags & CTL_INSTANCES)

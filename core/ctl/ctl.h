@@ -66,7 +66,8 @@ enum ctl_command_flags {
 	CTL_INSTANCES = 8,      /* words are instances: --project says where names are looked up */
 	CTL_WAITS = 16,         /* starts an operation: --no-wait */
 	CTL_LOCAL = 32,         /* needs no gantryd */
-	CTL_EXEC_OPTIONS = 64,  /* takes those of a process beside the instance's */
+	CTL_MANY = 128, /* its first words are instances, and may be chosen instead: many.h */
+	CTL_EXEC_OPTIONS = 64, /* takes those of a process beside the instance's */
 };
 
 extern const struct ctl_command ctl_commands[];

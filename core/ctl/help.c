@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Help, all of it from the tables. */
+#include "ctl/many.h"
 #include "ctl/output.h"
 #include "ctl/spec.h"
 
@@ -61,6 +62,8 @@ const char *help_title(const struct ctl_command *command, const struct ctl_optio
 		return "Options of all commands";
 	if (table == ctl_project_options)
 		return "Names";
+	if (table == many_options)
+		return "Many at once";
 	if (table == ctl_wait_options)
 		return "Waiting";
 	if (table == spec_exec_options)

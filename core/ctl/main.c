@@ -6,6 +6,7 @@
  */
 #include <unistd.h>
 
+#include "ctl/many.h"
 #include "ctl/output.h"
 
 /* Tells about a word that is no command. */
@@ -42,9 +43,19 @@ static int usage_failed(const struct ctl_command *command, const struct args *ar
 									: CTL_USAGE;
 }
 
+/* Whether the instances are chosen, and not among the words. */
+static bool is_many(const struct ctl_command *command, const struct args *args)
+{
+	return command->flags & CTL_MANY && many_wanted(args);
+}
+
 static int check_words(const struct ctl_command *command, const struct args *args)
 {
-	if (args->word_count < (size_t)command->words_min)
+	size_t chosen = is_many(command, args) ? 1 : 0; /* stand for the first word */
+
+	if (chosen && command->words_min == 1 && args->word_count)
+		return output_usage(command->name, "name instances or choose them, not both");
+	if (args->word_count + chosen < (size_t)command->words_min)
 		return output_usage(command->name, "%s is missing", command->words);
 	if (command->words_max >= 0 && args->word_count > (size_t)command->words_max)
 		return output_usage(command->name, "\"%s\" is one word too many",
@@ -66,7 +77,7 @@ static int run(const struct ctl_command *command, struct args *args)
 
 	if (!(command->flags & CTL_LOCAL) && client_open(&settings, &ctl.client, &err) < 0)
 		return usage_failed(command, args, NULL, err.text);
-	status = command->run(&ctl);
+	status = is_many(command, args) ? many_run(&ctl, command) : command->run(&ctl);
 	client_close(ctl.client);
 	return status;
 }
