@@ -205,6 +205,9 @@ check("POST", f"{INSTANCE}/start", 202, "/v1/instances/web/start")
 check("GET", "/v1/operations", 200, "/v1/operations?instance=web&limit=1")
 check("POST", f"{INSTANCE}/resize", 400, "/v1/instances/web/resize", {"image": "x"})
 check("POST", f"{INSTANCE}/resize", 400, "/v1/instances/web/resize", {})
+check("POST", f"{INSTANCE}/commit", 200, "/v1/instances/web/commit?wait=30", {"image": "pullable-made:1", "pause": False})
+check("POST", f"{INSTANCE}/commit", 400, "/v1/instances/web/commit", {"image": "NO"})
+check("POST", f"{INSTANCE}/commit", 400, "/v1/instances/web/commit", {"picture": "x"})
 check("POST", f"{INSTANCE}/kill", 400, "/v1/instances/web/kill", {"signal": "NOPE"})
 check("POST", f"{INSTANCE}/stop", 400, "/v1/instances/web/stop", {"grace": "soon"})
 until(lambda: world.get("/v1/instances/web").json["state"] == "running", "web to run")
@@ -244,6 +247,13 @@ check("POST", "/v1/nodes/{name}/images", 202, "/v1/nodes/local/images", {"image"
 check("POST", "/v1/nodes/{name}/images", 404, "/v1/nodes/local/images?wait=30", {"image": "missing:3"})
 check("POST", "/v1/nodes/{name}/images", 400, "/v1/nodes/local/images", {"image": "x", "y": 1})
 check("GET", "/v1/images", 200)
+archive = check("GET", "/v1/images/{name}/archive", 200, "/v1/images/base%3Alatest/archive?node=local")
+check("GET", "/v1/images/{name}/archive", 404, "/v1/images/missing%2Fx/archive")
+check("POST", "/v1/images", 200, "/v1/images?name=pullable%3A5", archive)
+check("POST", "/v1/images", 400, "/v1/images", archive[:2000])
+check("DELETE", "/v1/images/{name}", 200, "/v1/images/pullable%3A5?wait=30")
+check("DELETE", "/v1/images/{name}", 202, "/v1/images/pullable%3A3")
+check("DELETE", "/v1/images/{name}", 404, "/v1/images/pullable%3A9?wait=30")
 check("GET", "/v1/policies", 200)
 check("POST", "/v1/policies/reload", 200)
 allowed = check("POST", "/v1/policies/eval", 200, None, {"spec": {"image": "x"}})
@@ -262,7 +272,7 @@ for method, target, status in (("PUT", "/v1/health", 405), ("POST", "/v1/health"
 equal(sorted({o["operationId"] for o in operations.values()} - set(seen)), [], "every route was asked")
 wanted = {f"{o['operationId']} {status}" for o in operations.values() for status in o["responses"] if status != "default"}
 equal(sorted(wanted - {f"{name} {status}" for name, statuses in seen.items() for status in statuses}
-            - {f"instance{verb} 202" for verb in ("Stop", "Restart", "Pause", "Unpause", "Kill", "Resize")}), [], "every success it names was seen")
+            - {f"instance{verb} 202" for verb in ("Stop", "Restart", "Pause", "Unpause", "Kill", "Resize", "Commit")}), [], "every success it names was seen")
 equal(world.stop(), 0, "gantryd ends well")
 
 # a plugin that offers next to nothing

@@ -66,9 +66,10 @@ SCENARIOS = {
     "kill": (on_running("kill", {"signal": "KILL"}), "stopped"),
     "resize": (on_running("resize", {"memory": "64MiB"}), "running"),
     "remove": (on_running("remove", method="DELETE"), None),
+    "commit": (on_running("commit", {"image": "pullable-made:1"}), "running"),
 }
 CALLS = ("POST /containers/", "DELETE /containers/", "GET /containers/json",
-         "POST /images/create", "GET /images/")
+         "POST /images/create", "GET /images/", "POST /commit")
 
 
 reached = set()

@@ -216,6 +216,18 @@ struct instance *call_container(struct call *call, struct node_link **ret_link)
 	return NULL;
 }
 
+struct node_link *call_node(struct call *call, const char *name)
+{
+	struct node_link *link = node_link_find(call->daemon, name);
+	struct gantry_error err;
+
+	if (!link) {
+		gantry_error_set(&err, -ENOENT, "there is no node \"%.80s\"", name);
+		call_fail(call, &err);
+	}
+	return link;
+}
+
 const char *call_instance_id(struct call *call, const char *word)
 {
 	struct instance *instance;

@@ -85,6 +85,8 @@ void call_rows(void *lookup, const struct gantry_error *err, char *const *rows, 
 struct instance *call_instance(struct call *call);
 /* The same, of one whose container can be asked for something; *ret_link is its node. NULL: answered. */
 struct instance *call_container(struct call *call, struct node_link **ret_link);
+/* The node of that name, or NULL: answered. */
+struct node_link *call_node(struct call *call, const char *name);
 /* The id that word means, itself where it is an id of an instance that is gone; NULL: answered. */
 const char *call_instance_id(struct call *call, const char *word);
 /* ?name=SECONDS in milliseconds; -1 where it is not there. */

@@ -24,6 +24,7 @@ void handle_instance_pause(struct call *call);
 void handle_instance_unpause(struct call *call);
 void handle_instance_kill(struct call *call);
 void handle_instance_resize(struct call *call);
+void handle_instance_commit(struct call *call);
 /* process.c */
 void handle_instance_wait(struct call *call);
 void handle_instance_top(struct call *call);
@@ -50,9 +51,13 @@ void handle_event_list(struct call *call);
 /* nodes.c */
 void handle_node_list(struct call *call);
 void handle_node_show(struct call *call);
+/* images.c */
 void handle_node_images(struct call *call);
 void handle_image_pull(struct call *call);
 void handle_image_list(struct call *call);
+void handle_image_remove(struct call *call);
+void handle_image_save(struct call *call);
+void handle_image_load(struct call *call);
 /* policies.c */
 void handle_policy_show(struct call *call);
 void handle_policy_reload(struct call *call);

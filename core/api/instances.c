@@ -303,3 +303,22 @@ void handle_instance_resize(struct call *call)
 		       flows_resize(call->daemon, &ask, instance, call->body, &operation, &err),
 		       &operation, &err, 200);
 }
+
+void handle_instance_commit(struct call *call)
+{
+	static const char *const members[] = {"image", "pause", NULL};
+	struct operation *operation = NULL;
+	struct gantry_error err;
+	struct flows_ask ask;
+	struct instance *instance;
+
+	if (call_check_members(call, members) < 0)
+		return;
+	instance = begin(call, &ask);
+	if (instance)
+		answer(call,
+		       flows_commit(call->daemon, &ask, instance,
+				    json_get_string(call->body, "image", NULL),
+				    json_get_bool(call->body, "pause", true), &operation, &err),
+		       &operation, &err, 200);
+}

@@ -25,6 +25,7 @@ const struct route api_routes[] = {
 	{"POST", INSTANCE "/unpause", "instanceUnpause", handle_instance_unpause, ROUTE_NO_BODY},
 	{"POST", INSTANCE "/kill", "instanceKill", handle_instance_kill, ROUTE_BODY_OPTIONAL},
 	{"POST", INSTANCE "/resize", "instanceResize", handle_instance_resize, ROUTE_BODY_REQUIRED},
+	{"POST", INSTANCE "/commit", "instanceCommit", handle_instance_commit, ROUTE_BODY_REQUIRED},
 	{"GET", INSTANCE "/wait", "instanceWait", handle_instance_wait, ROUTE_NO_BODY},
 	{"GET", INSTANCE "/top", "instanceTop", handle_instance_top, ROUTE_NO_BODY},
 	{"GET", INSTANCE "/stats", "instanceStats", handle_instance_stats, ROUTE_NO_BODY},
@@ -53,6 +54,9 @@ const struct route api_routes[] = {
 	{"GET", "/v1/nodes/{name}/images", "nodeImages", handle_node_images, ROUTE_NO_BODY},
 	{"POST", "/v1/nodes/{name}/images", "imagePull", handle_image_pull, ROUTE_BODY_REQUIRED},
 	{"GET", "/v1/images", "imageList", handle_image_list, ROUTE_NO_BODY},
+	{"POST", "/v1/images", "imageLoad", handle_image_load, ROUTE_BODY_STREAM},
+	{"DELETE", "/v1/images/{name}", "imageRemove", handle_image_remove, ROUTE_NO_BODY},
+	{"GET", "/v1/images/{name}/archive", "imageSave", handle_image_save, ROUTE_NO_BODY},
 
 	{"GET", "/v1/policies", "policyShow", handle_policy_show, ROUTE_NO_BODY},
 	{"POST", "/v1/policies/reload", "policyReload", handle_policy_reload, ROUTE_NO_BODY},

@@ -119,6 +119,25 @@ static const struct ctl_option node_options[] = {
 	{"node", 0, "NODE", "this node only", false},
 	{NULL, 0, NULL, NULL, false},
 };
+static const struct ctl_option commit_options[] = {
+	{"no-pause", 0, "", "let its processes go on meanwhile", false},
+	{NULL, 0, NULL, NULL, false},
+};
+static const struct ctl_option save_options[] = {
+	{"output", 'o', "FILE", "write it there; standard output unless given", false},
+	{"node", 0, "NODE", "from this node; the first that has it unless given", false},
+	{NULL, 0, NULL, NULL, false},
+};
+static const struct ctl_option load_options[] = {
+	{"input", 'i', "FILE", "read it there; standard input unless given", false},
+	{"node", 0, "NODE", "into this node; needed where there are several", false},
+	{"name", 0, "IMAGE", "call its one image so, instead of as it says", false},
+	{NULL, 0, NULL, NULL, false},
+};
+static const struct ctl_option image_remove_options[] = {
+	{"node", 0, "NODE", "on this node; the first that has it unless given", false},
+	{NULL, 0, NULL, NULL, false},
+};
 static const struct ctl_option eval_options[] = {
 	{"verb", 0, "VERB", "what is asked for; spawn unless given", false},
 	{"actor", 0, "ACTOR", "who asks, as uid:1000; you unless given", false},
@@ -216,6 +235,16 @@ const struct ctl_command ctl_commands[] = {
 	{"images", "", "list images", 0, 0, node_options, 0, NULL, images_command},
 	{"pull", "IMAGE…", "pull images to a node, or to every node", 1, -1, node_options,
 	 CTL_WAITS, NULL, pull_command},
+	{"commit", "INSTANCE IMAGE", "make an image of an instance as it is now", 2, 2,
+	 commit_options, CTL_INSTANCES | CTL_WAITS,
+	 "On its node; IMAGE is NAME or NAME:TAG. Volumes and other mounts are no part of it.",
+	 commit_command},
+	{"save", "IMAGE", "write an image as a Docker archive", 1, 1, save_options, 0, NULL,
+	 save_command},
+	{"load", "", "load a Docker or OCI archive into a node", 0, 0, load_options, 0,
+	 "Prints what it held. One that is cut, or no image, leaves nothing.", load_command},
+	{"rmi", "IMAGE…", "remove images from a node", 1, -1, image_remove_options, CTL_WAITS, NULL,
+	 image_remove_command},
 	{"node ls", "", "list nodes", 0, 0, NULL, 0, NULL, node_list_command},
 	{"node show", "NODE…", "show all about a node", 1, -1, NULL, 0, NULL, node_show_command},
 	{"policy status", "", "show the set of policies in force", 0, 0, NULL, 0, NULL,

@@ -334,7 +334,7 @@ static int send_it(struct copy *copy, const char *folder, const char *name)
 	struct gantry_error err = {0};
 	int error, status;
 
-	copy->body = upload_open(copy->ctl->client, path);
+	copy->body = upload_open(copy->ctl->client, "PUT", path);
 	free(path);
 	if (str_equal(copy->local, "-")) {
 		error = from_stdin(&sender);

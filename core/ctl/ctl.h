@@ -115,9 +115,13 @@ int logs_command(struct ctl *ctl); /* logs.c */
 int copy_command(struct ctl *ctl); /* cp.c */
 int top_command(struct ctl *ctl);  /* usage.c */
 int stats_command(struct ctl *ctl);
-int images_command(struct ctl *ctl); /* nodes.c */
+int images_command(struct ctl *ctl); /* images.c */
 int pull_command(struct ctl *ctl);
-int node_list_command(struct ctl *ctl);
+int commit_command(struct ctl *ctl);
+int save_command(struct ctl *ctl);
+int load_command(struct ctl *ctl);
+int image_remove_command(struct ctl *ctl);
+int node_list_command(struct ctl *ctl); /* nodes.c */
 int node_show_command(struct ctl *ctl);
 int policy_status_command(struct ctl *ctl); /* policy.c */
 int policy_reload_command(struct ctl *ctl);

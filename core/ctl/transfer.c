@@ -151,7 +151,7 @@ static size_t on_send(char *data, size_t one, size_t room, void *arg)
 	return length;
 }
 
-struct transfer_body *upload_open(struct client *client, const char *path)
+struct transfer_body *upload_open(struct client *client, const char *method, const char *path)
 {
 	struct transfer_body *body = body_new(client);
 	struct transfer *transfer = &body->transfer;
@@ -159,6 +159,7 @@ struct transfer_body *upload_open(struct client *client, const char *path)
 	transfer->reply = &body->reply;
 	client_set_up(client, transfer, "PUT", path, NULL, NULL);
 	curl_easy_setopt(transfer->easy, CURLOPT_UPLOAD, 1L);
+	curl_easy_setopt(transfer->easy, CURLOPT_CUSTOMREQUEST, method);
 	curl_easy_setopt(transfer->easy, CURLOPT_READFUNCTION, on_send);
 	curl_easy_setopt(transfer->easy, CURLOPT_READDATA, body);
 	curl_multi_add_handle(client->multi, transfer->easy);

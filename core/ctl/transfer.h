@@ -22,8 +22,8 @@ int download_open(struct client *client, const char *path, struct transfer_body 
 ssize_t download_read(struct transfer_body *body, const char **ret_data, struct gantry_error *err);
 void download_close(struct transfer_body *body); /* at any time */
 
-/* PUT of a tar. */
-struct transfer_body *upload_open(struct client *client, const char *path);
+/* PUT or POST of a tar. */
+struct transfer_body *upload_open(struct client *client, const char *method, const char *path);
 /* 0; -EPIPE: the answer is there already, go on with upload_end; or why not. */
 int upload_write(struct transfer_body *body, const void *data, size_t length,
 		 struct gantry_error *err);

@@ -25,34 +25,57 @@ int console_check(struct daemon *daemon, const struct instance *instance,
 	return 0;
 }
 
-int admit(struct daemon *daemon, const struct flows_ask *ask, struct instance *instance,
-	  const char *verb, const struct gantry_exec *exec, struct gantry_error *err)
+/* Asks, and keeps the decision. The request is filled but for what all have in common. */
+static int ask_policies(struct daemon *daemon, const struct flows_ask *ask,
+			struct script_request *request, struct gantry_error *err)
 {
 	struct arena arena = {0};
-	struct script_request request = {
-		.verb = verb,
-		.exec = exec,
-		.actor = ask->actor,
-		.user = ask->user,
-		.via = ask->via ? ask->via : "api",
-		.project = instance->spec.project ? instance->spec.project : "default",
-		.spec = &instance->spec,
-		.instance = instance,
-		.now_ms = clock_wall_ms(),
-		.usage = fleet_usage(&daemon->fleet, instance->spec.project, instance),
-	};
 	struct script_decision decision;
 	struct store_batch *batch;
 	int code;
 
-	spec_unsafe(&instance->spec, &arena, &request.unsafe);
-	request.seed = (uint64_t)daemon_next_decision(daemon);
-	script_decision_init(&decision, daemon->policies, &request, (int64_t)request.seed);
-	code = script_admit(daemon->policies, &request, &decision, err);
+	request->actor = ask->actor;
+	request->user = ask->user;
+	request->via = ask->via ? ask->via : "api";
+	request->now_ms = clock_wall_ms();
+	request->usage = fleet_usage(&daemon->fleet, request->project, request->instance);
+	spec_unsafe(request->spec, &arena, &request->unsafe);
+	request->seed = (uint64_t)daemon_next_decision(daemon);
+	script_decision_init(&decision, daemon->policies, request, (int64_t)request->seed);
+	code = script_admit(daemon->policies, request, &decision, err);
 	batch = store_batch_new(daemon->store);
-	daemon_put_decision(batch, &decision, instance->id);
+	daemon_put_decision(batch, &decision, request->instance ? request->instance->id : "");
 	store_batch_commit(batch, NULL, NULL);
 	script_decision_fini(&decision);
 	arena_fini(&arena);
 	return code;
+}
+
+int admit(struct daemon *daemon, const struct flows_ask *ask, struct instance *instance,
+	  const char *verb, const struct gantry_exec *exec, struct gantry_error *err)
+{
+	struct script_request request = {
+		.verb = verb,
+		.exec = exec,
+		.project = instance->spec.project ? instance->spec.project : "default",
+		.spec = &instance->spec,
+		.instance = instance,
+	};
+
+	return ask_policies(daemon, ask, &request, err);
+}
+
+int admit_image(struct daemon *daemon, const struct flows_ask *ask, const char *image,
+		const char *verb, struct gantry_error *err)
+{
+	struct gantry_spec spec;
+	struct script_request request = {
+		.verb = verb,
+		.project = ask->project ? ask->project : "default",
+		.spec = &spec,
+	};
+
+	spec_init(&spec);
+	spec.image = image;
+	return ask_policies(daemon, ask, &request, err);
 }

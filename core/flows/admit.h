@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* May something be done to an instance that is no operation: attach, exec, copy_in, copy_out? */
+/* May something be done that is no operation: to an instance (attach, exec, copy_in, …), or an image? */
 #ifndef FLOWS_ADMIT_H
 #define FLOWS_ADMIT_H
 
@@ -15,5 +15,8 @@ int console_check(struct daemon *daemon, const struct instance *instance,
 /* Asks policies; the decision is kept. exec: what is to be started, NULL: nothing. -EACCES. */
 int admit(struct daemon *daemon, const struct flows_ask *ask, struct instance *instance,
 	  const char *verb, const struct gantry_exec *exec, struct gantry_error *err);
+/* The same of an image: image_load, image_save. NULL: it has no name yet. */
+int admit_image(struct daemon *daemon, const struct flows_ask *ask, const char *image,
+		const char *verb, struct gantry_error *err);
 
 #endif

@@ -22,8 +22,9 @@
 #define ID_FACT        "daemon_id"
 
 const struct flow_kind *const flows_kinds[] = {
-	&flow_spawn, &flow_start,  &flow_stop,   &flow_restart, &flow_pause, &flow_unpause,
-	&flow_kill,  &flow_resize, &flow_remove, &flow_pull,    NULL,
+	&flow_spawn,        &flow_start,  &flow_stop,   &flow_restart, &flow_pause,
+	&flow_unpause,      &flow_kill,   &flow_resize, &flow_remove,  &flow_pull,
+	&flow_image_remove, &flow_commit, NULL,
 };
 
 static void on_scope_empty(struct op_scope *scope);
@@ -55,6 +56,7 @@ void daemon_init(struct daemon *daemon, struct loop *loop, struct store *store,
 	list_init(&daemon->consoles);
 	list_init(&daemon->execs);
 	list_init(&daemon->log_sinks);
+	list_init(&daemon->image_loads);
 	loop_timer_init(&daemon->stop_timer, on_stop_timer);
 	loop_timer_init(&daemon->prune_timer, on_prune_timer);
 	loop_timer_init(&daemon->ready_timer, on_ready_timer);

@@ -45,6 +45,7 @@ struct daemon {
 	struct list consoles;     /* that may be joined; see console.h */
 	struct list execs;        /* that were asked for; see exec.h */
 	struct list log_sinks;    /* owned; see log_sinks.h */
+	struct list image_loads;  /* see image_stream.h */
 	struct node_link **links; /* one a node, same order as fleet.nodes; owned */
 	size_t links_untried;     /* whose first attempt is not over */
 	size_t links_unclaimed;   /* of which it is not known yet whether their engine is ours */

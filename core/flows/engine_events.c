@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "flows/engine_events.h"
 #include "flows/exits.h"
+#include "flows/flow.h"
 #include "flows/logs.h"
 #include "flows/reach.h"
 #include "flows/restarts.h"
@@ -114,14 +115,16 @@ static void started(struct node_link *link, struct instance *instance,
 
 /*
  * Paused or let go on, by somebody beside us or by the engine itself, which lets a paused process go on
- * to give it a signal. Only from the state that the event is about: one that comes late, when the
+ * to give it a signal, and holds one of which it makes an image. Only from the state that the event is about: one that comes late, when the
  * process has ended meanwhile, is no news.
  */
 static void moved(struct node_link *link, struct instance *instance, enum instance_state from,
 		  enum instance_state to, const char *kind, const struct gantry_event *event)
 {
+	const struct flow *flow = instance->busy;
+
 	if (instance->state == from && instance_move(instance, to))
-		tell(link, instance, kind, event, "cause", "outside");
+		tell(link, instance, kind, event, "cause", flow ? flow->kind->name : "outside");
 }
 
 void engine_event(struct node_link *link, const struct gantry_event *event)

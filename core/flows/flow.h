@@ -70,7 +70,8 @@ struct flow {
 	int64_t grace_ms;            /* stop, restart; GANTRY_UNSET: the spec's */
 	bool force;                  /* remove */
 	struct gantry_limits limits; /* resize; strings in arena */
-	const char *image;           /* pull; in arena */
+	const char *image;           /* pull, image_remove, commit; in arena */
+	bool rests;                  /* commit: the processes do meanwhile */
 
 	/* how it stands */
 	struct script_decision decision; /* id 0: no policy was asked */
@@ -82,6 +83,7 @@ struct flow {
 	bool begins_anew;        /* its row is written whole with the next step */
 	bool awaiting_node;      /* goes on when its node is up again */
 	bool awaiting_besides;   /* goes on when nothing runs beside it any more */
+	const char *image_id;    /* commit: what was made; in arena */
 	int undo_tries;          /* of the step at hand */
 	bool undo_failed;        /* something may be left on the engine */
 	struct gantry_error err; /* the first failure; code 0: none */

@@ -143,6 +143,7 @@ struct http_request {
 	size_t trailer_bytes;
 	bool paused, resumed;
 	int64_t give_ms; /* in which the client must send a byte of the body; 0: the limits' */
+	bool held;       /* the body is not wanted before it is resumed */
 	bool (*on_data)(void *arg, struct http_request *request, const char *data, size_t length);
 	http_request_fn on_body; /* also on_end */
 	void *body_arg;          /* borrowed */

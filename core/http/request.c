@@ -246,18 +246,38 @@ const char *http_request_body(const struct http_request *request, size_t *ret_le
 	return str_text(&request->body);
 }
 
+static bool set_stream(struct http_request *request,
+		       bool (*on_data)(void *arg, struct http_request *request, const char *data,
+				       size_t length),
+		       http_request_fn on_end, void *arg)
+{
+	if (!http_request_open(request) || request->body_mode != BODY_DROP)
+		return false;
+	request->body_mode = BODY_STREAM;
+	request->on_data = on_data;
+	request->on_body = on_end;
+	request->body_arg = arg;
+	return true;
+}
+
 void http_request_stream_body(struct http_request *request, uint64_t max_bytes,
 			      bool (*on_data)(void *arg, struct http_request *request,
 					      const char *data, size_t length),
 			      http_request_fn on_end, void *arg)
 {
-	if (!http_request_open(request) || request->body_mode != BODY_DROP)
+	if (set_stream(request, on_data, on_end, arg))
+		want_body(request, max_bytes);
+}
+
+void http_request_hold_body(struct http_request *request, uint64_t max_bytes,
+			    bool (*on_data)(void *arg, struct http_request *request,
+					    const char *data, size_t length),
+			    http_request_fn on_end, void *arg)
+{
+	if (!set_stream(request, on_data, on_end, arg))
 		return;
-	request->body_mode = BODY_STREAM;
-	request->on_data = on_data;
-	request->on_body = on_end;
-	request->body_arg = arg;
-	want_body(request, max_bytes);
+	request->body_max = max_bytes;
+	request->held = request->paused = true;
 }
 
 void http_request_resume(struct http_request *request)
@@ -266,6 +286,9 @@ void http_request_resume(struct http_request *request)
 	if (!request->paused || !request->conn)
 		return;
 	request->paused = false;
+	if (request->held)
+		want_body(request, request->body_max);
+	request->held = false;
 	conn_continue(request->conn);
 }
 

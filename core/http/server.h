@@ -206,6 +206,14 @@ void http_request_stream_body(struct http_request *request, uint64_t max_bytes,
 			      bool (*on_data)(void *arg, struct http_request *request,
 					      const char *data, size_t length),
 			      http_request_fn on_end, void *arg);
+/*
+ * Likewise, but nothing is read, nor is a client that waits to be asked for its body, before the first
+ * http_request_resume. That the client leaves is not noticed until then.
+ */
+void http_request_hold_body(struct http_request *request, uint64_t max_bytes,
+			    bool (*on_data)(void *arg, struct http_request *request,
+					    const char *data, size_t length),
+			    http_request_fn on_end, void *arg);
 void http_request_resume(struct http_request *request);
 /* How long the client may send nothing of a body that is wanted: 408; the limits' progress_ms unless set. */
 void http_request_set_stall(struct http_request *request, int64_t limit_ms);

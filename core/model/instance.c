@@ -65,6 +65,7 @@ static const struct {
 			 BIT(PENDING) | BIT(CREATING) | BIT(STARTING) | BIT(RUNNING) | BIT(PAUSED) |
 				 BIT(STOPPING) | BIT(STOPPED) | BIT(FAILED),
 			 BIT(REMOVING)},
+	[VERB_COMMIT] = {"commit", BIT(RUNNING) | BIT(PAUSED) | BIT(STOPPED) | BIT(FAILED), 0},
 };
 
 static const char *const intents[] = {"running", "stopped", "suspended"};

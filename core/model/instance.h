@@ -157,6 +157,7 @@ enum instance_verb {
 	VERB_KILL,
 	VERB_RESIZE,
 	VERB_REMOVE,
+	VERB_COMMIT,
 	VERB_COUNT
 };
 const char *instance_verb_text(enum instance_verb verb);

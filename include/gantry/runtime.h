@@ -227,6 +227,17 @@ struct gantry_exec {
 	bool tty, input;
 };
 
+struct gantry_commit {
+	const char *image; /* its name, with a tag */
+	/* The core's, kept with the image. Where the name stands for an image with this mark, the work was
+	 * done before, and that image is the answer. */
+	const char *mark;
+	bool pause; /* the processes rest meanwhile */
+};
+
+/* An archive of images ("docker save"), in order, as it is cut. A negative answer ends it. */
+typedef int (*gantry_archive_fn)(void *arg, const char *data, size_t length);
+
 struct gantry_runtime {
 	uint32_t size; /* of this struct in the plugin */
 
@@ -334,6 +345,20 @@ struct gantry_runtime {
 	/* Queues a copy; false: the engine is behind, drain will come. */
 	bool (*upload_write)(struct gantry_upload *upload, const void *data, size_t length);
 	void (*upload_end)(struct gantry_upload *upload);
+
+	/* Images of containers, and archives of images. Since ABI 1.8. */
+
+	/* The container's filesystem as it is now becomes an image. const char *: its id */
+	void (*commit)(void *node, const char *container, const struct gantry_commit *commit,
+		       struct gantry_op *op);
+	/* Takes a name, or by its id the image, off the node. -EBUSY: something was made of it. */
+	void (*image_remove)(void *node, const char *image, struct gantry_op *op);
+	/* It should hear op_on_pause. */
+	void (*image_save)(void *node, const char *image, gantry_archive_fn fn, void *arg,
+			   struct gantry_op *op);
+	/* struct gantry_strings: names of the images that it held, ids of those without. A cancel
+	 * leaves nothing of it; -EINVAL: the engine finds no image in it. */
+	void (*image_load)(void *node, const struct gantry_upload_sink *sink, struct gantry_op *op);
 };
 
 #endif

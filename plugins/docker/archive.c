@@ -26,18 +26,6 @@
 #define GO_CHARACTER (1u << 21)
 #define GO_STICKY    (1u << 20)
 
-/* One look, get or put, in the op's memory. */
-struct gantry_upload {
-	struct docker_call call;
-	const char *container, *path; /* in the op's memory */
-	struct gantry_path *found;    /* the same; NULL: not told yet */
-	bool unread;                  /* the engine told what is no answer */
-	union {
-		struct gantry_archive_sink archive;
-		struct gantry_upload_sink upload;
-	} sink;
-};
-
 /* --- what stands there --------------------------------------------------------------------------- */
 
 static uint32_t read_mode(int64_t go)

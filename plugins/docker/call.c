@@ -302,7 +302,9 @@ static void send_call(struct docker_call *call, const char *method, const char *
 	struct gantry_http_request request = {
 		.peer = call->fresh ? &node->fresh_peer : &node->peer,
 		.method = method,
-		.content_type = body ? "application/json" : NULL,
+		.content_type = call->on_open ? "application/x-tar"
+				: body        ? "application/json"
+					      : NULL,
 		.body = body,
 		.body_length = body ? strlen(body) : 0,
 		.connect_timeout_ms = node->settings->connect_timeout_ms,

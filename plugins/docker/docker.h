@@ -11,8 +11,9 @@
  *   containers.c  start, kill, wait, remove, pause, rename, top, stats
  *   inspect.c     list and inspect
  *   update.c      limits;  cgroup.c  the same as the kernel holds them
- *   images.c      list, present;  pull.c  one download however many wait
  *   frames.c      the frames in which the engine sends output
+ *   images.c      list, present, remove;  pull.c  one download however many wait
+ *   commit.c      a container becomes an image;  image_archive.c  images as archives
  *   output.c      logs, demultiplexed;  log_files.c  where the engine keeps them
  *   claim.c       one daemon an owner
  *   session.c     attach and exec: streams of bytes;  archive.c  files in and out
@@ -88,6 +89,18 @@ struct docker_call {
 	struct gantry_timer *timer;
 	char *method, *path, *body; /* owned while it waits for the version */
 	bool busy, waits, cancelled, paused;
+};
+
+/* One look at files of a container, get or put of them, or one load of images; in the op's memory. */
+struct gantry_upload {
+	struct docker_call call;
+	const char *container, *path; /* in the op's memory; NULL: of images */
+	struct gantry_path *found;    /* the same; NULL: not told yet */
+	bool unread;                  /* the engine told what is no answer */
+	union {
+		struct gantry_archive_sink archive;
+		struct gantry_upload_sink upload;
+	} sink;
 };
 
 /* path is formatted, begins after the version, and is percent-encoded already. body: JSON text or NULL. */
@@ -237,6 +250,12 @@ void docker_archive_put(void *node, const char *container, const char *path,
 			const struct gantry_upload_sink *sink, struct gantry_op *op);
 bool docker_upload_write(struct gantry_upload *upload, const void *data, size_t length);
 void docker_upload_end(struct gantry_upload *upload);
+void docker_commit(void *node, const char *container, const struct gantry_commit *commit,
+		   struct gantry_op *op);
+void docker_image_remove(void *node, const char *image, struct gantry_op *op);
+void docker_image_save(void *node, const char *image, gantry_archive_fn fn, void *arg,
+		       struct gantry_op *op);
+void docker_image_load(void *node, const struct gantry_upload_sink *sink, struct gantry_op *op);
 void docker_watch(void *node, const struct gantry_anchor *anchor,
 		  const struct gantry_containers *known, const struct gantry_watch_sink *sink,
 		  struct gantry_op *op);

@@ -77,3 +77,25 @@ void docker_image_present(void *arg, const char *image, struct gantry_op *op)
 	docker_call(docker_call_new(arg, op, looked), "GET", NULL, "/images/%s/json", encoded);
 	free(encoded);
 }
+
+static void removed(struct docker_call *call, const struct gantry_error *err,
+		    struct json_object *reply)
+{
+	struct gantry_error mapped;
+
+	(void)reply;
+	if (err && call->status == 409) {
+		mapped = *err;
+		mapped.code = -EBUSY;
+		err = &mapped;
+	}
+	call->node->host->op_done(call->op, err, NULL);
+}
+
+void docker_image_remove(void *arg, const char *image, struct gantry_op *op)
+{
+	char *encoded = docker_url(image);
+
+	docker_call(docker_call_new(arg, op, removed), "DELETE", NULL, "/images/%s", encoded);
+	free(encoded);
+}

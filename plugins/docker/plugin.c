@@ -73,6 +73,10 @@ static const struct gantry_runtime runtime = {
 	.archive_put = docker_archive_put,
 	.upload_write = docker_upload_write,
 	.upload_end = docker_upload_end,
+	.commit = docker_commit,
+	.image_remove = docker_image_remove,
+	.image_save = docker_image_save,
+	.image_load = docker_image_load,
 };
 
 /* The host's table is all that the plugin keeps; nodes take it from here. */

@@ -617,6 +617,7 @@ static void conf_ports(struct conformance *c)
 }
 
 #include "conformance_files.h"
+#include "conformance_images.h"
 
 __attribute__((unused)) static void conformance(struct conformance *c)
 {
@@ -635,6 +636,7 @@ __attribute__((unused)) static void conformance(struct conformance *c)
 	conf_cancel(c);
 	conf_events(c);
 	conf_ports(c);
+	conf_images(c);
 	c->rig->take = conf_take_count;
 	is_int(RUN0(c->rig, list), 0, "list");
 	is_int(conf_number, 0, "nothing of ours is left");

@@ -36,6 +36,7 @@
 #include <unistd.h>
 
 #include "engine_containers.h"
+#include "engine_images.h"
 #include "engine_volumes.h"
 
 static uv_pipe_t server;
@@ -101,10 +102,41 @@ static void pull(struct conn *c)
 	stream_end(c);
 }
 
+static bool in_use(const char *image)
+{
+	char normal[600], other[600];
+
+	image_normal(image, normal, sizeof(normal));
+	LIST_FOREACH (node, &containers) {
+		const struct container *k = LIST_ENTRY(node, struct container, link);
+
+		if (strcmp(image_normal(k->image, other, sizeof(other)), normal) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Takes the word off the name, where it ends with it. */
+static bool cut_end(char *name, const char *word)
+{
+	size_t length = strlen(name), end = strlen(word);
+
+	if (length <= end || strcmp(name + length - end, word) != 0)
+		return false;
+	name[length - end] = '\0';
+	return true;
+}
+
 static void route_image(struct conn *c)
 {
-	char name[512], text[1024];
+	char name[512], text[1024], normal[600];
+	struct json_object *mark = NULL;
+	bool archive;
 
+	if (strcmp(c->path, "/images/load") == 0) {
+		load(c);
+		return;
+	}
 	if (strcmp(c->path, "/images/json") == 0) {
 		struct str all = STR_INIT;
 
@@ -123,18 +155,27 @@ static void route_image(struct conn *c)
 		return;
 	}
 	snprintf(name, sizeof(name), "%s", c->path + strlen("/images/"));
-	if (strlen(name) > 5 && strcmp(name + strlen(name) - 5, "/json") == 0)
-		name[strlen(name) - 5] = '\0';
+	archive = cut_end(name, "/get");
+	cut_end(name, "/json");
 	if (!image_exists(name)) {
 		reply_error(c, 404, "No such image: %s", name);
+	} else if (archive) {
+		save(c, name);
+	} else if (strcmp(c->method, "DELETE") == 0 && in_use(name)) {
+		reply_error(c, 409,
+			    "conflict: unable to remove repository reference \"%s\" (must force)",
+			    name);
 	} else if (strcmp(c->method, "DELETE") == 0) {
 		json_object_object_del(pulled, image_normal(name, text, sizeof(text)));
 		emit("image", "delete", name, name, name, NULL, "");
 		reply(c, 200, "[]");
 	} else {
-		snprintf(text, sizeof(text),
-			 "{\"Id\":\"sha256:base\",\"RepoTags\":[\"%s\"],\"Size\":1,\"Config\":{}}",
-			 name);
+		json_object_object_get_ex(marks, image_normal(name, normal, sizeof(normal)), &mark);
+		snprintf(
+			text, sizeof(text),
+			"{\"Id\":\"sha256:%s\",\"RepoTags\":[\"%s\"],\"Size\":1,\"Config\":{},\"Comment\":\"%s\"}",
+			mark ? "committed" : "base", name,
+			mark ? json_object_get_string(mark) : "");
 		reply(c, 200, text);
 	}
 }
@@ -404,7 +445,7 @@ static void count_call(struct conn *c)
 		slash = strchr(c->path + strlen("/containers/"), '/');
 		snprintf(key, sizeof(key), "%s /containers/ID%s", c->method, slash ? slash : "");
 	} else if (strstr(key, " /images/") && strcmp(c->path, "/images/json") != 0 &&
-		   strcmp(c->path, "/images/create") != 0) {
+		   strcmp(c->path, "/images/create") != 0 && strcmp(c->path, "/images/load") != 0) {
 		snprintf(key, sizeof(key), "%s /images/NAME", c->method);
 	} else if (strstr(key, " /volumes/gantry.")) {
 		snprintf(key, sizeof(key), "%s /volumes/NAME", c->method);
@@ -434,6 +475,8 @@ static void route(struct conn *c)
 		route_exec(c);
 	} else if (strcmp(c->path, "/images/create") == 0) {
 		pull(c);
+	} else if (strcmp(c->path, "/commit") == 0) {
+		commit(c);
 	} else if (strncmp(c->path, "/images/", 8) == 0) {
 		route_image(c);
 	} else if (strncmp(c->path, "/volumes", 8) == 0) {
@@ -471,6 +514,7 @@ int main(int argc, char **argv)
 	socket_path = argv[1];
 	calls = json_object_new_object();
 	pulled = json_object_new_object();
+	marks = json_object_new_object();
 	volumes = json_object_new_object();
 	uv_loop_init(&fake_loop);
 	uv_timer_init(&fake_loop, &down_timer);
