@@ -25,6 +25,7 @@
 #include "flows/exits.h"
 #include "flows/node_link.h"
 #include "flows/start_window.h"
+#include "base/log.h"
 
 struct flow;
 
@@ -161,5 +162,13 @@ struct store_batch *flow_batch(struct flow *flow);
 void flow_node_is_up(struct flow *flow);
 
 const struct flow_step *flow_step_at(const struct flow *flow);
+
+/* --- between flow.c and flow_node.c --- */
+
+/* Lines of the log have the instance, the operation and the step, until it is popped. */
+void flow_push_context(const struct flow *flow, struct log_context context[3]);
+void flow_pop_context(struct log_context context[3]);
+/* Of flow->timer: a step's, or a try of an undo. */
+void flow_on_timer(struct loop_timer *timer);
 
 #endif
