@@ -166,6 +166,10 @@ for name, what in (("instanceAttach", "/v1/instances/web/attach"), ("execAttach"
         ok(status == 101, f"{what}: 101")
         seen.setdefault(name, set()).add(status)
 
+check("POST", INSTANCE + "/serial", 200, "/v1/instances/web/serial")
+check("POST", INSTANCE + "/serial", 404, "/v1/instances/nothing/serial")
+check("DELETE", INSTANCE + "/serial", 200, "/v1/instances/web/serial")
+
 job = check("GET", INSTANCE + "/wait", 200, "/v1/instances/job/wait?timeout=30")
 equal((job["timed_out"], job["last_exit"]["code"]), (False, 0), "job has ended")
 equal(check("GET", INSTANCE + "/wait", 200, "/v1/instances/web/wait?timeout=0.01")["timed_out"], True, "web has not")
