@@ -36,6 +36,7 @@ PLUGINS := $(notdir $(patsubst %/,%,$(dir $(wildcard plugins/*/plugin.c))))
 PLUGIN_SO := $(PLUGINS:%=$(B)/plugins/%.so)
 MANUALS := $(B)/man/gantry.1 $(B)/man/gantryd.8 $(B)/man/gantry.lua.5
 COMPLETIONS := $(B)/completion/bash $(B)/completion/zsh $(B)/completion/fish
+PAGE_OWN := $(patsubst core/api/page/%,$(B)/console/%,$(wildcard core/api/page/console.*))
 TEST_SRC := $(wildcard t/[0-9]*.c plugins/*/t/[0-9]*.c)
 TEST_BIN := $(TEST_SRC:%.c=$(B)/%.t)
 HELPER_SRC := $(wildcard t/fake/*.c t/bench/*.c t/fuzz/*.c)
@@ -57,7 +58,7 @@ say = $(if $(V),,@echo "  $(1)" $(patsubst $(B)/%,%,$@);)
 .DELETE_ON_ERROR:
 .SECONDARY:
 
-all: $(B)/gantryd $(B)/gantry $(PLUGIN_SO) $(MANUALS) $(COMPLETIONS)
+all: $(B)/gantryd $(B)/gantry $(PLUGIN_SO) $(MANUALS) $(COMPLETIONS) $(PAGE_OWN) $(B)/console/xterm.js
 
 # --- objects -------------------------------------------------------------------------------------
 
@@ -89,6 +90,14 @@ $(patsubst %.c,$(B)/%.t,$(wildcard plugins/$(1)/t/[0-9]*.c)): LIBS_DAEMON += $$(
 $(patsubst %.c,$(B)/%.t,$(wildcard plugins/$(1)/t/[0-9]*.c)): $(patsubst %.c,$(B)/%.o,$(wildcard plugins/$(1)/*.c))
 endef
 $(foreach p,$(PLUGINS),$(eval $(call plugin_rule,$(p))))
+
+# --- the console's page: its own files, and xterm.js from the npm registry --------------------------
+
+$(B)/console/console.%: core/api/page/console.%
+	$(call say,COPY)install -D -m 644 $< $@
+
+$(B)/console/xterm.js: core/api/page/package-lock.json core/api/page/fetch.sh
+	$(call say,NPM)core/api/page/fetch.sh $(@D)
 
 # --- manual pages and completion: printed by the programs from their own tables -------------------
 
@@ -170,6 +179,7 @@ install-files:
 	install -D -m 644 $(B)/completion/fish $(I)/share/fish/vendor_completions.d/gantry.fish
 	install -D -m 644 core/api/openapi.yaml $(I)/share/gantry/openapi.yaml
 	cd scripts && find . -type f -exec install -D -m 644 {} "$(abspath $(I))/share/gantry/{}" ';'
+	install -D -m 644 -t $(I)/share/gantry/console $(B)/console/*
 	install -d $(I)/lib/systemd/system
 	sed 's|/usr/local/|$(PREFIX)/|' contrib/systemd/gantryd.service >$(I)/lib/systemd/system/gantryd.service
 

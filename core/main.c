@@ -242,6 +242,7 @@ static void on_server_closed(void *arg)
 {
 	struct gantryd *gantryd = arg;
 
+	api_fini(&gantryd->api);
 	daemon_stop(&gantryd->daemon, FLOW_GRACE_MS, on_daemon_stopped);
 }
 

@@ -20,6 +20,13 @@ listen = {
 	-- 	certificate = "/etc/gantry/tls/server.pem",
 	-- 	key = "/etc/gantry/tls/server.key",
 	-- },
+	-- Log and console in a browser (gantry console); serves nothing else, to whoever has the address that was printed.
+	-- {
+	-- 	console = "127.0.0.1:8443",
+	-- 	certificate = "/etc/gantry/tls/server.pem",
+	-- 	key = "/etc/gantry/tls/server.key",
+	-- 	url = "https://gantry.example.org:8443",
+	-- },
 }
 
 -- The engines. Labels are what policies choose by. One that is given another name here keeps its instances.

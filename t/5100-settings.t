@@ -55,7 +55,7 @@ MISTAKES = [
     ('owner = "me"', 'owner = "a b"', 1, "owner", "letters, digits"),
     ('owner = "me"\n', '', None, "owner", "is required"),
     ('mode = "0660"', 'mod = "0660"', 3, "listen[1].mod", 'did you mean "mode"'),
-    (f'unix = "{folder}/g.sock", ', '', 3, "listen[1]", "either unix or tcp"),
+    (f'unix = "{folder}/g.sock", ', '', 3, "listen[1]", "one of unix, tcp and console"),
     (f'unix = "{folder}/g.sock", mode = "0660"', 'tcp = "127.0.0.1:0"', 3, "listen[1]", "mutual TLS"),
     ('endpoint =', 'endpont =', 8, "nodes.local.endpont", 'did you mean "endpoint"'),
     ('"unix:///run/nowhere.sock"', '"gopher://x"', 8, "nodes.local.endpoint", "gopher"),

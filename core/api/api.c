@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From a request to its handler: route, actor, body. */
 #include "api/api.h"
+#include "api/browser.h"
 #include "api/call.h"
+#include "api/page.h"
+#include "base/cidr.h"
 #include "base/hash.h"
 #include "base/str.h"
 
@@ -163,6 +166,10 @@ static void on_request(void *arg, struct http_request *request)
 	struct str allowed = STR_INIT;
 	struct gantry_error err;
 
+	if (http_request_listener_arg(request)) {
+		page_request(api, request);
+		return;
+	}
 	call->api = api;
 	call->daemon = api->daemon;
 	call->request = request;
@@ -228,6 +235,25 @@ static int listen_unix(struct api *api, const struct settings_listener *listener
 }
 
 /* "127.0.0.1:7443" or "[::1]:7443" */
+static int split_address(const char *text, char *address, size_t size, int *ret_port,
+			 struct gantry_error *err)
+{
+	const char *colon = strrchr(text, ':'), *start = text;
+	char *end;
+	long port = colon ? strtol(colon + 1, &end, 10) : -1;
+	size_t length = colon ? (size_t)(colon - text) : 0;
+
+	if (!colon || *end || end == colon + 1 || port < 0 || port > 65535 || length >= size)
+		return gantry_error_set(err, -EINVAL, "must be ADDRESS:PORT, not \"%s\"", text);
+	if (*start == '[' && length > 2) {
+		start++;
+		length -= 2;
+	}
+	snprintf(address, size, "%.*s", (int)length, start);
+	*ret_port = (int)port;
+	return 0;
+}
+
 static int listen_tcp(struct api *api, const struct settings_listener *listener,
 		      struct gantry_error *err)
 {
@@ -236,22 +262,48 @@ static int listen_tcp(struct api *api, const struct settings_listener *listener,
 		.key_file = listener->key,
 		.client_ca_file = listener->ca,
 	};
-	const char *colon = strrchr(listener->tcp, ':');
-	char address[64], *end;
-	long port = colon ? strtol(colon + 1, &end, 10) : -1;
-	size_t length = colon ? (size_t)(colon - listener->tcp) : 0;
-	const char *start = listener->tcp;
+	char address[64];
+	int port, code = split_address(listener->tcp, address, sizeof(address), &port, err);
 
-	if (!colon || *end || end == colon + 1 || port < 0 || port > 65535 ||
-	    length >= sizeof(address))
-		return gantry_error_set(err, -EINVAL, "must be ADDRESS:PORT, not \"%s\"",
-					listener->tcp);
-	if (*start == '[' && length > 2) {
-		start++;
-		length -= 2;
-	}
-	snprintf(address, sizeof(address), "%.*s", (int)length, start);
-	return http_listen_tcp(api->server, address, (int)port, &tls, NULL, NULL, err);
+	return code < 0 ? code : http_listen_tcp(api->server, address, port, &tls, NULL, NULL, err);
+}
+
+/* Its mark is the api: what comes there is page.c's. */
+static int listen_console(struct api *api, const struct settings_listener *listener,
+			  struct gantry_error *err)
+{
+	const struct http_tls tls = {
+		.certificate_file = listener->certificate,
+		.key_file = listener->key,
+	};
+	struct http_listener *opened;
+	char address[64], *url;
+	int port, code = split_address(listener->console, address, sizeof(address), &port, err);
+
+	if (code < 0)
+		return code;
+	if (listener->plain && !cidr_is_loopback(address))
+		return gantry_error_set(err, -EINVAL,
+					"plain is for loopback only: what is typed would cross the "
+					"network readable; name certificate and key");
+	if (!listener->url && cidr_is_any(address))
+		return gantry_error_set(
+			err, -EINVAL,
+			"needs url: how browsers reach it, as \"https://gantry.example.org\"");
+	if (api->browser)
+		return gantry_error_set(err, -EINVAL,
+					"is a second console listener; one is enough");
+	code = http_listen_tcp(api->server, address, port, listener->plain ? NULL : &tls, api,
+			       &opened, err);
+	if (code < 0)
+		return code;
+	url = listener->url ? xstrdup(listener->url)
+			    : xasprintf(strchr(address, ':') ? "%s://[%s]:%d" : "%s://%s:%d",
+					listener->plain ? "http" : "https", address,
+					http_listener_port(opened));
+	code = browser_open(api->daemon, url, &api->browser, err);
+	free(url);
+	return code;
 }
 
 int api_listen(struct api *api, struct gantry_error *err)
@@ -265,7 +317,8 @@ int api_listen(struct api *api, struct gantry_error *err)
 
 		snprintf(where, sizeof(where), "listen[%zu]", i + 1);
 		code = listener->unix_path ? listen_unix(api, listener, where, err)
-					   : listen_tcp(api, listener, err);
+		       : listener->tcp     ? listen_tcp(api, listener, err)
+					   : listen_console(api, listener, err);
 		if (code < 0) {
 			if (!err->field[0])
 				snprintf(err->field, sizeof(err->field), "%s", where);
@@ -273,6 +326,12 @@ int api_listen(struct api *api, struct gantry_error *err)
 		}
 	}
 	return 0;
+}
+
+void api_fini(struct api *api)
+{
+	browser_close(api->browser);
+	api->browser = NULL;
 }
 
 void api_print_routes(void)

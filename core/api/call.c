@@ -347,6 +347,7 @@ int call_ask(struct call *call, int success_status, struct flows_ask *ret_ask)
 	*ret_ask = (struct flows_ask){
 		.actor = call->actor,
 		.user = call->user,
+		.via = call->via,
 		.project = call->project,
 		.idempotency_key = key,
 		.request_hash = call->request_hash,

@@ -34,6 +34,7 @@ struct call {
 	const char *parameter;    /* what stands for {…} in the path, decoded; NULL */
 	const char *actor;        /* "uid:0", "cn:nova-compute" */
 	const char *user;         /* of X-Gantry-User; NULL */
+	const char *via;          /* NULL: "api" */
 	const char *project;      /* of ?project= or X-Gantry-Project; NULL: none named */
 	struct json_object *body; /* borrowed while handle runs; NULL: none */
 	uint64_t request_hash;

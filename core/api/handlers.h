@@ -42,6 +42,8 @@ void handle_instance_serial_close(struct call *call);
 /* archive.c */
 void handle_archive_get(struct call *call);
 void handle_archive_put(struct call *call);
+/* page.c */
+void handle_instance_console(struct call *call);
 /* operations.c */
 void handle_operation_list(struct call *call);
 void handle_operation_show(struct call *call);

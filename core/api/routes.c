@@ -39,6 +39,7 @@ const struct route api_routes[] = {
 	 ROUTE_NO_BODY},
 	{"GET", INSTANCE "/archive", "archiveGet", handle_archive_get, ROUTE_NO_BODY},
 	{"PUT", INSTANCE "/archive", "archivePut", handle_archive_put, ROUTE_BODY_STREAM},
+	{"POST", INSTANCE "/console", "instanceConsole", handle_instance_console, ROUTE_NO_BODY},
 	{"GET", INSTANCE "/decisions", "instanceDecisions", handle_instance_decisions,
 	 ROUTE_NO_BODY},
 

@@ -212,6 +212,10 @@ const struct ctl_command ctl_commands[] = {
 	 "that of the command. One drives, others look on. On a terminal ctrl-p ctrl-q leaves it running; without\n"
 	 "one the end of standard input is the end of the process's, and signals are passed on to it.",
 	 attach_command},
+	{"console", "INSTANCE", "print an address where a browser shows log and console", 1, 1,
+	 NULL, CTL_INSTANCES,
+	 "Good once, and for a minute (console_token in the settings). Needs a console listener there.",
+	 console_command},
 	{"serial", "INSTANCE", "open an instance's serial port, and print where it is", 1, 1,
 	 serial_options, CTL_INSTANCES,
 	 "Its console as plain bytes over TCP, for programs that know nothing else. There is no handshake: whoever\n"

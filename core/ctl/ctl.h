@@ -130,7 +130,8 @@ int policy_eval_command(struct ctl *ctl);
 int policy_explain_command(struct ctl *ctl); /* explain.c */
 int events_command(struct ctl *ctl);         /* events.c */
 int operations_command(struct ctl *ctl);
-int serial_command(struct ctl *ctl); /* serial.c */
+int console_command(struct ctl *ctl); /* serial.c */
+int serial_command(struct ctl *ctl);
 int doctor_command(struct ctl *ctl); /* system.c */
 int version_command(struct ctl *ctl);
 int completion_command(struct ctl *ctl); /* completion.c */

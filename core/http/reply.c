@@ -165,6 +165,16 @@ void http_stream_abort(struct http_request *request)
 	stream_cut(request);
 }
 
+void http_request_cut(struct http_request *request, const char *reason)
+{
+	if (!http_request_open(request))
+		return;
+	if (request->websocket)
+		websocket_bye(request->conn, 1001, reason);
+	else
+		stream_cut(request);
+}
+
 void stream_cut(struct http_request *request)
 {
 	if (request->websocket) {

@@ -257,6 +257,12 @@ void http_stream_end(struct http_request *request);
  */
 void http_stream_abort(struct http_request *request);
 
+/*
+ * Ends the request from outside of its handler, which hears so by on_gone. A stream is cut, a WebSocket is
+ * closed with 1001 and the reason.
+ */
+void http_request_cut(struct http_request *request, const char *reason);
+
 /* "Not Found"; "Unknown" for a status without a name. Borrowed, static. */
 const char *http_status_text(int status);
 

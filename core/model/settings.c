@@ -34,6 +34,14 @@ const struct gantry_option settings_options[] = {
 	{"policy_http_allow", GANTRY_OPTION_STRINGS, NULL, TOP(policy_http_allow),
 	 "URLs that event hooks may ask, each with all below it, as \"https://hooks.example.org/gantry/\"",
 	 false, 0, 0},
+	{"console_path", GANTRY_OPTION_STRING, NULL, TOP(console_path),
+	 "folder of the files of the console's page; those that come with gantryd unless given",
+	 false, 0, 0},
+	{"console_token", GANTRY_OPTION_DURATION, "1m", TOP(console_token_ms),
+	 "how long the address that gantry console prints is good, once", false, 1000, 3600000},
+	{"console_idle", GANTRY_OPTION_DURATION, "30m", TOP(console_idle_ms),
+	 "after which time without a sign of its user a console in a browser is closed", false,
+	 1000, 0},
 	{"serial_address", GANTRY_OPTION_STRING, "127.0.0.1", TOP(serial_address),
 	 "address of serial ports; one that is not loopback needs serial_allow", false, 0, 0},
 	{"serial_ports", GANTRY_OPTION_STRING, "10000-10999", TOP(serial_ports),
@@ -61,6 +69,13 @@ const struct gantry_option settings_listener_options[] = {
 	{"certificate", GANTRY_OPTION_STRING, NULL, LISTENER(certificate),
 	 "certificate of this daemon", false, 0, 0},
 	{"key", GANTRY_OPTION_STRING, NULL, LISTENER(key), "its key", false, 0, 0},
+	{"console", GANTRY_OPTION_STRING, NULL, LISTENER(console),
+	 "ADDRESS:PORT that serves nothing but consoles to browsers, with TLS", false, 0, 0},
+	{"url", GANTRY_OPTION_STRING, NULL, LISTENER(url),
+	 "how browsers reach the console listener, as \"https://gantry.example.org\"; by its address unless given",
+	 false, 0, 0},
+	{"plain", GANTRY_OPTION_BOOL, "false", LISTENER(plain),
+	 "consoles without TLS, on loopback only", false, 0, 0},
 	{NULL, 0, NULL, 0, NULL, false, 0, 0},
 };
 
@@ -109,6 +124,30 @@ static bool valid_name(const char *text)
 	return true;
 }
 
+static int check_console(const struct settings_listener *listener, const char *where,
+			 struct gantry_error *err)
+{
+	struct gantry_error wrong;
+	struct url url;
+
+	if (!listener->plain && (!listener->certificate || !listener->key))
+		return gantry_error_field(
+			err, -EINVAL, where,
+			"console needs certificate and key, or plain = true on loopback");
+	if (listener->ca)
+		return gantry_error_field(
+			err, -EINVAL, where,
+			"console asks for no certificate of clients: ca is for tcp");
+	if (listener->url && url_parse(listener->url, &url, &wrong) < 0)
+		return gantry_error_field(err, -EINVAL, where, "url %s", wrong.text);
+	if (listener->url &&
+	    (!str_equal(url.path, "/") || listener->url[strlen(listener->url) - 1] == '/'))
+		return gantry_error_field(
+			err, -EINVAL, where,
+			"url ends with the host or port, as \"https://gantry.example.org\"");
+	return 0;
+}
+
 static int parse_listeners(struct settings *settings, struct json_object *values,
 			   struct gantry_error *err)
 {
@@ -130,9 +169,13 @@ static int parse_listeners(struct settings *settings, struct json_object *values
 				    where, &settings->arena, listener, err);
 		if (code < 0)
 			return code;
-		if (!listener->unix_path == !listener->tcp)
+		if (!!listener->unix_path + !!listener->tcp + !!listener->console != 1)
 			return gantry_error_field(err, -EINVAL, where,
-						  "must have either unix or tcp");
+						  "must have one of unix, tcp and console");
+		if (listener->console)
+			code = check_console(listener, where, err);
+		if (code < 0)
+			return code;
 		if (listener->tcp && (!listener->ca || !listener->certificate || !listener->key))
 			return gantry_error_field(
 				err, -EINVAL, where,

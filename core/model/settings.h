@@ -17,6 +17,9 @@ struct settings_listener {
 	const char *group;
 	const char *tcp; /* … or "ADDRESS:PORT" with mutual TLS */
 	const char *ca, *certificate, *key;
+	const char *console; /* … or "ADDRESS:PORT" that serves consoles to browsers */
+	const char *url;     /* of the console listener, as browsers see it; NULL: its address */
+	bool plain;
 };
 
 struct settings_node {
@@ -59,6 +62,8 @@ struct settings {
 	struct gantry_strings policy_http_allow;
 	struct url *http_allow; /* the same, read */
 	size_t http_allow_count;
+	const char *console_path;
+	int64_t console_token_ms, console_idle_ms;
 	const char *serial_address;
 	const char *serial_ports;
 	int serial_first_port, serial_last_port; /* the same, read */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "plugin/registry.h"
+#include "base/beside.h"
 #include "base/log.h"
 #include "base/str.h"
 
@@ -118,20 +119,7 @@ void plugin_registry_load_all(struct plugin_registry *registry)
 
 char *plugin_registry_folder(void)
 {
-	char self[4096], *slash;
-	ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
-
-	self[length > 0 ? length : 0] = '\0';
-	slash = strrchr(self, '/');
-	if (!slash)
-		return xstrdup("plugins");
-	*slash = '\0';
-	slash = strrchr(self, '/');
-	if (slash && (str_equal(slash, "/bin") || str_equal(slash, "/sbin"))) {
-		*slash = '\0';
-		return xasprintf("%s/lib/gantry/plugins", self);
-	}
-	return xasprintf("%s/plugins", self);
+	return beside_program("plugins", "lib/gantry/plugins");
 }
 
 int plugin_registry_fini(struct plugin_registry *registry)

@@ -525,7 +525,7 @@ static void container_verb(struct conn *c, struct container *k, const char *verb
 	} else if (strcmp(verb, "rename") == 0) {
 		rename_it(c, k);
 	} else if (strcmp(verb, "resize") == 0) {
-		reply(c, 200, "");
+		resize(c, k);
 	} else if (strcmp(verb, "attach") == 0) {
 		attach(c, k);
 	} else if (strcmp(verb, "exec") == 0) {

@@ -4,7 +4,7 @@
  * engine_containers.h.
  *
  * A container that runs `cat` echoes what it is sent to all that are attached, and ends with its input
- * where that is to be closed with the session (StdinOnce); `deaf` reads nothing of it. Commands of an exec:
+ * where that is to be closed with the session (StdinOnce); `cat sizes` tells its terminal's size too; `deaf` reads nothing of it. Commands of an exec:
  *	cat              echoes until its input ends      exit N       ends with N
  *	echo, warn TEXT  writes to stdout, stderr         flood BYTES  writes so many to stdout
  *	show             its user, folder, environment    size         waits for a resize, writes ROWS COLUMNS
@@ -58,6 +58,19 @@ static void attach(struct conn *c, struct container *k)
 	if (strcmp(command_word(k, 0), "deaf") == 0)
 		uv_read_stop((uv_stream_t *)&c->pipe);
 	conn_wait(c, &k->attached);
+}
+
+static void resize(struct conn *c, struct container *k)
+{
+	char rows[8] = "", columns[8] = "", text[32];
+
+	query_get(c, "h", rows, sizeof(rows));
+	query_get(c, "w", columns, sizeof(columns));
+	reply(c, 200, "");
+	if (strcmp(command_word(k, 1), "sizes") != 0)
+		return;
+	snprintf(text, sizeof(text), "<%s rows, %s columns>", rows, columns);
+	container_write(k, 1, text, strlen(text));
 }
 
 /* --- exec --- */
