@@ -239,6 +239,13 @@ equal({e["instance"] for e in check("GET", "/v1/events", 200, f"/v1/events?insta
 text = check("GET", "/v1/events", 200, "/v1/events", headers={"Accept": "text/event-stream"}, name="events as server-sent events").decode()
 equal(re.findall(r"^id: (\d+)$", text, re.M), [str(e["sequence"]) for e in events], "have their sequence as id")
 equal(check("GET", "/v1/health", 200)["last_event"], len(events), "health names the last event")
+os.makedirs(os.path.join(os.path.dirname(world.store), "recordings"))
+with open(os.path.join(os.path.dirname(world.store), "recordings/20260101T000000Z-1.cast"), "w") as file:
+    file.write('{"version":2,"width":80,"height":24,"gantry":{"id":"20260101T000000Z-1","instance":"x","name":"web","verb":"attach","actor":"uid:0",'
+               '"decision":1,"input":false,"at":"2026-01-01T00:00:00.000Z"}}\n')
+equal(len(check("GET", "/v1/recordings", 200)["recordings"]), 1, "a recording")
+check("GET", "/v1/recordings/{id}", 200, "/v1/recordings/20260101T000000Z-1")
+check("GET", "/v1/recordings/{id}", 404, "/v1/recordings/nothing")
 check("GET", "/v1/events", 400, "/v1/events?after=x")
 
 check("GET", "/v1/nodes", 200)

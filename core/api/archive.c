@@ -54,7 +54,7 @@ static bool may(struct call *call, struct instance *instance, const char *verb)
 
 	if (call_ask(call, 200, &ask) != 0)
 		return false;
-	if (admit(call->daemon, &ask, instance, verb, NULL, &err) == 0)
+	if (admit(call->daemon, &ask, instance, verb, NULL, NULL, &err) == 0)
 		return true;
 	call_fail(call, &err);
 	return false;

@@ -202,6 +202,16 @@ static void joined(struct console_peer *peer, int64_t boot, int64_t sequence, bo
 	send_object(session_of(peer), CHANNEL_CONTROL, object);
 }
 
+static void recorded(struct console_peer *peer, const char *id, const char *why_not)
+{
+	struct json_object *object = control("recording");
+
+	json_add_string(object, "recording", id);
+	json_add_bool(object, "goes_on", !why_not);
+	json_add_string(object, "why", why_not);
+	send_object(session_of(peer), CHANNEL_CONTROL, object);
+}
+
 static void drain(struct console_peer *peer)
 {
 	http_websocket_resume(session_of(peer)->request);
@@ -247,6 +257,7 @@ static const struct console_events events = {
 	.lost = lost,
 	.missing = missing,
 	.joined = joined,
+	.recorded = recorded,
 	.drain = drain,
 	.changed = changed,
 	.ended = ended,

@@ -44,6 +44,9 @@ void handle_archive_get(struct call *call);
 void handle_archive_put(struct call *call);
 /* page.c */
 void handle_instance_console(struct call *call);
+/* recordings.c */
+void handle_recording_list(struct call *call);
+void handle_recording_show(struct call *call);
 /* operations.c */
 void handle_operation_list(struct call *call);
 void handle_operation_show(struct call *call);

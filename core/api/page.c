@@ -250,7 +250,7 @@ void handle_instance_console(struct call *call)
 		call_fail(call, &err);
 		return;
 	}
-	if (admit(call->daemon, &ask, instance, "attach", NULL, &err) < 0) {
+	if (admit(call->daemon, &ask, instance, "attach", NULL, NULL, &err) < 0) {
 		call_fail(call, &err);
 		return;
 	}

@@ -43,6 +43,9 @@ const struct route api_routes[] = {
 	{"GET", INSTANCE "/decisions", "instanceDecisions", handle_instance_decisions,
 	 ROUTE_NO_BODY},
 
+	{"GET", "/v1/recordings", "recordingList", handle_recording_list, ROUTE_NO_BODY},
+	{"GET", "/v1/recordings/{id}", "recordingShow", handle_recording_show, ROUTE_NO_BODY},
+
 	{"GET", "/v1/operations", "operationList", handle_operation_list, ROUTE_NO_BODY},
 	{"GET", "/v1/operations/{id}", "operationShow", handle_operation_show, ROUTE_NO_BODY},
 	{"GET", "/v1/operations/{id}/watch", "operationWatch", handle_operation_watch,

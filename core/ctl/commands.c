@@ -232,6 +232,10 @@ const struct ctl_command ctl_commands[] = {
 	 "links are copied as such; nothing leaves the place it is copied to, whatever a link or a name in the tar\n"
 	 "says; devices are left out.",
 	 copy_command},
+	{"recordings", "[RECORDING]", "list recordings of consoles, or print one", 0, 1, NULL, 0,
+	 "A recording is in asciicast v2: gantry recordings ID > session.cast; asciinema play session.cast\n"
+	 "What is recorded is said by policies: admit answers true, { record = true } for attach or exec.",
+	 recordings_command},
 	{"top", "INSTANCE", "list the processes of an instance", 1, 1, NULL, CTL_INSTANCES, NULL,
 	 top_command},
 	{"stats", "[INSTANCE…]", "show what instances use; all that run unless named", 0, -1,

@@ -252,7 +252,13 @@ static void take_control(struct console *console, struct json_object *object)
 	const char *type = json_get_string(object, "type", "");
 	const char *driver = json_get_string(object, "driver", NULL);
 
-	if (str_equal(type, "gap") && json_get(object, "why")) {
+	if (str_equal(type, "recording")) {
+		if (json_get_bool(object, "goes_on", false))
+			output_error("this session is recorded\r");
+		else
+			output_error("this session is not recorded any more: %s\r",
+				     json_get_string(object, "why", ""));
+	} else if (str_equal(type, "gap") && json_get(object, "why")) {
 		output_error("%s\r", json_get_string(object, "why", ""));
 	} else if (str_equal(type, "gap")) {
 		output_error("%lld bytes of output were left out\r",

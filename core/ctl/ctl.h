@@ -100,7 +100,8 @@ void manual_print(void); /* gantry(1), in roff */
 int run_command(struct ctl *ctl);    /* run.c */
 int attach_command(struct ctl *ctl); /* attach.c */
 int exec_command(struct ctl *ctl);
-int list_command(struct ctl *ctl); /* instances.c */
+int recordings_command(struct ctl *ctl); /* recordings.c */
+int list_command(struct ctl *ctl);       /* instances.c */
 int show_command(struct ctl *ctl);
 int wait_command(struct ctl *ctl);
 int start_command(struct ctl *ctl); /* verbs.c */

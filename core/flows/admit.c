@@ -27,7 +27,8 @@ int console_check(struct daemon *daemon, const struct instance *instance,
 
 /* Asks, and keeps the decision. The request is filled but for what all have in common. */
 static int ask_policies(struct daemon *daemon, const struct flows_ask *ask,
-			struct script_request *request, struct gantry_error *err)
+			struct script_request *request, struct console_terms *ret_terms,
+			struct gantry_error *err)
 {
 	struct arena arena = {0};
 	struct script_decision decision;
@@ -43,6 +44,9 @@ static int ask_policies(struct daemon *daemon, const struct flows_ask *ask,
 	request->seed = (uint64_t)daemon_next_decision(daemon);
 	script_decision_init(&decision, daemon->policies, request, (int64_t)request->seed);
 	code = script_admit(daemon->policies, request, &decision, err);
+	if (ret_terms)
+		*ret_terms =
+			(struct console_terms){.decision = decision.id, .record = decision.record};
 	batch = store_batch_new(daemon->store);
 	daemon_put_decision(batch, &decision, request->instance ? request->instance->id : "");
 	store_batch_commit(batch, NULL, NULL);
@@ -52,7 +56,8 @@ static int ask_policies(struct daemon *daemon, const struct flows_ask *ask,
 }
 
 int admit(struct daemon *daemon, const struct flows_ask *ask, struct instance *instance,
-	  const char *verb, const struct gantry_exec *exec, struct gantry_error *err)
+	  const char *verb, const struct gantry_exec *exec, struct console_terms *ret_terms,
+	  struct gantry_error *err)
 {
 	struct script_request request = {
 		.verb = verb,
@@ -62,7 +67,7 @@ int admit(struct daemon *daemon, const struct flows_ask *ask, struct instance *i
 		.instance = instance,
 	};
 
-	return ask_policies(daemon, ask, &request, err);
+	return ask_policies(daemon, ask, &request, ret_terms, err);
 }
 
 int admit_image(struct daemon *daemon, const struct flows_ask *ask, const char *image,
@@ -77,5 +82,5 @@ int admit_image(struct daemon *daemon, const struct flows_ask *ask, const char *
 
 	spec_init(&spec);
 	spec.image = image;
-	return ask_policies(daemon, ask, &request, err);
+	return ask_policies(daemon, ask, &request, NULL, err);
 }

@@ -12,9 +12,19 @@ struct node_link;
 /* Whether somebody can sit at its process now. -EAGAIN, -EHOSTUNREACH, -EBUSY, -ENOTSUP. */
 int console_check(struct daemon *daemon, const struct instance *instance,
 		  const struct node_link **ret_link, struct gantry_error *err);
-/* Asks policies; the decision is kept. exec: what is to be started, NULL: nothing. -EACCES. */
+/* What policies say of one who may. */
+struct console_terms {
+	int64_t decision;
+	enum script_recorded record;
+};
+
+/*
+ * Asks policies; the decision is kept. exec: what is to be started, NULL: nothing. ret_terms may be
+ * NULL. -EACCES.
+ */
 int admit(struct daemon *daemon, const struct flows_ask *ask, struct instance *instance,
-	  const char *verb, const struct gantry_exec *exec, struct gantry_error *err);
+	  const char *verb, const struct gantry_exec *exec, struct console_terms *ret_terms,
+	  struct gantry_error *err);
 /* The same of an image: image_load, image_save. NULL: it has no name yet. */
 int admit_image(struct daemon *daemon, const struct flows_ask *ask, const char *image,
 		const char *verb, struct gantry_error *err);

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/str.h"
 #include "flows/node_link.h"
+#include "flows/recording.h"
 #include "model/spec.h"
 
 #include <stdlib.h>
@@ -88,18 +89,65 @@ static struct console *open_upstream(struct daemon *daemon, const struct instanc
 
 static void on_peer_later(struct loop_later *later);
 static void on_joined(struct console_peer *peer);
+static void catch_up(struct console_peer *peer);
 
 static void join(struct console *console, struct console_peer *peer)
 {
 	if (peer->join)
 		console->joining++;
 	peer->console = console;
-	peer->open = peer->behind = false;
+	peer->open = peer->behind = peer->client_behind = peer->disk_behind = false;
 	peer->lost_bytes = 0;
 	loop_later_init(&peer->later, on_peer_later);
 	list_append(&console->peers, &peer->link);
 	if (console->session)
 		loop_later(console->daemon->loop, &peer->later);
+}
+
+/* --- recordings ---------------------------------------------------------------------------------- */
+
+static void on_recording_room(void *arg)
+{
+	struct console_peer *peer = arg;
+
+	peer->disk_behind = false;
+	if (!peer->client_behind)
+		catch_up(peer);
+}
+
+static void on_recording_failed(void *arg, const char *why)
+{
+	struct console_peer *peer = arg;
+
+	if (peer->open && peer->events->recorded)
+		peer->events->recorded(peer, recording_id(peer->recording), why);
+	if (peer->disk_behind)
+		on_recording_room(peer);
+}
+
+/* As its terms say. */
+static void record(struct daemon *daemon, const struct instance *instance,
+		   struct console_peer *peer, const struct console_terms *terms,
+		   const struct gantry_exec *exec)
+{
+	const struct recording_about about = {
+		.instance = instance,
+		.verb = exec ? "exec" : "attach",
+		.actor = peer->actor,
+		.command = exec ? &exec->command : NULL,
+		.decision = terms->decision,
+		.input = terms->record == SCRIPT_RECORD_INPUT,
+	};
+
+	if (terms->record != SCRIPT_UNRECORDED)
+		peer->recording =
+			recording_new(daemon, &about, on_recording_room, on_recording_failed, peer);
+}
+
+static void forget_recording(struct console_peer *peer)
+{
+	recording_end(peer->recording);
+	peer->recording = NULL;
 }
 
 static void tell_changed(struct console *console)
@@ -116,15 +164,17 @@ int console_attach(struct daemon *daemon, const struct flows_ask *ask, struct in
 		   struct console_peer *peer, bool drives, bool take, struct gantry_error *err)
 {
 	const struct node_link *link;
+	struct console_terms terms;
 	struct console *console;
 	int code = console_check(daemon, instance, &link, err);
 
 	if (code == 0)
-		code = admit(daemon, ask, instance, "attach", NULL, err);
+		code = admit(daemon, ask, instance, "attach", NULL, &terms, err);
 	if (code == 0 && peer->wants_log)
 		code = join_new(daemon, instance, peer, on_joined, &peer->join, err);
 	if (code < 0)
 		return code;
+	record(daemon, instance, peer, &terms, NULL);
 	console = find(daemon, instance);
 	if (!console)
 		console = open_upstream(daemon, instance, link);
@@ -145,6 +195,7 @@ int console_exec(struct daemon *daemon, struct exec *exec, struct console_peer *
 			    : gantry_error_set(err, -ENOENT, "the instance was removed");
 
 	if (code == 0) {
+		record(daemon, instance, peer, &exec->terms, &exec->asked);
 		console = console_new(daemon, instance, link);
 		console->exec = true;
 		console->input = exec->asked.input;
@@ -183,6 +234,15 @@ static void tell_prepared(struct console *console)
 
 /* --- output -------------------------------------------------------------------------------------- */
 
+bool console_show(struct console_peer *peer, int stream, const char *data, size_t length)
+{
+	if (!peer->events->output(peer, stream, data, length))
+		peer->client_behind = true;
+	if (peer->recording && !recording_output(peer->recording, stream, data, length))
+		peer->disk_behind = true;
+	return !peer->client_behind && !peer->disk_behind;
+}
+
 static void give(struct console *console, struct console_peer *peer, int stream, const char *data,
 		 size_t length)
 {
@@ -190,7 +250,7 @@ static void give(struct console *console, struct console_peer *peer, int stream,
 		peer->lost_bytes += length;
 		return;
 	}
-	if (peer->events->output(peer, stream, data, length))
+	if (console_show(peer, stream, data, length))
 		return;
 	peer->behind = true;
 	if (peer != console->driver || console->paused || !console->session)
@@ -222,7 +282,24 @@ static void go_on(struct console *console)
 	op_pause(console->op, false);
 }
 
+static void tell_lost(struct console_peer *peer, uint64_t bytes)
+{
+	char text[64];
+
+	peer->events->lost(peer, bytes);
+	snprintf(text, sizeof(text), "%llu bytes were left out", (unsigned long long)bytes);
+	if (peer->recording)
+		recording_mark(peer->recording, text);
+}
+
 void console_caught_up(struct console_peer *peer)
+{
+	peer->client_behind = false;
+	if (!peer->disk_behind)
+		catch_up(peer);
+}
+
+static void catch_up(struct console_peer *peer)
 {
 	struct console *console = peer->console;
 	uint64_t lost_bytes = peer->lost_bytes;
@@ -234,7 +311,7 @@ void console_caught_up(struct console_peer *peer)
 	if (!console)
 		return;
 	if (lost_bytes)
-		peer->events->lost(peer, lost_bytes);
+		tell_lost(peer, lost_bytes);
 	if (peer == console->driver)
 		go_on(console);
 }
@@ -245,9 +322,9 @@ static void give_kept(struct console *console, struct console_peer *peer)
 	const char *data = str_text(&kept->bytes);
 
 	if (kept->dropped_bytes)
-		peer->events->lost(peer, kept->dropped_bytes);
+		tell_lost(peer, kept->dropped_bytes);
 	for (size_t i = 0; i < kept->count; data += kept->pieces[i++].length)
-		peer->events->output(peer, kept->pieces[i].stream, data, kept->pieces[i].length);
+		console_show(peer, kept->pieces[i].stream, data, kept->pieces[i].length);
 }
 
 /* The upstream is open: so is the peer. What was before comes first. */
@@ -259,6 +336,9 @@ static void open_peer(struct console_peer *peer)
 	peer->events->opened(peer);
 	if (peer->console != console)
 		return;
+	if (peer->recording && peer->events->recorded)
+		peer->events->recorded(peer, recording_id(peer->recording),
+				       recording_why_not(peer->recording));
 	if (peer->join)
 		join_open(peer->join, &console->kept, console->opened_us);
 	else if (peer->wants_kept)
@@ -289,6 +369,8 @@ enum console_input console_input(struct console_peer *peer, const char *data, si
 
 	if (!console || !console->session || console->driver != peer || !console->input)
 		return CONSOLE_REFUSED;
+	if (peer->recording)
+		recording_input(peer->recording, data, length);
 	return console->runtime->session_write(console->session, data, length) ? CONSOLE_TAKEN
 									       : CONSOLE_BEHIND;
 }
@@ -318,8 +400,11 @@ void console_resize(struct console_peer *peer, int rows, int columns)
 {
 	struct console *console = peer->console;
 
-	if (console && console->session && console->driver == peer)
-		console->runtime->session_resize(console->session, rows, columns);
+	if (!console || !console->session || console->driver != peer)
+		return;
+	if (peer->recording)
+		recording_resize(peer->recording, rows, columns);
+	console->runtime->session_resize(console->session, rows, columns);
 }
 
 /* --- who drives ---------------------------------------------------------------------------------- */
@@ -389,6 +474,7 @@ void console_leave(struct console_peer *peer)
 	bool drove;
 
 	forget_join(peer);
+	forget_recording(peer);
 	if (!console)
 		return;
 	drove = console->driver == peer;
@@ -430,6 +516,7 @@ static void on_ended(void *arg, const struct gantry_error *err, const void *resu
 			continue;
 		}
 		forget_join(peer);
+		forget_recording(peer);
 		peer->events->ended(peer, err, result);
 	}
 	kept_fini(&console->kept);

@@ -24,6 +24,7 @@ struct console;
 struct console_peer;
 struct exec;
 struct console_join;
+struct recording;
 struct gantry_log_line;
 
 /* What a peer hears, from the loop; but for changed, by console_take and console_leave, and lost, by
@@ -40,6 +41,8 @@ struct console_events {
 	 * was the last, what is live follows. Not exact: there may be a gap there, or a repeat. */
 	void (*missing)(struct console_peer *peer, const struct gantry_log_line *gap);
 	void (*joined)(struct console_peer *peer, int64_t boot, int64_t sequence, bool exact);
+	/* It is recorded, under this id; or not any more, and why. May be NULL where it cannot be said. */
+	void (*recorded)(struct console_peer *peer, const char *id, const char *why_not);
 	/* Off the console. err NULL: the session came to its end; exit: how an exec ended, else NULL. */
 	void (*ended)(struct console_peer *peer, const struct gantry_error *err,
 		      const struct gantry_exit *exit);
@@ -50,12 +53,15 @@ struct console_peer {
 	struct list link;
 	struct console *console; /* borrowed; NULL: at none */
 	const struct console_events *events;
-	const char *actor;         /* borrowed */
-	bool wants_kept;           /* asks for what was written before */
-	bool wants_log;            /* asks for lines of the log: */
-	int64_t tail, after;       /* so many of the last ones, or -1; those after one, or -1 */
-	struct console_join *join; /* owned; while it is shown those */
-	bool open, behind;
+	const char *actor;           /* borrowed */
+	bool wants_kept;             /* asks for what was written before */
+	bool wants_log;              /* asks for lines of the log: */
+	int64_t tail, after;         /* so many of the last ones, or -1; those after one, or -1 */
+	struct console_join *join;   /* owned; while it is shown those */
+	struct recording *recording; /* owned; NULL: it is not recorded */
+	bool open;
+	bool behind; /* the client is, or the disk of its recording */
+	bool client_behind, disk_behind;
 	uint64_t lost_bytes;
 	struct loop_later later;
 };
@@ -69,6 +75,8 @@ int console_attach(struct daemon *daemon, const struct flows_ask *ask, struct in
 /* Starts the process that was asked for, and takes exec over. The peer drives. */
 int console_exec(struct daemon *daemon, struct exec *exec, struct console_peer *peer,
 		 struct gantry_error *err);
+/* Output for the peer alone, of what was before; as events.output. */
+bool console_show(struct console_peer *peer, int stream, const char *data, size_t length);
 void console_leave(struct console_peer *peer); /* nothing is called after */
 
 enum console_input { CONSOLE_TAKEN, CONSOLE_BEHIND, CONSOLE_REFUSED };

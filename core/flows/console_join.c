@@ -50,7 +50,7 @@ static bool give_piece(struct console_join *join, int stream)
 	if (!join->piece.length)
 		return true;
 	remember_end(&join->ends[stream], &join->piece);
-	room = join->peer->events->output(join->peer, stream, join->piece.data, join->piece.length);
+	room = console_show(join->peer, stream, join->piece.data, join->piece.length);
 	str_clear(&join->piece);
 	return room;
 }
@@ -150,8 +150,7 @@ static void give_rest(struct console_join *join, size_t skip[3])
 
 		skip[piece->stream] -= over;
 		if (over < piece->length)
-			join->peer->events->output(join->peer, piece->stream, data + over,
-						   piece->length - over);
+			console_show(join->peer, piece->stream, data + over, piece->length - over);
 	}
 }
 

@@ -43,6 +43,7 @@ struct daemon {
 	struct list flows;        /* under way */
 	struct list restarts;     /* planned; see restarts.h */
 	struct list consoles;     /* that may be joined; see console.h */
+	struct list recordings;   /* under way; see recording.h */
 	struct list execs;        /* that were asked for; see exec.h */
 	struct list log_sinks;    /* owned; see log_sinks.h */
 	struct list image_loads;  /* see image_stream.h */

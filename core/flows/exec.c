@@ -2,7 +2,6 @@
 #include "flows/exec.h"
 #include "base/clock.h"
 #include "base/str.h"
-#include "flows/admit.h"
 #include "model/spec.h"
 
 #include <stdlib.h>
@@ -43,7 +42,7 @@ int exec_create(struct daemon *daemon, const struct flows_ask *ask, struct insta
 	if (code == 0)
 		code = console_check(daemon, instance, &link, err);
 	if (code == 0)
-		code = admit(daemon, ask, instance, "exec", &exec->asked, err);
+		code = admit(daemon, ask, instance, "exec", &exec->asked, &exec->terms, err);
 	if (code == 0 && waiting(daemon) >= EXECS_MAX)
 		code = gantry_error_set(err, -EAGAIN,
 					"%d execs wait for those who asked for them to come",

@@ -14,6 +14,7 @@
 #include <gantry/runtime.h>
 
 #include "base/arena.h"
+#include "flows/admit.h"
 #include "flows/flows.h"
 
 #define EXEC_WAIT_MS 30000
@@ -27,6 +28,7 @@ struct exec {
 	char instance[INSTANCE_ID_SIZE];
 	const char *actor;        /* in the arena; nobody else may take it */
 	struct gantry_exec asked; /* in the arena */
+	struct console_terms terms;
 	int64_t expires_ms;
 	struct loop_timer due;
 };

@@ -480,7 +480,7 @@ int serial_open(struct daemon *daemon, const struct flows_ask *ask, struct insta
 	if (daemon->stopping)
 		return gantry_error_set(err, -EAGAIN, "gantryd stops");
 	serial_ask.via = "serial";
-	code = admit(daemon, &serial_ask, instance, "attach", NULL, err);
+	code = admit(daemon, &serial_ask, instance, "attach", NULL, NULL, err);
 	if (code < 0)
 		return code;
 	if (!port) {

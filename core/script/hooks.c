@@ -7,6 +7,7 @@
  * policy's failure rule is applied.
  */
 #include "base/clock.h"
+#include "base/str.h"
 #include "script/answers.h"
 #include "script/decision.h"
 #include "script/facts.h"
@@ -23,8 +24,9 @@ struct asking {
 	const struct gantry_spec *spec; /* as it is now */
 
 	enum verdict verdict;
-	const char *reason;         /* in the decision's arena */
-	struct json_object *answer; /* owned; NULL: no opinion */
+	enum script_recorded record; /* with VERDICT_ALLOW */
+	const char *reason;          /* in the decision's arena */
+	struct json_object *answer;  /* owned; NULL: no opinion */
 	struct gantry_error err;
 };
 
@@ -52,6 +54,33 @@ enum verdict verdict_read(lua_State *L, const char **ret_reason, size_t *ret_len
 	return VERDICT_DENY;
 }
 
+/* The second result of an admit that allows: { record = true } or { record = "input" }. */
+static enum script_recorded read_terms(lua_State *L, const struct script_request *request)
+{
+	enum script_recorded record = SCRIPT_UNRECORDED;
+
+	if (!lua_istable(L, -1)) /* `return x == y, "why not"` */
+		return record;
+	lua_pushnil(L);
+	while (lua_next(L, -2)) {
+		if (lua_type(L, -2) != LUA_TSTRING || !str_equal(lua_tostring(L, -2), "record"))
+			luaL_error(
+				L,
+				"what goes with true is { record = true } or { record = \"input\" }");
+		if (!str_equal(request->verb, "attach") && !str_equal(request->verb, "exec"))
+			luaL_error(L, "only attach and exec can be recorded, not %s",
+				   request->verb);
+		if (lua_type(L, -1) == LUA_TSTRING && str_equal(lua_tostring(L, -1), "input"))
+			record = SCRIPT_RECORD_INPUT;
+		else if (lua_isboolean(L, -1))
+			record = lua_toboolean(L, -1) ? SCRIPT_RECORD_OUTPUT : SCRIPT_UNRECORDED;
+		else
+			luaL_error(L, "record must be true, false or \"input\"");
+		lua_pop(L, 1);
+	}
+	return record;
+}
+
 static int ask_verdict(lua_State *L)
 {
 	struct asking *asking = lua_touserdata(L, 1);
@@ -62,6 +91,8 @@ static int ask_verdict(lua_State *L)
 	facts_push(L, FACT_REQUEST, asking->request);
 	lua_call(L, 1, 2);
 	asking->verdict = verdict_read(L, &reason, &length);
+	if (asking->verdict == VERDICT_ALLOW)
+		asking->record = read_terms(L, asking->request);
 	if (reason)
 		asking->reason = decision_text(asking->decision, reason, length);
 	return 0;
@@ -139,6 +170,12 @@ int script_admit(struct script_set *set, const struct script_request *request,
 			record->line =
 				asking.verdict == VERDICT_NONE ? 0 : policy_line(asking.policy);
 			record->reason = asking.reason;
+			if (asking.record)
+				record->answer = asking.record == SCRIPT_RECORD_INPUT
+							 ? "{\"record\":\"input\"}"
+							 : "{\"record\":true}";
+			if (!record->shadow && asking.record > decision->record)
+				decision->record = asking.record;
 			if (asking.verdict == VERDICT_DENY && !record->shadow) {
 				decision_deny(decision, record, code == 0 ? err : NULL);
 				code = -EACCES;

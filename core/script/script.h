@@ -92,6 +92,9 @@ struct script_record {
 	int64_t took_us;
 };
 
+/* Whether a console is recorded. */
+enum script_recorded { SCRIPT_UNRECORDED, SCRIPT_RECORD_OUTPUT, SCRIPT_RECORD_INPUT };
+
 /* A decision: all that was asked and answered for one request. It grows over the hooks. */
 struct script_decision {
 	int64_t id; /* given by the caller */
@@ -101,8 +104,9 @@ struct script_decision {
 	char revision[20];
 	uint64_t seed;
 	bool allowed;
-	const char *reason; /* why not, with policy, file and line; NULL */
-	const char *node;   /* chosen, NULL */
+	enum script_recorded record; /* as `admit` answered for attach and exec */
+	const char *reason;          /* why not, with policy, file and line; NULL */
+	const char *node;            /* chosen, NULL */
 	struct script_record *records;
 	size_t count, capacity;
 };
