@@ -9,6 +9,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "fak
 from console import Console as ConsoleAt, CONTROL, ERRORS, INPUT, OUTPUT, PLAIN, OWN, RESIZE
 from daemon import *
 from http_client import settled
+from websocket import BINARY, frame
 
 MANY = 50 if os.environ.get("VG") else 500
 
@@ -88,7 +89,12 @@ ok(second.read_until(lambda: [one for one in second.control if one["type"] == "n
 console.put(b"more")
 for one, wanted in ((console, data + b"more"), (watcher, data + b"more"), (second, b"more")):
     ok(one.read_until(lambda: one.got[OUTPUT] == wanted), "all see the same")
+third = Console("/v1/instances/cat/attach?role=observer")
+equal(third.role(), "observer", "a third one only looks on")
+before = len(third.roles())
 second.put({"type": "take"}, CONTROL)
+ok(third.read_until(lambda: len(third.roles()) > before), "who only looks on hears of a take-over")
+third.leave()
 ok(second.read_until(lambda: second.roles()[-1]["role"] == "driver"), "one takes over")
 ok(console.read_until(lambda: console.roles()[-1]["role"] == "observer"), "which the driver before sees")
 second.leave()
@@ -124,6 +130,25 @@ late = Console("/v1/instances/deaf/attach")
 equal(late.status, 101, "a second one needs nothing of the engine")
 world.engine.clear()
 late.leave(), console.leave()
+
+deaf = Console("/v1/instances/deaf/attach")
+equal(deaf.role(), "driver", "one drives what never reads")
+memory, sent = world.rss_kib(), 0
+deaf.client.sock.settimeout(1)
+try:
+    while sent < 64 << 20:
+        deaf.client.sock.sendall(frame(BINARY, bytes(65536)))
+        sent += 65536
+except TimeoutError:
+    pass
+ok(0 < sent < 64 << 20, f"its input is held up (after {sent >> 10} KiB)")
+if not (os.environ.get("SAN") or os.environ.get("VG")):
+    ok(world.rss_kib() - memory < 20000, f"and takes no memory without end ({world.rss_kib() - memory} KiB)")
+late = Console("/v1/instances/deaf/attach?take=true")
+equal(late.role(), "driver", "another takes over")
+late.put({"type": "detach"}, CONTROL)
+equal(late.rest().closed[0], 1000, "and can leave it")
+deaf.leave()
 
 # --- exec --------------------------------------------------------------------------------------------
 equal(world.spawn(name="host", command=["sleep", "1000"]).status, 201, "one to exec in")
