@@ -108,14 +108,6 @@ for query in ("tail=-1", "tail=x", "since=yesterday", "until=1", "stream=stdin",
     equal(world.get(path(name) + "?" + query).status, 400, f"{query[:20]}: 400")
 equal(world.get(path("nobody")).status, 404, "no such instance: 404")
 
-# an instance whose log is elsewhere
-world.spawn(name="elsewhere")
-answer = world.get(path("elsewhere"))
-equal(answer.status, 501, "a log that is not on this host: 501")
-has(answer.json["detail"], "is not on this host", "in words")
-world.spawn(name="other", log={"driver": "json-file"}, labels={"fake.log": world.folder + "/none"})
-equal(world.get(path("other")).status, 501, "nor one whose folder is not there")
-
 # following: over a restart, to the end
 name, files = begin("local")
 files.line("first")

@@ -50,11 +50,77 @@ static char *log_folder(const struct daemon *daemon, const char *instance)
 		     : xasprintf("logs/%s", instance);
 }
 
+/* --- by the engine's word -------------------------------------------------------------------------- */
+
+struct upstream {
+	struct gantry_op *op;
+	struct gantry_log_feed feed;
+};
+
+static int on_message(void *arg, int stream, int64_t time_ns, const char *data, size_t length)
+{
+	const struct upstream *upstream = arg;
+
+	return upstream->feed.message(upstream->feed.arg, stream, time_ns, data, length);
+}
+
+static void on_upstream_end(void *arg, const struct gantry_error *err, const void *result)
+{
+	struct upstream *upstream = arg;
+	const struct gantry_log_feed feed = upstream->feed;
+
+	(void)result;
+	free(upstream);
+	feed.end(feed.arg, err);
+}
+
+static void *upstream_open(void *arg, const char *id, int64_t since_ns, bool follow,
+			   const struct gantry_log_feed *feed)
+{
+	struct daemon *daemon = arg;
+	struct upstream *upstream = xcalloc(1, sizeof(*upstream));
+	struct instance *instance = fleet_find(&daemon->fleet, id);
+	struct node_link *link = instance ? node_link_find(daemon, instance->node) : NULL;
+	struct gantry_error err;
+
+	upstream->feed = *feed;
+	upstream->op = op_new(&daemon->scope, "read the log", on_upstream_end, upstream);
+	if (link && instance->container_id[0]) {
+		link->runtime->log_read(link->handle, instance->container_id, since_ns, follow,
+					on_message, upstream, upstream->op);
+	} else {
+		gantry_error_set(&err, -ENOENT, "the container is gone");
+		op_done(upstream->op, &err, NULL);
+	}
+	return upstream;
+}
+
+static void upstream_pause(void *handle, bool paused)
+{
+	op_pause(((struct upstream *)handle)->op, paused);
+}
+
+static void upstream_close(void *handle)
+{
+	struct upstream *upstream = handle;
+
+	op_forget(upstream->op);
+	free(upstream);
+}
+
+/* --- opening ------------------------------------------------------------------------------------- */
+
 static void begin(struct log_reader *reader)
 {
 	struct instance *instance = reader->instance;
 	struct daemon *daemon = reader->daemon;
 	char *folder = log_folder(daemon, instance->id);
+	const struct gantry_log_upstream upstream = {
+		.arg = daemon,
+		.open = upstream_open,
+		.pause = upstream_pause,
+		.close = upstream_close,
+	};
 	const struct gantry_log_source source = {
 		.instance = instance->id,
 		.folder = folder,
@@ -64,6 +130,7 @@ static void begin(struct log_reader *reader)
 		.running = goes_on(instance),
 		.boots = instance->log_boots,
 		.boot_count = instance->log_boot_count,
+		.upstream = instance->log.path ? NULL : &upstream,
 	};
 	const struct gantry_log_sink sink = {.arg = reader, .lines = on_lines, .end = on_end};
 
@@ -72,9 +139,12 @@ static void begin(struct log_reader *reader)
 	free(folder);
 }
 
-static int check(const struct instance *instance, struct gantry_error *err)
+/* The files where they are on this host, else the engine's word. */
+static int check(struct daemon *daemon, const struct instance *instance, struct gantry_error *err)
 {
-	if (instance->log.path)
+	const struct node_link *link = node_link_find(daemon, instance->node);
+
+	if (instance->log.path || (link && link->runtime->log_read))
 		return 0;
 	if (str_equal(instance->log.driver, "local") ||
 	    str_equal(instance->log.driver, "json-file"))
@@ -109,7 +179,7 @@ static void on_told(void *arg, const struct gantry_error *err, const void *resul
 	instance->log.driver = arena_strdup(&instance->arena, files->driver);
 	instance->log.path = arena_strdup(&instance->arena, files->path);
 	instance->log.files_max = files->files_max;
-	if (check(instance, &why) < 0)
+	if (check(reader->daemon, instance, &why) < 0)
 		on_end(reader, &why);
 	else
 		begin(reader);
@@ -135,7 +205,7 @@ int log_reader_open(struct log_reader *reader, struct daemon *daemon, struct ins
 		.sink = *sink,
 	};
 	list_append(&instance->readers, &reader->link);
-	if (str_equal(instance->log.container_id, instance->container_id) && instance->log.path) {
+	if (str_equal(instance->log.container_id, instance->container_id) && instance->log.driver) {
 		begin(reader);
 		return 0;
 	}

@@ -2,6 +2,7 @@
 #include "flows/takeover.h"
 #include "flows/engine_events.h"
 #include "flows/flow.h"
+#include "flows/logs.h"
 #include "flows/strays.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -283,13 +284,15 @@ static void intake_next(struct intake *intake)
 	link->runtime->inspect(link->handle, intake->container_ids[intake->at++], op);
 }
 
-static void know_again(struct instance *instance)
+static void know_again(struct daemon *daemon, struct instance *instance)
 {
 	memset(instance->echoes, 0, sizeof(instance->echoes));
 	if (instance->state == INSTANCE_UNKNOWN)
 		instance_move(instance, instance_may_move(INSTANCE_UNKNOWN, instance->known_state)
 						? instance->known_state
 						: INSTANCE_STOPPED);
+	/* who came to its log meanwhile takes it for one that may run */
+	logs_settled(daemon, instance);
 }
 
 /* --- a node that was renamed ---------------------------------------------------------------------- */
@@ -350,7 +353,7 @@ static void adopt(struct node_link *link, struct instance *instance,
 		if (flow->instance == instance && !flow->node)
 			flow->node = link;
 	}
-	know_again(instance);
+	know_again(link->daemon, instance);
 	instance->changed = true;
 	daemon_save_instance(batch, instance);
 	takeover_commit(daemon, batch);
@@ -369,7 +372,7 @@ void takeover_begin(struct node_link *link, const struct gantry_containers *cont
 	intake->done = done;
 	intake->container_ids = xcalloc(containers->count + 1, sizeof(*intake->container_ids));
 	LIST_FOREACH (entry, &link->node.placed) {
-		know_again(LIST_ENTRY(entry, struct instance, placed));
+		know_again(link->daemon, LIST_ENTRY(entry, struct instance, placed));
 	}
 	strays_listed(link, containers);
 	for (size_t i = 0; i < containers->count; i++) {

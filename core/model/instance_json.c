@@ -129,6 +129,9 @@ struct json_object *instance_print(const struct instance *instance)
 		json_object_object_add(object, "ports", print_ports(&instance->ports));
 	if (instance->serial.port)
 		json_object_object_add(object, "serial", instance_serial_print(&instance->serial));
+	if (instance->log.driver && str_equal(instance->log.container_id, instance->container_id))
+		json_add_string(object, "log_source",
+				instance->log.path ? instance->log.path : "endpoint");
 	json_add_time(object, "created_at", instance->created_ms);
 	json_add_time(object, "started_at", instance->started_ms);
 	if (instance->last_exit.known)

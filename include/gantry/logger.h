@@ -49,16 +49,36 @@ struct gantry_log_boot {
 	int64_t boot, since_ns;
 };
 
+/* Takes what an upstream gives. */
+struct gantry_log_feed {
+	void *arg;
+	/* A message, with its newline where it ends a line. A negative answer ends the reading. */
+	int (*message)(void *arg, int stream, int64_t time_ns, const char *data, size_t length);
+	/* Once, unless closed before; the handle is dead. err NULL: all was there. */
+	void (*end)(void *arg, const struct gantry_error *err);
+};
+
+/* Reads an instance's log by the engine's own word. Since ABI 1.9. */
+struct gantry_log_upstream {
+	void *arg;
+	/* From since_ns on; follow: until the process ends. Never NULL; all that comes comes later. */
+	void *(*open)(void *arg, const char *instance, int64_t since_ns, bool follow,
+		      const struct gantry_log_feed *feed);
+	void (*pause)(void *handle, bool paused);
+	void (*close)(void *handle); /* no call after it */
+};
+
 /* Where the output of an instance is. Borrowed for the call. */
 struct gantry_log_source {
 	const char *instance; /* id */
 	const char *folder;   /* for what is to be remembered of its log; made when it is needed */
-	const char *driver;   /* "local", "json-file" */
-	const char *path;     /* the file that is being written */
+	const char *driver;   /* "local", "json-file"; with an upstream any */
+	const char *path;     /* the file that is being written; NULL: there is an upstream */
 	int64_t files_max; /* the engine keeps so many, PATH.1 or PATH.1.gz being the next older one */
 	bool running;      /* there may be more */
 	const struct gantry_log_boot *boots; /* oldest first; those before them are not known */
 	size_t boot_count;
+	const struct gantry_log_upstream *upstream; /* what it points to is copied */
 };
 
 struct gantry_log_query {

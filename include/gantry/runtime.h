@@ -134,6 +134,9 @@ struct gantry_watch_sink {
 
 /* How the output of a container is cut: one call a piece, stream 1 or 2 (1 for a terminal). */
 typedef int (*gantry_output_fn)(void *arg, int stream, const char *data, size_t length);
+/* A message of a log, with its newline where it ends a line. A negative answer ends the reading. */
+typedef int (*gantry_log_message_fn)(void *arg, int stream, int64_t time_ns, const char *data,
+				     size_t length);
 
 struct gantry_stats {
 	int64_t time_ms;
@@ -359,6 +362,15 @@ struct gantry_runtime {
 	/* struct gantry_strings: names of the images that it held, ids of those without. A cancel
 	 * leaves nothing of it; -EINVAL: the engine finds no image in it. */
 	void (*image_load)(void *node, const struct gantry_upload_sink *sink, struct gantry_op *op);
+
+	/* Since ABI 1.9. */
+
+	/*
+	 * The log by the engine's own word, for one whose files are not on this host: messages from since_ns on,
+	 * that time included; follow: until the container ends.
+	 */
+	void (*log_read)(void *node, const char *container, int64_t since_ns, bool follow,
+			 gantry_log_message_fn fn, void *arg, struct gantry_op *op);
 };
 
 #endif

@@ -15,6 +15,7 @@
  *   images.c      list, present, remove;  pull.c  one download however many wait
  *   commit.c      a container becomes an image;  image_archive.c  images as archives
  *   output.c      logs, demultiplexed;  log_files.c  where the engine keeps them
+ *   log_read.c    logs by the engine's endpoint, message by message
  *   claim.c       one daemon an owner
  *   session.c     attach and exec: streams of bytes;  archive.c  files in and out
  *   watch.c       the session that follows events;  events.c  one event, and what a list implies
@@ -235,6 +236,8 @@ bool docker_frames_amid(const struct docker_frames *frames);
 void docker_output(void *node, const char *container, bool follow, gantry_output_fn fn, void *arg,
 		   struct gantry_op *op);
 void docker_log_files(void *node, const char *container, struct gantry_op *op);
+void docker_log_read(void *node, const char *container, int64_t since_ns, bool follow,
+		     gantry_log_message_fn fn, void *arg, struct gantry_op *op);
 void docker_attach(void *node, const char *container, bool input,
 		   const struct gantry_session_sink *sink, struct gantry_op *op);
 void docker_exec(void *node, const char *container, const struct gantry_exec *exec,

@@ -67,6 +67,7 @@ static const struct gantry_runtime runtime = {
 	.session_resize = docker_session_resize,
 	.claim = docker_claim,
 	.log_files = docker_log_files,
+	.log_read = docker_log_read,
 	.ping = docker_ping,
 	.path_look = docker_path_look,
 	.archive_get = docker_archive_get,

@@ -148,6 +148,7 @@ void file_look(struct file *file, enum entry_format format)
 		result = entry_next(format, data, (size_t)count, &entry);
 		if (result == ENTRY_OK)
 			file->time_ns = entry_time_ns(&entry);
+		file->gap = result == ENTRY_OK && entry.stream == 0;
 		if (result == ENTRY_OK || (result == ENTRY_DAMAGED && entry.used >= 32))
 			file->mark = hash(data, result == ENTRY_OK ? entry.used : 32);
 		if (file->mark || (size_t)count < size)

@@ -9,6 +9,7 @@
  */
 #include "stdout.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -56,7 +57,7 @@ static void load(struct index *index)
 	fclose(file);
 }
 
-static int make_folder(const char *folder)
+int index_make_folder(const char *folder)
 {
 	char parent[4096], *slash;
 
@@ -75,7 +76,7 @@ static int make_folder(const char *folder)
 static int save(const struct index *index)
 {
 	char path[4096], name[4096 + 8];
-	int code = make_folder(index->folder);
+	int code = index_make_folder(index->folder);
 	FILE *file;
 
 	if (code < 0)
@@ -129,10 +130,13 @@ void index_put(struct index *index, const struct index_row *row)
 
 void index_drop(const char *folder)
 {
-	char path[4096];
+	DIR *files = opendir(folder);
+	struct dirent *file;
 
-	snprintf(path, sizeof(path), "%s/index", folder);
-	unlink(path);
+	while (files && (file = readdir(files)))
+		unlinkat(dirfd(files), file->d_name, 0);
+	if (files)
+		closedir(files);
 	rmdir(folder);
 }
 

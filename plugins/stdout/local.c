@@ -87,10 +87,15 @@ static bool read_part(const char *at, size_t length, bool *ret_last, uint64_t *r
 	return true;
 }
 
+static bool is_text(const struct field *field, const char *text)
+{
+	return field->value == strlen(text) && memcmp(field->data, text, strlen(text)) == 0;
+}
+
 static bool read_message(char *data, size_t length, struct entry *entry)
 {
 	const char *at = data, *end = data + length;
-	bool partial = false, last = false;
+	bool partial = false, last = false, has_source = false;
 	uint64_t ordinal = 0;
 	struct field field;
 
@@ -98,10 +103,12 @@ static bool read_message(char *data, size_t length, struct entry *entry)
 	while (at < end) {
 		if (!read_field(&at, end, &field))
 			return false;
-		if (field.number == 1 && field.data)
-			entry->stream =
-				field.value == 6 && memcmp(field.data, "stderr", 6) == 0 ? 2 : 1;
-		else if (field.number == 2)
+		if (field.number == 1 && field.data) {
+			has_source = true;
+			entry->stream = is_text(&field, "stderr")    ? 2
+					: is_text(&field, SPOOL_GAP) ? 0
+								     : 1;
+		} else if (field.number == 2)
 			entry->time_ns = (int64_t)field.value;
 		else if (field.number == 3 && field.data) {
 			entry->data = data + (field.data - data);
@@ -116,7 +123,7 @@ static bool read_message(char *data, size_t length, struct entry *entry)
 	entry->begins = !partial || ordinal == 1;
 	entry->goes_on = ordinal > 1;
 	entry->ends = entry->newline || entry->length < ENTRY_PART;
-	return entry->stream != 0;
+	return has_source;
 }
 
 /* --- the frame --- */

@@ -17,6 +17,18 @@
 
 /* --- sequences --- */
 
+/* Lines went that nobody had counted. */
+static void jump(struct place *place, struct filter *filter, struct batch *batch)
+{
+	struct lines *lines = &place->lines;
+	int64_t above = index_above(&place->log->index);
+
+	if (above <= lines->sequence)
+		above = (lines->sequence / INDEX_JUMP + 1) * INDEX_JUMP;
+	lines->sequence = above;
+	lines_gap(lines, GAP_UNCOUNTED, -1, lines->time_ns, place->file.time_ns, filter, batch);
+}
+
 /* The place is at the start of its file: what is known of it, or is to be known from now on. */
 static void settle(struct place *place, struct filter *filter, struct batch *batch)
 {
@@ -26,6 +38,8 @@ static void settle(struct place *place, struct filter *filter, struct batch *bat
 	if (!place->file.mark)
 		return;
 	if (!index_find(&place->log->index, place->file.mark, &row)) {
+		if (place->file.gap)
+			jump(place, filter, batch);
 		row = (struct index_row){
 			.mark = place->file.mark,
 			.sequence = lines->sequence,
@@ -43,18 +57,6 @@ static void settle(struct place *place, struct filter *filter, struct batch *bat
 		lines_gap(lines, lost < 0 ? GAP_UNCOUNTED : GAP_DROPPED, lost, lines->time_ns,
 			  place->file.time_ns, filter, batch);
 	}
-}
-
-/* Lines went that nobody had counted. */
-static void jump(struct place *place, struct filter *filter, struct batch *batch)
-{
-	struct lines *lines = &place->lines;
-	int64_t above = index_above(&place->log->index);
-
-	if (above <= lines->sequence)
-		above = (lines->sequence / INDEX_JUMP + 1) * INDEX_JUMP;
-	lines->sequence = above;
-	lines_gap(lines, GAP_UNCOUNTED, -1, lines->time_ns, place->file.time_ns, filter, batch);
 }
 
 /* --- from file to file --- */
@@ -101,7 +103,7 @@ static void enter_oldest(struct place *place, struct files *files, struct filter
 	enter(place, files, 0);
 	known = place->file.mark && index_find(&log->index, place->file.mark, &row) &&
 		row.sequence >= lines->sequence;
-	if (!known &&
+	if (!known && !place->file.gap &&
 	    (lines->sequence > 0 || index_above(&log->index) > 0 || may_have_dropped(log, files)))
 		jump(place, filter, batch);
 	else if (known && row.sequence == lines->sequence)
@@ -164,7 +166,8 @@ static size_t take_all(struct place *place, char *data, size_t length, struct fi
 			continue;
 		}
 		damaged = false;
-		lines_take(&place->lines, &entry, filter, batch);
+		if (entry.stream) /* else a mark: told when the file was entered */
+			lines_take(&place->lines, &entry, filter, batch);
 	}
 }
 
@@ -400,7 +403,7 @@ int place_open(struct place *place, struct log *log, struct filter *filter, int6
 {
 	*place = (struct place){.log = log, .file = {.fd = -1}};
 	runs_look(&log->runs, &place->lines.boots);
-	place->lines.flags = log->format == ENTRY_JSON_FILE ? GANTRY_LOG_LOSSY : 0;
+	place->lines.flags = log->lossy ? GANTRY_LOG_LOSSY : 0;
 	return tail < 0 ? begin(place, filter, batch, err)
 			: begin_tail(place, filter, tail, batch, err);
 }

@@ -2,18 +2,30 @@
 #include "sinks.h"
 #include "stdout.h"
 
+static const struct gantry_option options[] = {
+	{
+		.key = "kept_bytes",
+		.type = GANTRY_OPTION_SIZE,
+		.fallback = "32MiB",
+		.offset = offsetof(struct stdout_settings, kept_bytes),
+		.help = "how much of an instance's output is kept where the engine's files are not on this host",
+		.minimum = 256 << 10,
+		.maximum = (int64_t)1 << 40,
+	},
+	{0},
+};
+
 static int open_plugin(const struct gantry_host *host, const void *settings, void **ret_plugin,
 		       struct gantry_error *err)
 {
 	struct stdout_plugin *plugin = take_memory(NULL, sizeof(*plugin));
 
-	(void)settings;
 	if (!GANTRY_HOST_HAS(host, poll_close)) {
 		free(plugin);
 		return gantry_error_set(err, -ENOTSUP,
 					"this gantryd is too old for it: it watches no sockets");
 	}
-	*plugin = (struct stdout_plugin){.host = host};
+	*plugin = (struct stdout_plugin){.host = host, .settings = settings};
 	*ret_plugin = plugin;
 	return 0;
 }
@@ -46,6 +58,8 @@ const struct gantry_plugin gantry_plugin = {
 	.version = "1",
 	.summary =
 		"reads what instances print, from the files of the engine's log drivers, and forwards it",
+	.options = options,
+	.settings_size = sizeof(struct stdout_settings),
 	.open = open_plugin,
 	.close = close_plugin,
 	.logger = &logger,

@@ -49,7 +49,9 @@ struct session {
 	struct stdout_plugin *plugin; /* borrowed */
 	char *instance;               /* owned */
 	struct log log;
-	bool over; /* nobody is about to start it again */
+	struct feed *feed; /* owned; NULL: the files are on this host */
+	bool ended; /* with a feed: the process has, and what it printed last is still to come */
+	bool over;  /* nobody is about to start it again */
 	bool removed;
 	struct reader *readers; /* owned */
 
@@ -90,8 +92,9 @@ static void let_go(struct session *session)
 {
 	struct session **at = &session->plugin->sessions;
 
-	if (session->readers || session->reading)
+	if (session->readers || session->reading || (session->feed && !feed_close(session->feed)))
 		return;
+	free(session->feed);
 	while (*at != session)
 		at = &(*at)->next;
 	*at = session->next;
@@ -150,25 +153,41 @@ static void brief(struct session *session, const struct gantry_log_source *sourc
 {
 	for (size_t i = 0; i < source->boot_count; i++)
 		runs_started(&session->log.runs, &source->boots[i]);
-	if (!source->running)
+	session->ended = session->over = !source->running;
+	if (session->ended && !session->feed)
 		runs_ended(&session->log.runs);
-	session->over = !source->running;
+}
+
+static char *spool_path(const char *folder)
+{
+	char *path = take_memory(NULL, strlen(folder) + sizeof("/output"));
+
+	return strcat(strcpy(path, folder), "/output");
 }
 
 static struct session *open_session(struct stdout_plugin *plugin,
 				    const struct gantry_log_source *source)
 {
 	struct session *session = take_memory(NULL, sizeof(*session));
+	bool json_file = strcmp(source->driver, "json-file") == 0;
 
 	*session = (struct session){
 		.next = plugin->sessions,
 		.plugin = plugin,
 		.instance = copy(source->instance, strlen(source->instance)),
-		.log = {.path = copy(source->path, strlen(source->path)),
-			.format = strcmp(source->driver, "local") == 0 ? ENTRY_LOCAL
-								       : ENTRY_JSON_FILE,
-			.files_max = source->files_max > 0 ? source->files_max : 1},
+		.log = {.format = json_file ? ENTRY_JSON_FILE : ENTRY_LOCAL, .lossy = json_file},
 	};
+	if (source->path) {
+		session->log.path = copy(source->path, strlen(source->path));
+		session->log.files_max = source->files_max > 0 ? source->files_max : 1;
+	} else {
+		session->log.path = spool_path(source->folder);
+		session->log.files_max = SPOOL_FILES;
+		session->log.format = ENTRY_LOCAL;
+		session->feed = take_memory(NULL, sizeof(*session->feed));
+		feed_init(session->feed, session, plugin->host, session->instance, source->upstream,
+			  session->log.path, plugin->settings->kept_bytes);
+	}
 	index_init(&session->log.index, source->folder);
 	runs_init(&session->log.runs);
 	plugin->sessions = session;
@@ -247,7 +266,7 @@ static void watch_log(struct session *session)
 	slash = strrchr(folder, '/');
 	if (slash)
 		*slash = '\0';
-	if (!session->watch &&
+	if (!session->watch && !session->feed &&
 	    host->watch(host->core, folder, watch_changed, session, &session->watch, &err) < 0) {
 		session->watch = NULL;
 		if (err.code != -ENOENT)
@@ -323,6 +342,8 @@ static void tick(struct reader *reader)
 
 	if (reader->busy || reader->paused || reader->state == READER_LIVE)
 		return;
+	if (reader->state == READER_OPENING && session->feed && !feed_is_synced(session->feed))
+		return; /* session_fed will come */
 	reader->busy = true;
 	reader->job = (struct job){.place = &reader->place, .filter = &reader->filter};
 	host->work(host->core, run_reader, on_read, reader);
@@ -415,6 +436,50 @@ static void read_tail(struct session *session)
 	host->work(host->core, run_tail, on_tail, session);
 }
 
+/* --- with a feed --------------------------------------------------------------------------------- */
+
+bool session_wants_more(const struct session *session)
+{
+	for (const struct reader *reader = session->readers; reader; reader = reader->next)
+		if (reader->follow)
+			return !session->ended;
+	return false;
+}
+
+void session_fed(struct session *session, const struct gantry_error *err)
+{
+	struct reader *next;
+
+	if (!session->readers) {
+		let_go(session);
+		return;
+	}
+	if (!err && session->ended && feed_is_synced(session->feed))
+		runs_ended(&session->log.runs);
+	if (!err)
+		read_tail(session);
+	for (struct reader *reader = session->readers; reader; reader = next) {
+		next = reader->next;
+		if (reader->state != READER_OPENING || reader->busy)
+			continue;
+		if (err)
+			finish(reader, err); /* the last one takes the session with it */
+		else
+			tick(reader);
+	}
+}
+
+static void process_ended(struct session *session, bool for_good)
+{
+	session->over = for_good;
+	session->ended = true;
+	if (session->feed)
+		feed_again(session->feed);
+	else
+		runs_ended(&session->log.runs);
+	read_tail(session);
+}
+
 /* --- the role ------------------------------------------------------------------------------------ */
 
 void *session_read(void *plugin, const struct gantry_log_source *source,
@@ -442,6 +507,8 @@ void *session_read(void *plugin, const struct gantry_log_source *source,
 		.place = {.file = {.fd = -1}},
 	};
 	session->readers = reader;
+	if (session->feed)
+		feed_ask(session->feed);
 	tick(reader);
 	return reader;
 }
@@ -471,7 +538,9 @@ void session_started(void *plugin, const char *instance, const struct gantry_log
 	if (!session)
 		return;
 	runs_started(&session->log.runs, boot);
-	session->over = false;
+	session->over = session->ended = false;
+	if (session->feed)
+		feed_again(session->feed);
 	if (session->has_tail)
 		watch_log(session);
 	read_tail(session);
@@ -481,11 +550,8 @@ void session_ended(void *plugin, const char *instance, bool for_good)
 {
 	struct session *session = find(plugin, instance);
 
-	if (!session)
-		return;
-	runs_ended(&session->log.runs);
-	session->over = for_good;
-	read_tail(session);
+	if (session)
+		process_ended(session, for_good);
 }
 
 void session_removed(void *plugin, const char *instance, const char *folder)

@@ -10,6 +10,8 @@
  *   index.c      what is remembered of the files: the sequence at which each begins
  *   runs.c       what is known of the runs of the process
  *   place.c      a place in the log that moves on: from file to file, a chunk at a time
+ *   spool.c      files of our own, for a log whose files are not on this host
+ *   feed.c       reads such a log from the engine into a spool
  *   session.c    an instance that is read: its readers, and the one place at the live end
  *   plugin.c     the exported struct
  *
@@ -38,7 +40,7 @@ enum entry_result {
 
 struct entry {
 	size_t used;  /* bytes of it in the buffer */
-	int stream;   /* 1, 2 */
+	int stream;   /* 1, 2; 0: the mark of a gap, see spool.c */
 	bool ends;    /* the line ends with it … */
 	bool newline; /* … by a newline; else because the process ended */
 	bool begins;  /* what is open of its stream was never ended: this is another line */
@@ -143,6 +145,7 @@ struct file {
 	ino_t inode;            /* of one that is not compressed */
 	uint64_t mark;          /* of its first message; 0: it is empty */
 	int64_t time_ns;        /* of it */
+	bool gap;               /* it is the mark of a gap */
 	unsigned char head[32]; /* its first bytes: another start is another file in its place */
 	size_t head_length;
 	int64_t offset; /* bytes that were read */
@@ -199,7 +202,9 @@ bool index_find(struct index *index, uint64_t mark, struct index_row *ret_row);
 void index_put(struct index *index, const struct index_row *row);
 /* The last row that begins at sequence or before; false: none. */
 bool index_before(struct index *index, int64_t sequence, struct index_row *ret_row);
-/* Takes that of an instance's folder off the disk. */
+/* Makes an instance's folder, and the one that it is in. */
+int index_make_folder(const char *folder);
+/* Takes an instance's folder off the disk. */
 void index_drop(const char *folder);
 /* Where counting may begin anew: above all that was given out. 0: nothing was. */
 int64_t index_above(struct index *index);
@@ -221,6 +226,38 @@ void runs_ended(struct runs *runs);
 /* The boots as they are known now. True: the last of them has ended. */
 bool runs_look(struct runs *runs, struct boots *ret_boots);
 
+/* --- spool.c: files of our own --- */
+
+#define SPOOL_GAP   "gap" /* source of the mark */
+#define SPOOL_FILES 4
+/* Of a message, beside its data. */
+#define SPOOL_AROUND ((size_t)64)
+
+/* The last message of a stream, and how many of it had that time. */
+struct spool_seen {
+	int64_t time_ns, count;
+	bool open; /* its line goes on */
+};
+
+struct spool {
+	char *path; /* owned; the file that is being written */
+	int64_t file_bytes, files_max;
+	int fd; /* owned */
+	int64_t size;
+	struct spool_seen seen[2]; /* when it was opened */
+};
+
+void spool_init(struct spool *spool, const char *path, int64_t file_bytes, int64_t files_max);
+void spool_fini(struct spool *spool);
+/* Looks at what is there, and makes what is not. */
+int spool_open(struct spool *spool);
+/* All or nothing of whole messages; gap_ns: messages before them were lost, up to then. 0: none. */
+int spool_write(struct spool *spool, const char *data, size_t length, int64_t gap_ns);
+void spool_count(struct spool_seen *seen, int stream, int64_t time_ns, bool ends);
+/* Puts a message to `to`, which has room for SPOOL_AROUND + length; the bytes that it took. */
+size_t spool_encode(char *to, const char *source, int64_t time_ns, const char *data, size_t length,
+		    bool goes_on, bool newline);
+
 /* --- place.c --- */
 
 #define PLACE_CHUNK ((size_t)256 << 10)
@@ -230,6 +267,7 @@ struct log {
 	char *path; /* owned */
 	enum entry_format format;
 	int64_t files_max;
+	bool lossy; /* the engine's driver replaces what is no UTF-8 */
 	struct runs runs;
 	struct index index;
 };
@@ -257,11 +295,68 @@ int place_read(struct place *place, struct filter *filter, struct batch *batch,
 int place_copy(struct place *to, const struct place *from);
 void place_fini(struct place *place);
 
+/* --- feed.c: one upstream read of a log whose files are not on this host, into a spool --- */
+
+struct session;
+
+struct feed {
+	struct session *session;        /* borrowed */
+	const struct gantry_host *host; /* borrowed */
+	const char *instance;           /* borrowed of the session */
+	struct gantry_log_upstream upstream;
+	void *handle;               /* the upstream's; NULL: none */
+	struct gantry_timer *retry; /* NULL: not set */
+	struct spool spool;
+	struct spool_seen accepted[2],
+		written[2];        /* the last messages that came; that are written */
+	struct spool_seen base[2]; /* accepted when the upstream was opened */
+	int64_t passed[2];         /* of those with base's time */
+	char *pending;             /* owned: messages to be written */
+	size_t pending_length, pending_capacity;
+	int64_t gap_ns; /* messages before them were lost; 0: none */
+	bool is_open;   /* the spool */
+	bool follows;   /* the upstream does */
+	bool repeated;  /* it has told something that we had: nothing is missing before */
+	bool news;      /* and something that we had not */
+	bool paused, over, warned;
+	bool synced; /* all has come that there was when somebody asked last */
+
+	/* The job on the pool */
+	bool busy;
+	int code;
+	char *writing; /* owned */
+	size_t writing_length;
+	int64_t writing_gap_ns;
+	struct spool_seen writing_seen[2];
+};
+
+void feed_init(struct feed *feed, struct session *session, const struct gantry_host *host,
+	       const char *instance, const struct gantry_log_upstream *upstream, const char *path,
+	       int64_t kept_bytes);
+/* False: a job is under way, and session_fed will come. feed_ask opens it again. */
+bool feed_close(struct feed *feed);
+/* Somebody wants all that there is now. */
+void feed_ask(struct feed *feed);
+/* The process has ended, or is started: what there is is read again. */
+void feed_again(struct feed *feed);
+/* All that there was when somebody asked last is in the spool. */
+bool feed_is_synced(const struct feed *feed);
+
 /* --- session.c --- */
 
+/* The spool has grown, or is synced; err: it could not be, this time. */
+void session_fed(struct session *session, const struct gantry_error *err);
+/* Whether somebody follows a process that may print more. */
+bool session_wants_more(const struct session *session);
+
+struct stdout_settings {
+	int64_t kept_bytes;
+};
+
 struct stdout_plugin {
-	const struct gantry_host *host; /* borrowed */
-	struct session *sessions;       /* owned */
+	const struct gantry_host *host;         /* borrowed */
+	const struct stdout_settings *settings; /* borrowed */
+	struct session *sessions;               /* owned */
 };
 
 void *session_read(void *plugin, const struct gantry_log_source *source,

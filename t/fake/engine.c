@@ -25,7 +25,7 @@
  *	DELETE /fake/fault              GET /fake/state
  *	POST /fake/event-flood {count}  events of strangers
  *	POST /fake/exit {id, code, oom, write}      POST /fake/write {id, stream, text}
- *	POST /fake/health {id, status}
+ *	POST /fake/drop-log {id}        POST /fake/health {id, status}
  *	POST /fake/clock {ahead_ms}     the engine's clock is set so far ahead (or back), and /info tells it
  *	POST /fake/disconnect-events    POST /fake/mute-events {mute}
  *	POST /fake/restart {down_ms, stop, linger_ms}   all connections break, the ring is empty; stop: nothing
@@ -372,6 +372,8 @@ static void on_container(struct conn *c, struct json_object *o, const char *what
 		json_add_string(k->config, "FakeHealth", status);
 		snprintf(action, sizeof(action), "health_status: %s", status);
 		emit_container(k, action, "");
+	} else if (strcmp(what, "drop-log") == 0) {
+		log_drop(k);
 	} else {
 		container_write(k, (int)json_get_int(o, "stream", 1), text, strlen(text));
 	}
@@ -398,7 +400,7 @@ static void route_fake(struct conn *c)
 			     "stranger", "base", NULL, "");
 		reply(c, 200, "{}");
 	} else if (strcmp(what, "exit") == 0 || strcmp(what, "write") == 0 ||
-		   strcmp(what, "health") == 0) {
+		   strcmp(what, "drop-log") == 0 || strcmp(what, "health") == 0) {
 		on_container(c, o, what);
 	} else if (strcmp(what, "disconnect-events") == 0) {
 		while (!list_empty(&subscribers))

@@ -27,6 +27,7 @@ struct container {
 	char error[256];
 	int64_t pid, created_ns, started_ns, finished_ns;
 	struct str log;                           /* raw for a terminal, else frames */
+	int64_t log_dropped;                      /* lines before it that are gone */
 	struct list waiters, followers, attached; /* of conn.wait_link */
 	uv_timer_t timer;                         /* stop's grace, restart */
 	bool timer_open;
@@ -287,7 +288,7 @@ static void log_send(struct conn *c, struct container *k, size_t from, const cha
 {
 	size_t head = json_get_bool(k->config, "Tty", false) ? 0 : 8, length;
 	const char *log = str_text(&k->log);
-	int64_t number = 0;
+	int64_t number = k->log_dropped;
 
 	if (!c->number) {
 		stream_send(c, log + from, k->log.length - from);
@@ -312,6 +313,14 @@ static void log_send(struct conn *c, struct container *k, size_t from, const cha
 		stream_send(c, time, strlen(time));
 		stream_send(c, log + at + head, length);
 	}
+}
+
+/* As a rotation does that drops all. */
+static void log_drop(struct container *k)
+{
+	for (size_t i = 0; i < k->log.length; i++)
+		k->log_dropped += k->log.data[i] == '\n';
+	str_clear(&k->log);
 }
 
 static void container_write(struct container *k, int stream, const char *data, size_t length)
