@@ -36,7 +36,8 @@ PLUGINS := $(notdir $(patsubst %/,%,$(dir $(wildcard plugins/*/plugin.c))))
 PLUGIN_SO := $(PLUGINS:%=$(B)/plugins/%.so)
 MANUALS := $(B)/man/gantry.1 $(B)/man/gantryd.8 $(B)/man/gantry.lua.5
 COMPLETIONS := $(B)/completion/bash $(B)/completion/zsh $(B)/completion/fish
-PAGE_OWN := $(patsubst core/api/page/%,$(B)/console/%,$(wildcard core/api/page/console.*))
+PAGE := $(patsubst %,$(B)/console/%,$(notdir $(wildcard core/api/page/console.* \
+	core/api/page/xterm/*.js core/api/page/xterm/*.css core/api/page/xterm/*.LICENSE)))
 TEST_SRC := $(wildcard t/[0-9]*.c plugins/*/t/[0-9]*.c)
 TEST_BIN := $(TEST_SRC:%.c=$(B)/%.t)
 HELPER_SRC := $(wildcard t/fake/*.c t/bench/*.c t/fuzz/*.c)
@@ -58,7 +59,7 @@ say = $(if $(V),,@echo "  $(1)" $(patsubst $(B)/%,%,$@);)
 .DELETE_ON_ERROR:
 .SECONDARY:
 
-all: $(B)/gantryd $(B)/gantry $(PLUGIN_SO) $(MANUALS) $(COMPLETIONS) $(PAGE_OWN) $(B)/console/xterm.js
+all: $(B)/gantryd $(B)/gantry $(PLUGIN_SO) $(MANUALS) $(COMPLETIONS) $(PAGE)
 
 # --- objects -------------------------------------------------------------------------------------
 
@@ -91,13 +92,13 @@ $(patsubst %.c,$(B)/%.t,$(wildcard plugins/$(1)/t/[0-9]*.c)): $(patsubst %.c,$(B
 endef
 $(foreach p,$(PLUGINS),$(eval $(call plugin_rule,$(p))))
 
-# --- the console's page: its own files, and xterm.js from the npm registry --------------------------
+# --- the console's page: its own files, and xterm.js as it is in the npm registry -------------------
 
 $(B)/console/console.%: core/api/page/console.%
 	$(call say,COPY)install -D -m 644 $< $@
 
-$(B)/console/xterm.js: core/api/page/package-lock.json core/api/page/fetch.sh
-	$(call say,NPM)core/api/page/fetch.sh $(@D)
+$(B)/console/%: core/api/page/xterm/%
+	$(call say,COPY)install -D -m 644 $< $@
 
 # --- manual pages and completion: printed by the programs from their own tables -------------------
 
@@ -179,7 +180,7 @@ install-files:
 	install -D -m 644 $(B)/completion/fish $(I)/share/fish/vendor_completions.d/gantry.fish
 	install -D -m 644 core/api/openapi.yaml $(I)/share/gantry/openapi.yaml
 	cd scripts && find . -type f -exec install -D -m 644 {} "$(abspath $(I))/share/gantry/{}" ';'
-	install -D -m 644 -t $(I)/share/gantry/console $(B)/console/*
+	install -D -m 644 -t $(I)/share/gantry/console $(PAGE)
 	install -d $(I)/lib/systemd/system
 	sed 's|/usr/local/|$(PREFIX)/|' contrib/systemd/gantryd.service >$(I)/lib/systemd/system/gantryd.service
 

@@ -7,8 +7,6 @@ packages="gcc make libc6-dev pkg-config libuv1-dev liblua5.4-dev lua5.4 libjson-
 libcurl4-openssl-dev libarchive-dev libssl-dev libwslay-dev zlib1g-dev node-llhttp perl python3 python3-yaml openssl curl valgrind git ca-certificates
 docker.io docker-registry rsyslog python3-msgpack iptables iproute2 busybox-static procps tar mandoc faketime
 chromium chromium-driver"
-# The console's page is made with npm, whoever it came from.
-command -v npm >/dev/null || packages="$packages npm"
 # shellcheck disable=SC2086
 installed=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' $packages 2>/dev/null | sed -n 's/^installed //p')
 missing=

@@ -81,9 +81,8 @@ static int read_file(const char *folder, struct browser_file *file, struct gantr
 	if (code < 0)
 		gantry_error_set(
 			err, code,
-			"the console's page is not whole, %s: %s; make builds it where the npm "
-			"registry is reached, and make install installs it",
-			path, strerror(-code));
+			"the console's page is not whole, %s: %s; make install installs it", path,
+			strerror(-code));
 	if (stream) {
 		file->data = xmalloc(FILE_BYTES_MAX);
 		file->length = fread(file->data, 1, FILE_BYTES_MAX, stream);
