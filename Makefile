@@ -55,7 +55,7 @@ endif
 # V=1 shows the commands
 say = $(if $(V),,@echo "  $(1)" $(patsubst $(B)/%,%,$@);)
 
-.PHONY: all deps tests check bench fuzz fuzz-programs demo demo-stop demo-sim install install-files clean format
+.PHONY: all deps deps-check tests check bench fuzz fuzz-programs demo demo-stop demo-sim install install-files clean format
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -138,15 +138,18 @@ tests: all $(TEST_BIN) $(HELPER_BIN)
 deps:
 	@contrib/deps.sh
 
-check: deps
+deps-check:
+	@contrib/deps.sh check
+
+check: deps-check
 	@$(MAKE) --no-print-directory $(JOBS) tests SAN=$(SAN)
 	@BUILD=$(B) SAN=$(SAN) VG=$(VG) t/run $(T)
 
-bench: deps
+bench: deps-check
 	@$(MAKE) --no-print-directory $(JOBS) tests
 	@BUILD=$(B) t/bench/run
 
-fuzz: deps
+fuzz: deps-check
 	@$(MAKE) --no-print-directory $(JOBS) fuzz-programs SAN=1
 	@BUILD=.build/san SAN=1 t/fuzz/run
 

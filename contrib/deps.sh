@@ -1,12 +1,13 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Installs with apt-get what building, testing and the demo need and this machine lacks. Says nothing
-# where nothing is missing.
+# Installs with apt-get what building and the demo need and this machine lacks; with the word check,
+# what the tests need too. Says nothing where nothing is missing.
 set -eu
-packages="gcc make libc6-dev pkg-config libuv1-dev liblua5.4-dev lua5.4 libjson-c-dev libsqlite3-dev uthash-dev
-libcurl4-openssl-dev libarchive-dev libssl-dev libwslay-dev zlib1g-dev node-llhttp perl python3 python3-yaml openssl curl valgrind git ca-certificates
-docker.io docker-registry rsyslog python3-msgpack iptables iproute2 busybox-static procps tar mandoc faketime
-chromium chromium-driver"
+packages="gcc make libc6-dev pkg-config libuv1-dev liblua5.4-dev libjson-c-dev libsqlite3-dev uthash-dev libcurl4-openssl-dev
+libarchive-dev libssl-dev libwslay-dev zlib1g-dev node-llhttp docker.io iptables iproute2 busybox-static procps tar curl
+ca-certificates"
+[ "${1:-}" != check ] || packages="$packages lua5.4 perl python3 python3-yaml python3-msgpack openssl git valgrind mandoc faketime
+docker-registry rsyslog chromium chromium-driver"
 # shellcheck disable=SC2086
 installed=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' $packages 2>/dev/null | sed -n 's/^installed //p')
 missing=
