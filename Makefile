@@ -55,7 +55,7 @@ endif
 # V=1 shows the commands
 say = $(if $(V),,@echo "  $(1)" $(patsubst $(B)/%,%,$@);)
 
-.PHONY: all deps deps-check tests check bench fuzz fuzz-programs demo demo-stop demo-sim install install-files clean format
+.PHONY: all deps deps-check tests check bench fuzz fuzz-programs demo demo-stop demo-sim install install-files install-nova check-nova clean format
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -186,6 +186,16 @@ install-files:
 	install -D -m 644 -t $(I)/share/gantry/console $(PAGE)
 	install -d $(I)/lib/systemd/system
 	sed 's|/usr/local/|$(PREFIX)/|' contrib/systemd/gantryd.service >$(I)/lib/systemd/system/gantryd.service
+
+# Nova's driver: Nova loads drivers from nova.virt only.
+P := $(DESTDIR)/usr/lib/python3/dist-packages
+install-nova:
+	install -D -m 644 -t $(P)/gantry_nova contrib/nova/gantry_nova/*.py
+	install -D -m 644 -t $(P)/nova/virt/gantry contrib/nova/nova/virt/gantry/__init__.py
+
+# A real OpenStack on loopback, from Debian's packages, as root; see contrib/openstack
+check-nova: all
+	@BUILD=$(B) contrib/openstack/check
 
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h')
