@@ -91,7 +91,7 @@ return {
   environment = function(req, env) return { BY_POLICY = "1", BY_POLICY_SECRET = { value = "hidden", secret = true } } end,
   resources = function(req, res) return { pids = 50 } end,
 }
-"""}).start()
+"""}, settings=f'listen[2] = {{ console = "127.0.0.1:{free_port()}", plain = true }}').start()
 
 for path in ("health", "version", "doctor", "logs/sinks"):
     check("GET", "/v1/" + path, 200)
@@ -166,6 +166,8 @@ for name, what in (("instanceAttach", "/v1/instances/web/attach"), ("execAttach"
         ok(status == 101, f"{what}: 101")
         seen.setdefault(name, set()).add(status)
 
+check("POST", INSTANCE + "/console", 200, "/v1/instances/web/console")
+check("POST", INSTANCE + "/console", 404, "/v1/instances/nothing/console")
 check("POST", INSTANCE + "/serial", 200, "/v1/instances/web/serial")
 check("POST", INSTANCE + "/serial", 404, "/v1/instances/nothing/serial")
 check("DELETE", INSTANCE + "/serial", 200, "/v1/instances/web/serial")

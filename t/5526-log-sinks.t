@@ -11,7 +11,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "fake"))
 from daemon import *
 from logfiles import LogFiles
-from receiver import Receiver, free_port
+from receiver import Receiver
 
 folder = tempfile.mkdtemp(prefix="gantry-t.")
 atexit.register(shutil.rmtree, folder, ignore_errors=True)

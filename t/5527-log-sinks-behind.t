@@ -9,7 +9,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "fake"))
 from daemon import *
 from logfiles import LogFiles
-from receiver import Receiver, free_port
+from receiver import Receiver
 
 INSTANCES, LINES, QUEUE = 8, 4000, 65536
 folder = tempfile.mkdtemp(prefix="gantry-t.")

@@ -34,12 +34,6 @@ def certificate(signer, common_name, purpose, *dates):
     return f"{name}.pem", f"{name}.key"
 
 
-def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
-
-
 ours, theirs = authority("ours"), authority("theirs")
 server = certificate(ours, "gantryd", "serverAuth")
 PORT = free_port()

@@ -22,12 +22,6 @@ from websocket import WebSocket, handshake
 SHOTS = os.environ.get("SHOTS")
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 PORT = free_port()
 certificates = tempfile.mkdtemp(prefix="gantry-t.")
 atexit.register(shutil.rmtree, certificates, True)

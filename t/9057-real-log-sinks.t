@@ -11,7 +11,6 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "fake"))
 from docker import *
 from daemon import *
-from receiver import free_port
 import msgpack
 import threading
 

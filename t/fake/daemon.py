@@ -30,6 +30,13 @@ def done():
     finish()
 
 
+def free_port(kind=socket.SOCK_STREAM):
+    """A port of 127.0.0.1 that nobody listens on just now."""
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 def until(condition, what, limit=LIMIT):
     """The first true value of condition; fails the whole test where it never comes."""
     end = time.monotonic() + limit

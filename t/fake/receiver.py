@@ -185,12 +185,6 @@ def main():
                     peer.sendall(b"\x81\xa3ack" + bytes([0xa0 | len(chunk)]) + chunk.encode())
 
 
-def free_port(kind=socket.SOCK_STREAM):
-    with socket.socket(socket.AF_INET, kind) as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
-
-
 class Receiver:
     """kind and address as above; start and kill as often as one likes, messages() has all that came."""
 

@@ -8,13 +8,13 @@ import subprocess
 import tempfile
 import threading
 
-from daemon import until
+from daemon import free_port, until
 
 
 class Registry:
     def __enter__(self):
         self.folder = tempfile.mkdtemp(prefix="gantry-registry.")
-        self.port = self._free_port()
+        self.port = free_port()
         config = os.path.join(self.folder, "config.yml")
         with open(config, "w") as file:
             file.write(f"version: 0.1\nlog: {{accesslog: {{disabled: true}}, level: error}}\n"
@@ -66,12 +66,6 @@ class Registry:
 
     def count(self, method, part):
         return len([line for line in self.requests if line.startswith(method + " ") and part in line])
-
-    @staticmethod
-    def _free_port():
-        with socket.socket() as sock:
-            sock.bind(("127.0.0.1", 0))
-            return sock.getsockname()[1]
 
     def _answers(self):
         try:
