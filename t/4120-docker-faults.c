@@ -271,11 +271,14 @@ static void take_stats(const void *result)
 	is_int(stats->cpu_ns, 123456789, "CPU time");
 	is_int(stats->throttled_ns, 5000, "throttled time");
 	is_int(stats->throttled_periods, 4, "throttled periods");
+	is_int(stats->cpu_periods, 9, "of how many");
 	is_int(stats->network_rx_bytes, 101, "received, over all networks");
 	is_int(stats->network_tx_bytes, 202, "sent");
 	is_int(stats->block_read_bytes, 4097, "read, over all devices");
 	is_int(stats->block_write_bytes, 8192, "written");
 	is_int(stats->pids, 3, "processes");
+	is_int(stats->pids_limit, 50, "and how many there may be");
+	is_int(stats->oom_kills, GANTRY_UNSET, "kills that nobody can tell are not known");
 	is_int(stats->time_ms, 1767323045678, "the engine's time");
 }
 

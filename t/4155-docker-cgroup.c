@@ -36,9 +36,17 @@ static int drop(const char *path, const struct stat *status, int type, struct FT
 	return remove(path);
 }
 
+static const struct gantry_stats unknown = {
+	.oom_kills = GANTRY_UNSET,
+	.cpu_pressure_percent = GANTRY_UNSET,
+	.memory_pressure_percent = GANTRY_UNSET,
+	.io_pressure_percent = GANTRY_UNSET,
+};
+
 static void version_1(void)
 {
 	struct docker_cgroup held;
+	struct gantry_stats stats;
 
 	put("proc/7/cgroup", "12:pids:/d/" ID "\n11:cpuset:/d/" ID "\n5:cpu,cpuacct:/d/" ID
 			     "\n4:memory:/d/" ID "\n1:name=systemd:/d/" ID "\n0::/\n");
@@ -56,6 +64,15 @@ static void version_1(void)
 	is_int(held.cpu_shares, 512, "v1: shares");
 	ok(held.pids == DOCKER_CGROUP_NONE, "v1: no limit of processes");
 	is_str(held.cpuset, "0-1,5", "v1: the set of CPUs");
+	put("sys/fs/cgroup/memory/d/" ID "/memory.oom_control",
+	    "oom_kill_disable 0\nunder_oom 0\noom_kill 3\n");
+	stats = unknown;
+	docker_read_cgroup_stats(root, 7, ID, &stats);
+	is_int(stats.oom_kills, 3, "v1: kills for memory");
+	ok(stats.cpu_pressure_percent < 0, "v1: there is no pressure");
+	stats = unknown;
+	docker_read_cgroup_stats(root, 7, "another", &stats);
+	is_int(stats.oom_kills, GANTRY_UNSET, "kills of another container are not read");
 	ok(!docker_read_cgroup(root, 7, "another", &held),
 	   "a process of another container is not read");
 	ok(!docker_read_cgroup(root, 8, ID, &held) && !docker_read_cgroup(root, 0, ID, &held),
@@ -65,6 +82,7 @@ static void version_1(void)
 static void version_2(void)
 {
 	struct docker_cgroup held;
+	struct gantry_stats stats = unknown;
 
 	put("proc/9/cgroup", "0::/s/docker-" ID ".scope\n");
 	put("sys/fs/cgroup/s/docker-" ID ".scope/memory.max", "67108864\n");
@@ -81,6 +99,19 @@ static void version_2(void)
 	put("sys/fs/cgroup/s/docker-" ID ".scope/cpu.max", "max 100000\n");
 	docker_read_cgroup(root, 9, ID, &held);
 	ok(held.nano_cpus == DOCKER_CGROUP_NONE, "v2: no limit of CPUs");
+	put("sys/fs/cgroup/s/docker-" ID ".scope/memory.events",
+	    "low 0\nmax 9\noom 4\noom_kill 2\noom_group_kill 1\n");
+	put("sys/fs/cgroup/s/docker-" ID ".scope/cpu.pressure",
+	    "some avg10=1.25 avg60=0.50 avg300=0.00 total=9\nfull avg10=0.75 avg60=0.00 avg300=0.00 total=1\n");
+	put("sys/fs/cgroup/s/docker-" ID ".scope/memory.pressure",
+	    "some avg10=0.00 avg60=0.50 avg300=0.00 total=9\n");
+	docker_read_cgroup_stats(root, 9, ID, &stats);
+	is_int(stats.oom_kills, 2, "v2: kills for memory");
+	ok(stats.cpu_pressure_percent > 1.24 && stats.cpu_pressure_percent < 1.26 &&
+		   stats.memory_pressure_percent >= 0 && stats.memory_pressure_percent < 0.01,
+	   "v2: pressure on CPUs and memory");
+	ok(stats.io_pressure_percent < 0,
+	   "v2: pressure that the kernel does not tell is not known");
 }
 
 int main(void)

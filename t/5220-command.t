@@ -588,14 +588,18 @@ spec
     fake.answers["GET", "/v1/instances/web/top"] = (200, {"titles": ["PID", "CMD"], "rows": [["1", "sh -c x"], ["22", "sleep"]]})
     check(gantry("top", "web"), 0, "PID   CMD\n1     sh -c x\n22    sleep\n", "", "top")
     stats = {"id": ID, "name": "web", "at": "2026-01-02T03:04:05.000Z", "memory_bytes": 1048576, "memory_limit_bytes": 67108864, "cpu_ns": 1500000000,
-             "pids": 3, "network_rx_bytes": 1024, "network_tx_bytes": 2048, "block_read_bytes": 0, "block_write_bytes": 10}
+             "cpu_periods": 8, "throttled_periods": 1, "pids": 3, "network_rx_bytes": 1024, "network_tx_bytes": 2048, "block_read_bytes": 0, "block_write_bytes": 10}
     fake.answers["GET", f"/v1/instances/{ID}/stats"] = (200, stats)
     fake.answers["GET", "/v1/instances"] = (200, {"instances": [base]})
     fake.take()
-    table = ("NAME   CPU   CPU-TIME   MEMORY   LIMIT   PIDS   NET IN/OUT    DISK IN/OUT\n"
-             "web    -     1.5s       1MiB     64MiB   3      1KiB / 2KiB   0B / 10B\n")
+    table = ("NAME   CPU   CPU-TIME   THROTTLED   MEMORY   LIMIT   PIDS   OOM   WAITS CPU/MEM/IO   NET IN/OUT    DISK IN/OUT\n"
+             "web    -     1.5s       12.5%       1MiB     64MiB   3      -     -                  1KiB / 2KiB   0B / 10B\n")
     check(gantry("stats"), 0, table, "", "stats of all that run")
     equal([(r.path, r.query) for r in fake.take()], [("/v1/instances", "state=running"), (f"/v1/instances/{ID}/stats", "")], "asks for each")
+    known = {**stats, "pids_limit": 64, "oom_kills": 2, "cpu_pressure_percent": 1.25, "memory_pressure_percent": 0, "cpu_periods": 0}
+    fake.answers["GET", "/v1/instances/web/stats"] = (200, known)
+    equal(re.split("  +", gantry("stats", "web").out.splitlines()[1])[3:9], ["-", "1MiB", "64MiB", "3 / 64", "2", "1.2% / 0.0% / -"],
+          "stats: the limit of processes, kills for memory and pressure where they are known")
     fake.answers["GET", "/v1/instances/web/stats"] = [(200, stats), (200, {**stats, "at": "2026-01-02T03:04:07.000Z", "cpu_ns": 2500000000}),
                                                        (409, problem(409, "it is stopped"))]
     result = gantry("stats", "-f", "--interval", "100ms", "web")

@@ -239,7 +239,12 @@ const struct ctl_command ctl_commands[] = {
 	{"top", "INSTANCE", "list the processes of an instance", 1, 1, NULL, CTL_INSTANCES, NULL,
 	 top_command},
 	{"stats", "[INSTANCE…]", "show what instances use; all that run unless named", 0, -1,
-	 stats_options, CTL_INSTANCES, NULL, stats_command},
+	 stats_options, CTL_INSTANCES,
+	 "THROTTLED is the share of the scheduler's periods in which it had used up its CPU time. OOM counts the "
+	 "processes that the kernel killed for memory; WAITS is how much of the last 10 seconds some of its "
+	 "processes waited for a CPU, for memory and for disks. Both are known where the engine is on this host, "
+	 "WAITS with cgroup v2 only.",
+	 stats_command},
 	{"images", "", "list images", 0, 0, node_options, 0, NULL, images_command},
 	{"pull", "IMAGE…", "pull images to a node, or to every node", 1, -1, node_options,
 	 CTL_WAITS, NULL, pull_command},

@@ -57,6 +57,49 @@ static void add_pair(struct table *table, struct json_object *stats, const char 
 	table_addf(table, "%s / %s", text, other);
 }
 
+static void add_share(struct table *table, int64_t part, int64_t whole)
+{
+	if (whole > 0)
+		table_addf(table, "%.1f%%", 100.0 * (double)part / (double)whole);
+	else
+		table_add(table, NULL);
+}
+
+static void add_counts(struct table *table, struct json_object *stats)
+{
+	int64_t pids = json_get_int(stats, "pids", 0), most = json_get_int(stats, "pids_limit", 0);
+
+	if (most > 0)
+		table_addf(table, "%lld / %lld", (long long)pids, (long long)most);
+	else
+		table_addf(table, "%lld", (long long)pids);
+	if (json_get(stats, "oom_kills"))
+		table_addf(table, "%lld", (long long)json_get_int(stats, "oom_kills", 0));
+	else
+		table_add(table, NULL);
+}
+
+static void add_pressure(struct table *table, struct json_object *stats)
+{
+	static const char *const keys[] = {"cpu_pressure_percent", "memory_pressure_percent",
+					   "io_pressure_percent"};
+	struct str text = STR_INIT;
+	bool known = false;
+
+	for (size_t i = 0; i < 3; i++) {
+		struct json_object *percent = json_get(stats, keys[i]);
+
+		known = known || percent;
+		str_add(&text, i ? " / " : "");
+		if (percent)
+			str_addf(&text, "%.1f%%", json_object_get_double(percent));
+		else
+			str_add(&text, "-");
+	}
+	table_add(table, known ? str_text(&text) : NULL);
+	str_fini(&text);
+}
+
 static void add_row(struct table *table, struct reading *reading, struct json_object *stats)
 {
 	int64_t cpu_ns = json_get_int(stats, "cpu_ns", 0), at_ns = 0;
@@ -74,11 +117,14 @@ static void add_row(struct table *table, struct reading *reading, struct json_ob
 	reading->at_ms = at_ns / 1000000;
 	reading->cpu_ns = cpu_ns;
 	table_addf(table, "%.1fs", (double)cpu_ns / 1e9);
+	add_share(table, json_get_int(stats, "throttled_periods", 0),
+		  json_get_int(stats, "cpu_periods", 0));
 	output_bytes(stats, "memory_bytes", text, sizeof(text));
 	table_add(table, text);
 	output_bytes(stats, "memory_limit_bytes", text, sizeof(text));
 	table_add(table, limit > 0 && limit < INT64_MAX / 4 ? text : NULL);
-	table_addf(table, "%lld", (long long)json_get_int(stats, "pids", 0));
+	add_counts(table, stats);
+	add_pressure(table, stats);
 	add_pair(table, stats, "network_rx_bytes", "network_tx_bytes");
 	add_pair(table, stats, "block_read_bytes", "block_write_bytes");
 }
@@ -86,12 +132,15 @@ static void add_row(struct table *table, struct reading *reading, struct json_ob
 /* One look at all of them. */
 static int read_all(struct ctl *ctl, struct reading *readings, size_t count)
 {
-	static const char *const titles[] = {"NAME",  "CPU",  "CPU-TIME",   "MEMORY",
-					     "LIMIT", "PIDS", "NET IN/OUT", "DISK IN/OUT"};
+	static const char *const titles[] = {
+		"NAME", "CPU", "CPU-TIME",         "THROTTLED",  "MEMORY",      "LIMIT",
+		"PIDS", "OOM", "WAITS CPU/MEM/IO", "NET IN/OUT", "DISK IN/OUT",
+	};
+	const size_t columns = sizeof(titles) / sizeof(*titles);
 	struct table table;
 	int status = CTL_OK;
 
-	table_init(&table, 8, titles);
+	table_init(&table, columns, titles);
 	for (size_t i = 0; i < count; i++) {
 		char *path = instance_path(ctl, readings[i].id, "/stats");
 		struct client_reply reply;
@@ -108,7 +157,7 @@ static int read_all(struct ctl *ctl, struct reading *readings, size_t count)
 			add_row(&table, &readings[i], reply.json);
 		client_reply_fini(&reply);
 	}
-	if (ctl->json || (table.count == 8 && status != CTL_OK))
+	if (ctl->json || (table.count == columns && status != CTL_OK))
 		table_fini(&table);
 	else
 		table_print(&table);

@@ -138,13 +138,21 @@ typedef int (*gantry_output_fn)(void *arg, int stream, const char *data, size_t 
 typedef int (*gantry_log_message_fn)(void *arg, int stream, int64_t time_ns, const char *data,
 				     size_t length);
 
+/* One reading; counters are from the start of the container. It may grow at its end: see stats_size. */
 struct gantry_stats {
 	int64_t time_ms;
 	int64_t memory_bytes, memory_limit_bytes;
-	int64_t cpu_ns; /* used since the start */
+	int64_t cpu_ns;
 	int64_t throttled_ns, throttled_periods;
 	int64_t pids;
 	int64_t network_rx_bytes, network_tx_bytes, block_read_bytes, block_write_bytes;
+
+	/* Since ABI 1.10. GANTRY_UNSET: not known, or no limit; of a double, what is below 0. */
+	int64_t cpu_periods; /* in which it could be throttled */
+	int64_t pids_limit;
+	int64_t oom_kills;
+	/* How much of the last 10 seconds some of its processes waited: "some avg10" of the kernel. */
+	double cpu_pressure_percent, memory_pressure_percent, io_pressure_percent;
 };
 
 struct gantry_top {
@@ -371,6 +379,9 @@ struct gantry_runtime {
 	 */
 	void (*log_read)(void *node, const char *container, int64_t since_ns, bool follow,
 			 gantry_log_message_fn fn, void *arg, struct gantry_op *op);
+
+	/* sizeof(struct gantry_stats) of the plugin, so that it is not read beyond; 0: of ABI 1.0. Since ABI 1.10. */
+	size_t stats_size;
 };
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The limits as the kernel holds them, where the engine is on this host: the last word on an update, as
- * an engine may accept one, tell it, and not have applied it (Docker 20.10 does so with a sum of memory
- * and swap of -1).
+ * What only the kernel knows of a container, where the engine is on this host: figures that the engine does
+ * not tell, and the limits as they are held: the last word on an update, as an engine may accept one, tell
+ * it, and not have applied it (Docker 20.10 does so with a sum of memory and swap of -1).
  *
  *	pid of the container ─▶ /proc/PID/cgroup ─▶ has the container's id? ─▶ files of cgroup v1 or v2
  *
@@ -23,7 +23,7 @@ struct place {
 	bool v2;
 };
 
-/* The file as a text without its newline; false where it cannot be read. */
+/* What the file holds, as far as it fits; false where it cannot be read. */
 static bool read_text(const char *path, char *text, size_t size)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -34,7 +34,6 @@ static bool read_text(const char *path, char *text, size_t size)
 	if (length < 0)
 		return false;
 	text[length] = '\0';
-	text[strcspn(text, "\n")] = length < (ssize_t)size - 1 ? '\0' : text[strcspn(text, "\n")];
 	return true;
 }
 
@@ -47,13 +46,21 @@ static bool read_file(const char *folder, const char *name, char *text, size_t s
 	       read_text(path, text, size);
 }
 
+static bool read_line(const char *folder, const char *name, char *text, size_t size)
+{
+	if (!read_file(folder, name, text, size))
+		return false;
+	text[strcspn(text, "\n")] = '\0';
+	return true;
+}
+
 /* "max", and what v1 has in its place, is DOCKER_CGROUP_NONE. */
 static int64_t read_number(const char *folder, const char *name)
 {
 	char text[64], *end;
 	int64_t number;
 
-	if (!read_file(folder, name, text, sizeof(text)))
+	if (!read_line(folder, name, text, sizeof(text)))
 		return DOCKER_CGROUP_UNREAD;
 	number = strtoll(text, &end, 10);
 	if (strcmp(text, "max") == 0 || number < 0 || number > INT64_MAX - PAGE_BYTES)
@@ -83,15 +90,10 @@ static bool find(struct place *place, int64_t pid, const char *container_id)
 {
 	char path[600], text[8192], *line, *rest = text;
 	bool found = false;
-	int fd;
-	ssize_t length;
 
 	snprintf(path, sizeof(path), "%s/proc/%lld/cgroup", place->root, (long long)pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	length = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-	if (fd >= 0)
-		close(fd);
-	text[length < 0 ? 0 : length] = '\0';
+	if (pid <= 0 || !container_id || !container_id[0] || !read_text(path, text, sizeof(text)))
+		return false;
 	while ((line = strsep(&rest, "\n")) && *line) {
 		char *controllers = strchr(line, ':');
 		char *own = controllers ? strchr(controllers + 1, ':') : NULL;
@@ -131,7 +133,7 @@ static void read_v1(const struct place *place, struct docker_cgroup *ret)
 			       read_number(place->cpu, "cpu.cfs_period_us"));
 	ret->cpu_shares = read_number(place->cpu, "cpu.shares");
 	ret->pids = read_number(place->pids, "pids.max");
-	if (!read_file(place->cpuset, "cpuset.cpus", ret->cpuset, sizeof(ret->cpuset)))
+	if (!read_line(place->cpuset, "cpuset.cpus", ret->cpuset, sizeof(ret->cpuset)))
 		ret->cpuset[0] = '\0';
 }
 
@@ -149,7 +151,7 @@ static void read_v2(const struct place *place, struct docker_cgroup *ret)
 					 : ret->memory_bytes == DOCKER_CGROUP_NONE
 						 ? DOCKER_CGROUP_NONE
 						 : ret->memory_swap_bytes + ret->memory_bytes;
-	if (!read_file(folder, "cpu.max", text, sizeof(text)))
+	if (!read_line(folder, "cpu.max", text, sizeof(text)))
 		ret->nano_cpus = DOCKER_CGROUP_UNREAD;
 	else if (sscanf(text, "%lld %lld", &quota_us, &period_us) == 2)
 		ret->nano_cpus = quota(quota_us, period_us);
@@ -157,7 +159,7 @@ static void read_v2(const struct place *place, struct docker_cgroup *ret)
 		ret->nano_cpus = DOCKER_CGROUP_NONE;
 	ret->cpu_shares = DOCKER_CGROUP_UNREAD;
 	ret->pids = read_number(folder, "pids.max");
-	if (!read_file(folder, "cpuset.cpus", ret->cpuset, sizeof(ret->cpuset)))
+	if (!read_line(folder, "cpuset.cpus", ret->cpuset, sizeof(ret->cpuset)))
 		ret->cpuset[0] = '\0';
 }
 
@@ -166,13 +168,55 @@ bool docker_read_cgroup(const char *root, int64_t pid, const char *container_id,
 {
 	struct place place = {.root = root};
 
-	if (pid <= 0 || !container_id || !container_id[0] || !find(&place, pid, container_id))
+	if (!find(&place, pid, container_id))
 		return false;
 	if (place.v2)
 		read_v2(&place, ret_cgroup);
 	else
 		read_v1(&place, ret_cgroup);
 	return true;
+}
+
+/* "oom_kill 3" is a line of its own, beside "oom_kill_disable 0". */
+static int64_t read_row(const char *folder, const char *name, const char *row)
+{
+	char text[1024], *line, *rest = text;
+	size_t length = strlen(row);
+
+	if (read_file(folder, name, text, sizeof(text)))
+		while ((line = strsep(&rest, "\n")))
+			if (strncmp(line, row, length) == 0 && line[length] == ' ')
+				return strtoll(line + length, NULL, 10);
+	return GANTRY_UNSET;
+}
+
+/* "some avg10=1.25 avg60=…" */
+static double read_pressure(const char *folder, const char *name)
+{
+	char text[256];
+	double percent;
+
+	return read_line(folder, name, text, sizeof(text)) &&
+			       sscanf(text, "some avg10=%lf", &percent) == 1
+		       ? percent
+		       : GANTRY_UNSET;
+}
+
+/* v1 has no pressure of a group. */
+void docker_read_cgroup_stats(const char *root, int64_t pid, const char *container_id,
+			      struct gantry_stats *stats)
+{
+	struct place place = {.root = root};
+
+	if (!find(&place, pid, container_id))
+		return;
+	stats->oom_kills = read_row(place.memory, place.v2 ? "memory.events" : "memory.oom_control",
+				    "oom_kill");
+	if (!place.v2)
+		return;
+	stats->cpu_pressure_percent = read_pressure(place.memory, "cpu.pressure");
+	stats->memory_pressure_percent = read_pressure(place.memory, "memory.pressure");
+	stats->io_pressure_percent = read_pressure(place.memory, "io.pressure");
 }
 
 bool docker_cgroup_holds(int64_t wanted, int64_t held, int64_t step)

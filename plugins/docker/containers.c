@@ -198,6 +198,23 @@ static int64_t used_memory(struct json_object *memory)
 	return cache < usage ? usage - cache : usage;
 }
 
+static int64_t pids_limit(struct json_object *pids)
+{
+	int64_t limit = docker_int(pids, "limit", 0);
+
+	return limit > 0 && limit < INT64_MAX ? limit : GANTRY_UNSET; /* some engines say 2^64-1 */
+}
+
+/* What the engine does not tell; it is there without, where the container has gone meanwhile. */
+static void stats_located(struct docker_call *call, const struct gantry_error *err,
+			  struct json_object *reply)
+{
+	if (!err)
+		docker_read_cgroup_stats("", docker_int(docker_get(reply, "State"), "Pid", 0),
+					 docker_text(reply, "Id"), call->arg);
+	call->node->host->op_done(call->op, NULL, call->arg);
+}
+
 static void measured(struct docker_call *call, const struct gantry_error *err,
 		     struct json_object *reply)
 {
@@ -205,6 +222,7 @@ static void measured(struct docker_call *call, const struct gantry_error *err,
 	struct json_object *memory = docker_get(reply, "memory_stats");
 	struct json_object *cpu = docker_get(reply, "cpu_stats"), *throttling, *networks, *block;
 	struct gantry_stats *stats;
+	struct docker_call *next;
 
 	if (err) {
 		node->host->op_done(call->op, err, NULL);
@@ -220,9 +238,15 @@ static void measured(struct docker_call *call, const struct gantry_error *err,
 	stats->memory_limit_bytes = docker_int(memory, "limit", 0);
 	stats->cpu_ns = docker_int(docker_get(cpu, "cpu_usage"), "total_usage", 0);
 	throttling = docker_get(cpu, "throttling_data");
+	stats->cpu_periods = docker_int(throttling, "periods", GANTRY_UNSET);
 	stats->throttled_ns = docker_int(throttling, "throttled_time", 0);
 	stats->throttled_periods = docker_int(throttling, "throttled_periods", 0);
 	stats->pids = docker_int(docker_get(reply, "pids_stats"), "current", 0);
+	stats->pids_limit = pids_limit(docker_get(reply, "pids_stats"));
+	stats->oom_kills = GANTRY_UNSET;
+	stats->cpu_pressure_percent = GANTRY_UNSET;
+	stats->memory_pressure_percent = GANTRY_UNSET;
+	stats->io_pressure_percent = GANTRY_UNSET;
 	networks = docker_get(reply, "networks");
 	if (json_object_is_type(networks, json_type_object)) {
 		json_object_object_foreach(networks, name, network)
@@ -235,16 +259,23 @@ static void measured(struct docker_call *call, const struct gantry_error *err,
 	block = docker_get(docker_get(reply, "blkio_stats"), "io_service_bytes_recursive");
 	stats->block_read_bytes = sum_block_io(block, "read");
 	stats->block_write_bytes = sum_block_io(block, "write");
-	node->host->op_done(call->op, NULL, stats);
+	if (!node->unix_socket) {
+		node->host->op_done(call->op, NULL, stats);
+		return;
+	}
+	next = docker_call_new(node, call->op, stats_located);
+	next->arg = stats;
+	docker_call(next, "GET", NULL, "/containers/%s/json", (const char *)call->arg);
 }
 
 void docker_stats(void *arg, const char *container, struct gantry_op *op)
 {
 	struct docker_node *node = arg;
+	struct docker_call *call = docker_call_new(node, op, measured);
 
+	call->arg = (void *)docker_keep(arg, op, container);
 	/* without one-shot the engine takes a second sample, a second later; before 1.41 it always does */
-	docker_call(docker_call_new(node, op, measured), "GET", NULL,
-		    "/containers/%s/stats?stream=false%s", container,
+	docker_call(call, "GET", NULL, "/containers/%s/stats?stream=false%s", container,
 		    node->api_minor == 0 || node->api_minor >= 41 ? "&one-shot=true" : "");
 }
 

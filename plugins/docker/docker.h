@@ -291,6 +291,9 @@ bool docker_read_cgroup(const char *root, int64_t pid, const char *container_id,
 /* What was asked for is what is held, but for less than a step; or one of the two is not known. */
 bool docker_cgroup_holds(int64_t wanted, int64_t held, int64_t step);
 bool docker_cgroup_holds_set(const char *wanted, const char *held);
+/* Kills for memory, and pressure; what cannot be read is left as it is. */
+void docker_read_cgroup_stats(const char *root, int64_t pid, const char *container_id,
+			      struct gantry_stats *stats);
 
 /* --- events.c --- */
 

@@ -55,6 +55,7 @@ static const struct gantry_runtime runtime = {
 	.update = docker_update,
 	.rename = docker_rename,
 	.stats = docker_stats,
+	.stats_size = sizeof(struct gantry_stats),
 	.top = docker_top,
 	.images = docker_images,
 	.image_present = docker_image_present,

@@ -65,6 +65,7 @@ static const struct gantry_runtime runtime = {
 	.update = sim_update,
 	.rename = sim_rename,
 	.stats = sim_stats,
+	.stats_size = sizeof(struct gantry_stats),
 	.top = sim_top,
 	.images = sim_images,
 	.image_present = sim_image_present,

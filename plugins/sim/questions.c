@@ -247,6 +247,10 @@ static void stats_act(struct sim_call *call)
 	stats->cpu_ns =
 		(stats->time_ms - container->started_ms) * 10000; /* one part in a hundred */
 	stats->pids = 1;
+	stats->pids_limit = container->limits.pids > 0 ? container->limits.pids : GANTRY_UNSET;
+	stats->cpu_pressure_percent = GANTRY_UNSET;
+	stats->memory_pressure_percent = GANTRY_UNSET;
+	stats->io_pressure_percent = GANTRY_UNSET;
 	sim_call_done(call, stats);
 }
 

@@ -447,6 +447,15 @@ static void conf_take_stats(const void *result)
 
 	ok(stats->time_ms > 0, "stats have a time");
 	ok(stats->memory_bytes > 0 && stats->pids > 0, "and memory and processes");
+	ok(stats->pids_limit == GANTRY_UNSET || stats->pids_limit >= stats->pids,
+	   "processes are within their limit, where there is one");
+	ok(stats->cpu_periods == GANTRY_UNSET || stats->cpu_periods >= stats->throttled_periods,
+	   "throttled periods are some of all");
+	ok(stats->oom_kills == GANTRY_UNSET || stats->oom_kills >= 0,
+	   "kills for memory are counted");
+	ok(stats->cpu_pressure_percent <= 100 && stats->memory_pressure_percent <= 100 &&
+		   stats->io_pressure_percent <= 100,
+	   "pressure is in percent");
 }
 
 static void conf_take_top(const void *result)
@@ -471,6 +480,8 @@ static void conf_questions(struct conformance *c)
 	is_int(RUN(rig, start, id), 0, "start");
 	if (rig->runtime->stats) {
 		rig->take = conf_take_stats;
+		is_int((int64_t)rig->runtime->stats_size, sizeof(struct gantry_stats),
+		       "it says how much of the stats it fills");
 		is_int(RUN(rig, stats, id), 0, "stats");
 	}
 	if (rig->runtime->top) {

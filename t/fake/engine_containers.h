@@ -491,7 +491,7 @@ static void stats(struct conn *c, struct container *k)
 
 	snprintf(
 		text, sizeof(text),
-		"{\"read\":\"2026-01-02T03:04:05.678901234Z\",\"pids_stats\":{\"current\":3},"
+		"{\"read\":\"2026-01-02T03:04:05.678901234Z\",\"pids_stats\":{\"current\":3,\"limit\":50},"
 		"\"blkio_stats\":{\"io_service_bytes_recursive\":[{\"major\":8,\"minor\":0,\"op\":\"%s\",\"value\":4096},"
 		"{\"major\":8,\"minor\":0,\"op\":\"%s\",\"value\":8192},{\"major\":8,\"minor\":16,\"op\":\"%s\",\"value\":1}]},"
 		"\"cpu_stats\":{\"cpu_usage\":{\"total_usage\":123456789},\"system_cpu_usage\":1,\"online_cpus\":2,"
