@@ -3,6 +3,7 @@
 """The gantry command against a server that plays gantryd: its requests, its output to the byte, its exit statuses."""
 import os
 import sys
+import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "fake"))
 from command import *
@@ -577,10 +578,24 @@ spec
     fake.take()
     check(gantry("wait", "web", "b"), 0, "7\n0\n", "", "wait prints the codes, its status is 0")
     equal([r.query for r in fake.take()], ["timeout=3600.000"] * 3, "it asks again until the end")
+    asked = threading.Event()
+    fake.answers["GET", "/v1/instances/web/wait"] = lambda *_: asked.wait(20) and (200, ended(7, signal=9))
+    fake.answers["GET", "/v1/instances/b/wait"] = lambda *_: asked.set() or (200, ended(0))
+    check(gantry("wait", "web", "b"), 0, "7\n0\n", "", "all are asked at once: the second is answered while the first is waited for")
+    held = threading.Event()
+    fake.answers["GET", "/v1/instances/web/wait"] = lambda *_: held.wait(20) and (200, ended(7, signal=9))
+    check(gantry("wait", "--any", "--exit-code", "web", "b"), 0, "b 0\n", "", "--any does not wait for the others")
+    held.set()
+    fake.answers["GET", "/v1/instances/b/wait"] = (200, ended(0))
+    fake.answers["GET", "/v1/instances/web/wait"] = (200, ended(7, signal=9))
     check(gantry("wait", "--exit-code", "b", "web"), 7, "0\n7\n", "", "--exit-code")
     equal(json.loads(gantry("wait", "--json", "web").out), ended(7, signal=9), "--json has the signal too")
     fake.answers["GET", "/v1/instances/web/wait"] = (200, {"id": ID, "state": "running", "timed_out": True})
     check(gantry("wait", "--timeout", "0", "web"), 7, "", "gantry: web: still running\n", "--timeout: status 7")
+    check(gantry("wait", "--any", "--timeout", "0", "web", "web"), 7, "", "gantry: all: still running\n", "--any: none has")
+    check(gantry("wait", "--any", "b", "b"), 0, "b 0\n", "", "--any: one line")
+    fake.answers["GET", "/v1/instances/gone/wait"] = (404, problem(404, "no such instance"))
+    check(gantry("wait", "--any", "gone"), 3, "", "gantry: gone: no such instance\n", "--any: one that is not there")
     fake.answers["GET", "/v1/instances/web/wait"] = (200, {"id": ID, "state": "failed", "timed_out": False})
     check(gantry("wait", "web"), 5, "", "gantry: web: is failed and its process never ended\n", "one that never ran")
     fake.take()

@@ -96,6 +96,8 @@ static const struct ctl_option remove_options[] = {
 };
 static const struct ctl_option wait_options[] = {
 	{"timeout", 0, "TIME", "give up after this time (exit status 7)", false},
+	{"any", 0, "", "only until the first of them has ended; its name and code are printed",
+	 false},
 	{"exit-code", 0, "", "exit with the first code that is not 0", false},
 	{NULL, 0, NULL, NULL, false},
 };

@@ -103,7 +103,7 @@ int exec_command(struct ctl *ctl);
 int recordings_command(struct ctl *ctl); /* recordings.c */
 int list_command(struct ctl *ctl);       /* instances.c */
 int show_command(struct ctl *ctl);
-int wait_command(struct ctl *ctl);
+int wait_command(struct ctl *ctl);  /* wait.c */
 int start_command(struct ctl *ctl); /* verbs.c */
 int stop_command(struct ctl *ctl);
 int restart_command(struct ctl *ctl);

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Looking at instances: ps, show, wait. */
+/* Looking at instances: ps, show. */
 #include <stdlib.h>
 
-#include "base/clock.h"
 #include "base/units.h"
 #include "ctl/operation.h"
 #include "ctl/output.h"
@@ -261,82 +260,4 @@ int show_command(struct ctl *ctl)
 		client_reply_fini(&reply);
 	}
 	return status;
-}
-
-/* Waits for one instance, until the deadline if there is one. *ret_code: what its process ended with. */
-static int wait_one(struct ctl *ctl, const char *name, int64_t deadline_us, int *ret_code)
-{
-	for (;;) {
-		double seconds = CLIENT_WAIT_SECONDS;
-		struct json_object *last_exit;
-		struct client_reply reply;
-		struct gantry_error err;
-		char rest[48], *path;
-		int error;
-
-		if (deadline_us) {
-			double left = (double)(deadline_us - clock_monotonic_us()) / 1e6;
-
-			seconds = left < 0 ? 0 : left < seconds ? left : seconds;
-		}
-		snprintf(rest, sizeof(rest), "/wait?timeout=%.3f", seconds);
-		path = instance_path(ctl, name, rest);
-		error = client_call(ctl->client, "GET", path, NULL, seconds, &reply, &err);
-		free(path);
-		if (error < 0)
-			return output_fail(NULL, &err);
-		if (reply.status >= 400) {
-			int status = output_problem(name, reply.status, reply.json);
-
-			client_reply_fini(&reply);
-			return status;
-		}
-		if (json_get_bool(reply.json, "timed_out", false)) {
-			client_reply_fini(&reply);
-			if (!deadline_us || clock_monotonic_us() < deadline_us)
-				continue;
-			output_error("%s: still running", name);
-			return CTL_TIMED_OUT;
-		}
-		last_exit = json_get(reply.json, "last_exit");
-		if (ctl->json) {
-			output_raw(&reply);
-		} else if (json_object_is_type(last_exit, json_type_object)) {
-			output_line("%lld", (long long)json_get_int(last_exit, "code", -1));
-		} else {
-			output_error("%s: is %s and its process never ended", name,
-				     json_get_string(reply.json, "state", "gone"));
-			client_reply_fini(&reply);
-			return CTL_CONFLICT;
-		}
-		*ret_code = (int)json_get_int(last_exit, "code", 0);
-		client_reply_fini(&reply);
-		return CTL_OK;
-	}
-}
-
-int wait_command(struct ctl *ctl)
-{
-	const char *timeout = args_text(ctl->args, "timeout", NULL);
-	int64_t timeout_ms, deadline_us = 0;
-	int status = CTL_OK, code = 0;
-
-	if (timeout) {
-		if (units_parse_duration(timeout, &timeout_ms) < 0)
-			return output_usage(
-				"wait", "--timeout must be a time as \"10s\" or \"2m\", not \"%s\"",
-				timeout);
-		deadline_us = clock_monotonic_us() + timeout_ms * 1000;
-	}
-	for (size_t i = 0; i < ctl->args->word_count; i++) {
-		int exit_code = 0;
-		int one = wait_one(ctl, ctl->args->words[i], deadline_us, &exit_code);
-
-		fflush(stdout);
-		if (code == 0)
-			code = exit_code;
-		if (status == CTL_OK)
-			status = one;
-	}
-	return status == CTL_OK && args_has(ctl->args, "exit-code") ? code & 0xff : status;
 }
