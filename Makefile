@@ -75,7 +75,7 @@ $(B)/libcore.a: $(CORE_OBJ)
 	@rm -f $@
 	$(call say,AR)ar rcs $@ $^
 
-$(B)/gantryd: $(B)/core/main.o $(B)/libcore.a
+$(B)/gantryd: $(patsubst %.c,$(B)/%.o,$(wildcard core/*.c)) $(B)/libcore.a
 	$(call say,LINK)$(CC) $(LDFLAGS_ALL) $^ -o $@ $(LIBS_DAEMON)
 
 $(B)/gantry: $(CTL_OBJ)

@@ -1,373 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * gantryd: creates everything, passes it down, and takes it apart again.
- *
- *	up    settings → store → policies → plugins and nodes → listeners → what the store has → the
- *	      engines are ours → ready
- *	down  (SIGTERM, SIGINT) no new work → listeners drain → flows get their grace → nodes → store
- *
- * A flow that is still under way at the end of the grace stays in the journal and goes on at the
- * next start.
- */
-#include "api/api.h"
-#include "base/log.h"
-#include "base/notify.h"
+/* What gantryd can be asked for on its command line; gantryd.c is what serves. */
+#include "gantryd.h"
 #include "base/option.h"
+#include "base/roff.h"
 #include "base/str.h"
-#include "flows/daemon.h"
-#include "flows/log_sinks.h"
-#include "flows/node_link.h"
-#include "plugin/registry.h"
-#include "script/script.h"
 
 #include <fcntl.h>
 #include <getopt.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define CONFIG_DEFAULT "/etc/gantry/gantry.lua"
-#define LOGGER_DEFAULT "stdout"
-#define DRAIN_MS       5000
-#define FLOW_GRACE_MS  5000
-
-struct gantryd {
-	const char *config;
-	struct settings settings;
-	struct loop loop;
-	struct store *store;
-	struct script_set *policies; /* until the daemon takes it over */
-	struct plugin_registry plugins;
-	struct daemon daemon;
-	struct api api;
-	unsigned char secret_key[32];
-	uv_signal_t terminate, interrupt;
-	struct loop_timer watchdog;
-	int64_t watchdog_ms;
-	bool going_down;
-	int status; /* of the process's end */
-};
-
-/* --- settings ------------------------------------------------------------------------------------ */
-
-static void print_setting_error(const char *path, const struct script_lines *lines,
-				const struct gantry_error *err)
-{
-	int line = lines && err->field[0] ? script_lines_find(lines, err->field) : 0;
-
-	if (line)
-		fprintf(stderr, "gantryd: %s:%d: %s: %s\n", path, line, err->field, err->text);
-	else if (err->field[0])
-		fprintf(stderr, "gantryd: %s: %s: %s\n", path, err->field, err->text);
-	else
-		fprintf(stderr, "gantryd: %s\n", err->text);
-}
-
-static void init_plugins(struct gantryd *gantryd)
-{
-	const char *path = gantryd->settings.plugin_path;
-	char *folder = path ? xstrdup(path) : plugin_registry_folder();
-
-	plugin_registry_init(&gantryd->plugins, &gantryd->loop, folder);
-	free(folder);
-}
-
-/* NULL: no plugin reads logs. */
-static struct plugin *find_logger(const struct gantryd *gantryd)
-{
-	void *handle;
-
-	for (size_t i = 0; i < gantryd->plugins.count; i++)
-		if (plugin_logger(gantryd->plugins.items[i], &handle))
-			return gantryd->plugins.items[i];
-	return NULL;
-}
-
-/* The one that is named in the settings, else the one that comes with gantryd, where it is there. */
-static int load_logger(struct gantryd *gantryd, struct gantry_error *err)
-{
-	struct plugin *plugin;
-	int code;
-
-	if (find_logger(gantryd))
-		return 0;
-	code = plugin_registry_load(&gantryd->plugins, LOGGER_DEFAULT, NULL, &plugin, err);
-	if (code != -ENOENT)
-		return code;
-	log_warn("logs cannot be read: %s", err->text);
-	return 0;
-}
-
-/* sink NULL: it is only checked, and closed again. */
-static int open_sink(struct gantryd *gantryd, const struct settings_sink *settings,
-		     struct log_sink *sink, struct gantry_error *err)
-{
-	struct plugin *logger = find_logger(gantryd);
-	const struct gantry_log_kind *kind;
-	void *handle;
-	int code;
-
-	if (!logger)
-		return gantry_error_field(err, -ENOTSUP, settings->where,
-					  "no plugin that reads logs is loaded");
-	code = plugin_sink_open(logger, settings->kind, settings->name, settings->options,
-				settings->where, log_sink_lost, sink, &kind, &handle, err);
-	if (code == 0 && sink)
-		log_sink_attach(sink, kind, handle);
-	else if (code == 0)
-		kind->close(handle);
-	return code;
-}
-
-static int open_sinks(struct gantryd *gantryd, struct gantry_error *err)
-{
-	const struct settings *settings = &gantryd->settings;
-	int code = 0;
-
-	for (size_t i = 0; code == 0 && i < settings->sink_count; i++)
-		code = open_sink(gantryd, &settings->sinks[i],
-				 log_sink_new(&gantryd->daemon, &settings->sinks[i]), err);
-	return code;
-}
-
-static void take_logger(struct gantryd *gantryd)
-{
-	struct plugin *logger = find_logger(gantryd);
-
-	if (logger)
-		gantryd->daemon.logger = plugin_logger(logger, &gantryd->daemon.logger_handle);
-}
-
-static int load_plugins(struct gantryd *gantryd, struct gantry_error *err)
-{
-	struct settings *settings = &gantryd->settings;
-	struct plugin *plugin;
-	int code = 0;
-
-	init_plugins(gantryd);
-	for (size_t i = 0; code == 0 && i < settings->plugin_count; i++)
-		code = plugin_registry_load(&gantryd->plugins, settings->plugins[i].name,
-					    settings->plugins[i].options, &plugin, err);
-	for (size_t i = 0; code == 0 && i < settings->node_count; i++) {
-		const struct settings_node *node = &settings->nodes[i];
-
-		code = plugin_registry_load(&gantryd->plugins, node->plugin, NULL, &plugin, err);
-		if (code == 0 && !plugin_runtime(plugin))
-			code = gantry_error_set(err, -EINVAL, "plugin %s runs no instances",
-						node->plugin);
-		if (code < 0 && !err->field[0])
-			snprintf(err->field, sizeof(err->field), "nodes.%s.plugin", node->name);
-	}
-	return code == 0 ? load_logger(gantryd, err) : code;
-}
-
-static int open_nodes(struct gantryd *gantryd, struct gantry_error *err)
-{
-	struct settings *settings = &gantryd->settings;
-
-	for (size_t i = 0; i < settings->node_count; i++) {
-		const struct settings_node *node = &settings->nodes[i];
-		struct plugin *plugin = plugin_registry_find(&gantryd->plugins, node->plugin);
-		void *handle;
-		int code = plugin_node_open(plugin, node->name, node->options, settings->owner,
-					    &handle, err);
-
-		if (code < 0)
-			return code;
-		node_link_new(&gantryd->daemon, node, plugin_runtime(plugin), handle);
-	}
-	return 0;
-}
-
-static int load_policies(struct gantryd *gantryd, struct gantry_error *err)
-{
-	const struct script_budget budget = {
-		.instructions = gantryd->settings.policy_instructions,
-		.time_ms = gantryd->settings.policy_time_ms,
-		.memory_bytes = gantryd->settings.policy_memory_bytes,
-	};
-
-	return script_set_load(gantryd->settings.policies, &budget, &gantryd->policies, err);
-}
-
-/* Secrets are kept as hashes under a key of this store's own. One that is damaged is made anew. */
-static void load_secret_key(struct gantryd *gantryd, bool *ret_damaged)
-{
-	unsigned char *key = gantryd->secret_key;
-	char *saved = store_load_fact(gantryd->store, "secret_key"), text[65];
-	struct store_batch *batch;
-
-	*ret_damaged = saved && (strlen(saved) != 64 || saved[strspn(saved, "0123456789abcdef")]);
-	if (*ret_damaged)
-		log_warn("the secret key in %s is damaged; a new one is made: hashes of secrets in "
-			 "older decisions no longer equal those of the same values, and a POST "
-			 "that is repeated with an older idempotency key is refused",
-			 gantryd->settings.store);
-	if (saved && !*ret_damaged) {
-		for (int i = 0; i < 32; i++)
-			sscanf(saved + 2 * i, "%2hhx", &key[i]);
-	} else {
-		while (getrandom(key, 32, 0) != 32)
-			;
-		for (int i = 0; i < 32; i++)
-			snprintf(text + 2 * i, 3, "%02x", key[i]);
-		batch = store_batch_new(gantryd->store);
-		store_put_fact(batch, "secret_key", text);
-		store_batch_commit(batch, NULL, NULL);
-	}
-	free(saved);
-	script_set_secret_key(key);
-}
-
-/* --- going down ---------------------------------------------------------------------------------- */
-
-static void on_store_closed(void *arg)
-{
-	struct gantryd *gantryd = arg;
-
-	uv_close((uv_handle_t *)&gantryd->terminate, NULL);
-	uv_close((uv_handle_t *)&gantryd->interrupt, NULL);
-}
-
-static void on_daemon_stopped(struct daemon *daemon)
-{
-	struct gantryd *gantryd = LIST_ENTRY(daemon, struct gantryd, daemon);
-
-	store_close(gantryd->store, on_store_closed, gantryd);
-}
-
-static void on_server_closed(void *arg)
-{
-	struct gantryd *gantryd = arg;
-
-	api_fini(&gantryd->api);
-	daemon_stop(&gantryd->daemon, FLOW_GRACE_MS, on_daemon_stopped);
-}
-
-static void go_down(struct gantryd *gantryd)
-{
-	gantryd->going_down = true;
-	notify_send("STOPPING=1");
-	loop_timer_stop(&gantryd->loop, &gantryd->watchdog);
-	gantryd->daemon.stopping = true;
-	http_server_drain(gantryd->api.server, DRAIN_MS, on_server_closed, gantryd);
-}
-
-static void on_signal(uv_signal_t *handle, int number)
-{
-	struct gantryd *gantryd = handle->data;
-
-	if (gantryd->going_down)
-		return;
-	log_info("going down on signal %d", number);
-	go_down(gantryd);
-}
-
-static void on_watchdog(struct loop_timer *timer)
-{
-	struct gantryd *gantryd = LIST_ENTRY(timer, struct gantryd, watchdog);
-
-	notify_send("WATCHDOG=1");
-	loop_timer_start(&gantryd->loop, timer, gantryd->watchdog_ms);
-}
-
-/* --- running ------------------------------------------------------------------------------------- */
-
-/* Each engine that answers is ours, or one is another daemon's. */
-static void on_ready(struct daemon *daemon, const struct gantry_error *err)
-{
-	struct gantryd *gantryd = LIST_ENTRY(daemon, struct gantryd, daemon);
-
-	if (gantryd->going_down)
-		return;
-	if (err) {
-		fprintf(stderr, "gantryd: %s\n", err->text);
-		gantryd->status = 1;
-		go_down(gantryd);
-		return;
-	}
-	log_info("gantryd " API_VERSION " is ready: owner %s, %zu nodes, policies %s",
-		 gantryd->settings.owner, gantryd->settings.node_count,
-		 script_set_revision(daemon->policies));
-	notify_send("READY=1");
-}
-
-static void start_signals(struct gantryd *gantryd)
-{
-	signal(SIGPIPE, SIG_IGN);
-	uv_signal_init(&gantryd->loop.uv, &gantryd->terminate);
-	uv_signal_init(&gantryd->loop.uv, &gantryd->interrupt);
-	gantryd->terminate.data = gantryd->interrupt.data = gantryd;
-	uv_signal_start(&gantryd->terminate, on_signal, SIGTERM);
-	uv_signal_start(&gantryd->interrupt, on_signal, SIGINT);
-	loop_timer_init(&gantryd->watchdog, on_watchdog);
-	gantryd->watchdog_ms = notify_watchdog_ms();
-	if (gantryd->watchdog_ms > 0)
-		on_watchdog(&gantryd->watchdog);
-}
-
-static int open_all(struct gantryd *gantryd, struct gantry_error *err)
-{
-	bool created, key_damaged;
-	int code =
-		store_open(&gantryd->loop, gantryd->settings.store, &gantryd->store, &created, err);
-
-	if (code < 0)
-		return code;
-	load_secret_key(gantryd, &key_damaged);
-	code = load_policies(gantryd, err);
-	if (code == 0)
-		code = load_plugins(gantryd, err);
-	if (code < 0)
-		return code;
-	daemon_init(&gantryd->daemon, &gantryd->loop, gantryd->store, &gantryd->settings,
-		    gantryd->policies);
-	gantryd->daemon.store_was_new = created;
-	gantryd->daemon.key_was_damaged = key_damaged;
-	take_logger(gantryd);
-	code = open_nodes(gantryd, err);
-	if (code == 0)
-		code = open_sinks(gantryd, err);
-	if (code < 0)
-		return code;
-	api_init(&gantryd->api, &gantryd->daemon, &gantryd->plugins, gantryd->secret_key);
-	code = api_listen(&gantryd->api, err);
-	if (code == 0)
-		code = daemon_load(&gantryd->daemon, on_ready, err);
-	return code;
-}
-
-static int close_all(struct gantryd *gantryd)
-{
-	daemon_fini(&gantryd->daemon);
-	if (plugin_registry_fini(&gantryd->plugins) < 0) {
-		log_error("a plugin had work left at the end");
-		return 1;
-	}
-	settings_fini(&gantryd->settings);
-	if (loop_fini(&gantryd->loop) < 0) {
-		log_error("a handle was left open at the end");
-		return 1;
-	}
-	return 0;
-}
-
-static int serve(struct gantryd *gantryd, struct script_lines *lines)
-{
-	struct gantry_error err;
-
-	if (open_all(gantryd, &err) < 0) {
-		print_setting_error(gantryd->config, lines, &err);
-		return 1; /* the process ends here: what is open goes with it */
-	}
-	start_signals(gantryd);
-	loop_run(&gantryd->loop);
-	return close_all(gantryd) ? 1 : gantryd->status;
-}
-
-/* --- the other things it can be asked for ---------------------------------------------------------- */
 
 static const char init_text[] =
 	"-- Settings of gantryd. `gantryd --options` lists every key; `gantryd --check-config` checks this file.\n"
@@ -441,7 +86,7 @@ static int print_options(struct gantryd *gantryd, struct roff *page)
 	option_print(page, "nodes = { [NAME] = { ... } }", settings_node_options);
 	option_print(page, "logs = { sinks = { { ... } } }", settings_sink_options);
 	loop_init(&gantryd->loop);
-	init_plugins(gantryd);
+	gantryd_init_plugins(gantryd);
 	plugin_registry_load_all(&gantryd->plugins);
 	for (size_t i = 0; i < gantryd->plugins.count; i++) {
 		const struct gantry_plugin *info = plugin_info(gantryd->plugins.items[i]);
@@ -455,33 +100,6 @@ static int print_options(struct gantryd *gantryd, struct roff *page)
 	}
 	plugin_registry_fini(&gantryd->plugins);
 	return loop_fini(&gantryd->loop) < 0;
-}
-
-static int check_config(struct gantryd *gantryd, struct script_lines *lines)
-{
-	struct gantry_error err;
-	int code = load_policies(gantryd, &err);
-
-	if (code == 0)
-		code = load_plugins(gantryd, &err);
-	for (size_t i = 0; code == 0 && i < gantryd->settings.node_count; i++) {
-		const struct settings_node *node = &gantryd->settings.nodes[i];
-		struct plugin *plugin = plugin_registry_find(&gantryd->plugins, node->plugin);
-		void *handle;
-
-		code = plugin_node_open(plugin, node->name, node->options, gantryd->settings.owner,
-					&handle, &err);
-		if (code == 0)
-			plugin_runtime(plugin)->node_close(handle);
-	}
-	for (size_t i = 0; code == 0 && i < gantryd->settings.sink_count; i++)
-		code = open_sink(gantryd, &gantryd->settings.sinks[i], NULL, &err);
-	if (code < 0) {
-		print_setting_error(gantryd->config, lines, &err);
-		return 1;
-	}
-	printf("%s: ok\n", gantryd->config);
-	return 0;
 }
 
 static int check_policies(const char *folder)
@@ -597,36 +215,9 @@ static int print_settings_manual(struct gantryd *gantryd)
 	return status;
 }
 
-static int read_settings(struct gantryd *gantryd, const char *level_name,
-			 struct script_lines **ret_lines)
-{
-	struct json_object *values;
-	struct gantry_error err;
-	enum log_level level;
-	int code;
-
-	*ret_lines = NULL;
-	code = script_settings_read(gantryd->config, &values, ret_lines, &err);
-	if (code == 0) {
-		code = settings_parse(values, &gantryd->settings, &err);
-		json_object_put(values);
-	}
-	if (code == 0 &&
-	    log_level_parse(level_name ? level_name : gantryd->settings.log_level, &level) < 0)
-		code = gantry_error_field(&err, -EINVAL, "log_level",
-					  "must be debug, info, warn or error");
-	if (code < 0) {
-		print_setting_error(gantryd->config, *ret_lines, &err);
-		return -1;
-	}
-	log_set_level(level);
-	return 0;
-}
-
 int main(int argc, char **argv)
 {
 	static struct gantryd gantryd = {.config = CONFIG_DEFAULT};
-	struct script_lines *lines;
 	struct option long_options[COMMAND_OPTIONS + 1] = {{0}};
 	const char *level_name = NULL;
 	int option, status, wanted = 0;
@@ -683,14 +274,14 @@ int main(int argc, char **argv)
 		print_manual();
 		return 0;
 	}
-	status = read_settings(&gantryd, level_name, &lines) < 0;
+	status = gantryd_read_settings(&gantryd, level_name) < 0;
 	if (status == 0 && loop_init(&gantryd.loop) < 0) {
 		fprintf(stderr, "gantryd: the event loop cannot be made\n");
 		status = 1;
 	}
 	if (status == 0)
-		status = wanted == OPT_CHECK_CONFIG ? check_config(&gantryd, lines)
-						    : serve(&gantryd, lines);
-	script_lines_free(lines);
+		status = wanted == OPT_CHECK_CONFIG ? gantryd_check_config(&gantryd)
+						    : gantryd_serve(&gantryd);
+	script_lines_free(gantryd.lines);
 	return status;
 }
