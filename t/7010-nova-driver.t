@@ -156,7 +156,7 @@ refused("and leaves nothing", exception.InstanceNotFound, lambda: nova_driver.ge
 refused("the same uuid twice", client.Problem, lambda: spawn(two))
 equal(nova_driver.get_info(two).state, power_state.RUNNING, "which leaves the first as it is")
 Glance.images["bad"] = {"container_format": "docker", "checksum": "pullable", "content": b"no archive" * 100, "properties": {}}
-refused("an image that is none", client.Problem, lambda: spawn(instance(), mock.Mock(id="bad")), "no archive")
+refused("an image that is none", exception.ImageUnacceptable, lambda: spawn(instance(), mock.Mock(id="bad")), "no archive")
 Glance.images["raw"] = {"container_format": "bare", "checksum": "1", "content": b"", "properties": {}}
 refused("one of another kind", exception.ImageUnacceptable, lambda: spawn(instance(), mock.Mock(id="raw")))
 Glance.images["named"] = {"container_format": "bare", "properties": {"gantry_image": "pullable:7"}}

@@ -265,10 +265,17 @@ class GantryDriver(driver.ComputeDriver):
         name = "glance/%s:%s" % (image_meta.id, (found.get("checksum") or "none")[:32])
         for node in self._nodes():
             if node["state"] == "up":
-                self._client.upload(self._client.target("images", node=node["name"], name=name, once=True),
-                                    lambda sink: glance.API().download(context, image_meta.id, data=sink),
-                                    timeout=CONF.gantry.operation_timeout)
+                self._load(context, image_meta.id, self._client.target("images", node=node["name"], name=name, once=True))
         return name, properties
+
+    def _load(self, context, image_id, target):
+        try:
+            self._client.upload(target, lambda sink: glance.API().download(context, image_id, data=sink),
+                                timeout=CONF.gantry.operation_timeout)
+        except gantry.Problem as problem:
+            if 400 <= problem.status < 500:
+                raise exception.ImageUnacceptable(image_id=image_id, reason=str(problem))
+            raise
 
     def _spec(self, instance, image, properties):
         flavor = instance.flavor
