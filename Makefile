@@ -124,13 +124,7 @@ $(B)/%.t: $(B)/%.o $(B)/libcore.a
 	@mkdir -p $(@D)
 	$(call say,LINK)$(CC) $(LDFLAGS_ALL) $^ -o $@ $(LIBS_DAEMON)
 
-$(B)/t/fake/%: $(B)/t/fake/%.o $(B)/libcore.a
-	$(call say,LINK)$(CC) $(LDFLAGS_ALL) $^ -o $@ $(LIBS_DAEMON)
-
-$(B)/t/bench/%: $(B)/t/bench/%.o $(B)/libcore.a
-	$(call say,LINK)$(CC) $(LDFLAGS_ALL) $^ -o $@ $(LIBS_DAEMON)
-
-$(B)/t/fuzz/%: $(B)/t/fuzz/%.o $(B)/libcore.a
+$(HELPER_BIN): %: %.o $(B)/libcore.a
 	$(call say,LINK)$(CC) $(LDFLAGS_ALL) $^ -o $@ $(LIBS_DAEMON)
 
 tests: all $(TEST_BIN) $(HELPER_BIN)

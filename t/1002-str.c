@@ -99,6 +99,7 @@ static void nearest(void)
 					    "cpus",   "user",        NULL};
 	static const char *const none[] = {NULL};
 
+	ok(str_find("mounts", words) && !str_find("mount", words), "only the word itself is found");
 	is_str(str_nearest("memroy", words), "memory", "two letters swapped");
 	is_str(str_nearest("memoryswap", words), "memory_swap", "one left out");
 	is_str(str_nearest("mount", words), "mounts", "one missing at the end");

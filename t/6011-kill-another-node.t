@@ -6,14 +6,12 @@ try: after a start it runs once, nothing is left on the first node, and each nod
 The steps come from `gantryd --steps`, so a new step is covered with no edit.
 """
 import os
-import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "fake"))
 from daemon import *
 
-STEPS = [step for kind, step in (line.split() for line in subprocess.run(
-    [os.path.join(BUILD, "gantryd"), "--steps"], check=True, capture_output=True, text=True).stdout.splitlines()) if kind == "spawn"]
+STEPS = [step for kind, step in flow_steps() if kind == "spawn"]
 CALLS = {"pull": "GET /images/", "create": "POST /containers/create", "start": "POST /containers/*/start"}  # of the engine
 # the policies are not asked again, nothing is wired, and the last step is not announced before it runs
 NEVER = [f"{step}/{when}" for step in ("policy", "wire") for when in ("before", "during", "after", "end")] + ["announce/before"]

@@ -6,6 +6,7 @@ import sys
 import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "fake"))
+from command import Command
 from daemon import *
 from web import Web
 
@@ -79,8 +80,7 @@ until(lambda: events_of("all")["done"] == len(want), "the runs to be counted")
 equal((events_of("all")["failed"], events_of("all")["queued"], events_of("shadow"), events_of("other")), (0, 0, None, None),
       "policy status tells of hooks that are run")
 equal(web.of("/shadow"), [], "a shadow's is not")
-status = subprocess.run([os.path.join(BUILD, "gantry"), "--host", f"unix://{world.socket}", "policy", "status"], capture_output=True, text=True)
-has(status.stdout, f"all: event hook: {len(want)} done, 0 failed, 0 dropped, 0 queued", "so does the command")
+has(Command(f"unix://{world.socket}")("policy", "status").out, f"all: event hook: {len(want)} done, 0 failed, 0 dropped, 0 queued", "so does the command")
 metrics = world.get("/v1/metrics").body.decode()
 has(metrics, f'gantry_policy_event_runs_total{{result="done"}} {len(want)}\n', "and the metrics")
 equal(world.spawn(name="web").status, 201, "an instance for what follows")

@@ -321,13 +321,10 @@ int call_check_members(struct call *call, const char *const *names)
 		return 0;
 	json_object_object_foreach(call->body, key, value)
 	{
-		const char *const *name = names;
 		const char *near = str_nearest(key, names);
 
 		(void)value;
-		while (*name && !str_equal(*name, key))
-			name++;
-		if (*name)
+		if (str_find(key, names))
 			continue;
 		gantry_error_field(&err, -EINVAL, key, "there is no field \"%.60s\"%s%s%s", key,
 				   near ? "; did you mean \"" : "", near ? near : "",

@@ -301,6 +301,13 @@ static size_t distance(const char *a, const char *b)
 	return row[la % 3][lb];
 }
 
+const char *str_find(const char *word, const char *const *words)
+{
+	while (*words && !str_equal(*words, word))
+		words++;
+	return *words;
+}
+
 const char *str_nearest(const char *word, const char *const *words)
 {
 	const char *best = NULL;

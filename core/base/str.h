@@ -59,6 +59,8 @@ static inline bool str_equal(const char *a, const char *b)
 	return a == b || (a && b && __builtin_strcmp(a, b) == 0);
 }
 bool str_starts_with(const char *text, const char *prefix);
+/* The entry of words (NULL-terminated) that is the word, or NULL. */
+const char *str_find(const char *word, const char *const *words);
 /* The entry of words (NULL-terminated) nearest to word by edit distance, or NULL if none is near. */
 const char *str_nearest(const char *word, const char *const *words);
 

@@ -187,11 +187,7 @@ static void read_facts(struct json_object *event, const struct fleet *fleet,
 		ret_facts->instance = fleet_find(fleet, ret_facts->instance_id);
 	json_object_object_foreach(event, key, value)
 	{
-		const char *const *known = own;
-
-		while (*known && !str_equal(*known, key))
-			known++;
-		if (!*known)
+		if (!str_find(key, own))
 			json_object_object_add(ret_facts->detail, key, json_object_get(value));
 	}
 }

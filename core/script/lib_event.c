@@ -94,11 +94,8 @@ static void check_keys(lua_State *L, const char *name, const char *const *keys)
 	lua_settop(L, 1);
 	for (lua_pushnil(L); lua_next(L, 1); lua_pop(L, 1)) {
 		const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "";
-		const char *const *known = keys;
 
-		while (*known && !str_equal(*known, key))
-			known++;
-		if (*known)
+		if (str_find(key, keys))
 			continue;
 		near = strlen(key) <= 64 ? str_nearest(key, keys) : NULL;
 		luaL_error(L,
@@ -145,20 +142,19 @@ static const char *read_method(lua_State *L, bool has_body)
 {
 	static const char *const methods[] = {"GET",   "HEAD",   "POST", "PUT",
 					      "PATCH", "DELETE", NULL};
-	const char *const *known = methods, *method;
+	const char *method, *known;
 	size_t length;
 
 	method = read_text(L, "http", "method", 16, &length);
 	if (!method)
 		return has_body ? "POST" : "GET";
-	while (*known && !str_equal(*known, method))
-		known++;
-	if (!*known)
+	known = str_find(method, methods);
+	if (!known)
 		luaL_error(L,
 			   "gantry.http: method must be GET, HEAD, POST, PUT, PATCH or DELETE, "
 			   "not \"%s\"",
 			   method);
-	return *known;
+	return known;
 }
 
 /* What says where a message ends or how a connection is used is not the script's to say. */

@@ -37,6 +37,12 @@ def free_port(kind=socket.SOCK_STREAM):
         return probe.getsockname()[1]
 
 
+def flow_steps():
+    """(kind, step) of all flows, in order."""
+    result = subprocess.run([os.path.join(BUILD, "gantryd"), "--steps"], check=True, capture_output=True, text=True)
+    return [tuple(line.split()) for line in result.stdout.splitlines()]
+
+
 def until(condition, what, limit=LIMIT):
     """The first true value of condition; fails the whole test where it never comes."""
     end = time.monotonic() + limit
