@@ -246,12 +246,60 @@ static void oci(void)
 	str_fini(&tar);
 }
 
+/* What nobody makes by mistake: ends with an error, soon, and within its memory. */
+static void hostile(void)
+{
+	static const char *const lists[] = {"[1]", "[null]", "[[]]", "[\"x\"]"};
+	static const char *const records[] = {
+		"          5 aaaaaaaaaaaaaaaa",  "12 path=",    "7 path=\n", "-1 path=x\n",
+		"99999999999999999999 path=x\n", " 9 path=x\n", "9path=xx\n"};
+	struct image_archive_settings named = {.name = "glance/1:2"};
+	struct str tar = STR_INIT, index = STR_INIT;
+	char *large = xcalloc(1, 3 << 20);
+	struct gantry_error err;
+
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+		str_clear(&tar);
+		add(&tar, "manifest.json", lists[i]);
+		end(&tar);
+		is_int(pass(&tar, &named, 4096, &err), -EINVAL, "a name for %s: %s", lists[i],
+		       err.text);
+	}
+	for (size_t i = 0; i < sizeof(records) / sizeof(records[0]); i++) {
+		str_clear(&tar);
+		add_typed(&tar, 'x', "head", records[i], strlen(records[i]));
+		add(&tar, "manifest.json", DOCKER_MANIFEST);
+		end(&tar);
+		is_int(pass(&tar, NULL, 4096, &err), 0, "a record \"%.20s\" is passed on",
+		       records[i]);
+	}
+	str_clear(&tar);
+	for (int i = 0; i < 2; i++)
+		add_typed(&tar, 'x', "head", large, 3 << 20);
+	is_int(pass(&tar, NULL, 65536, &err), -EINVAL, "heads of heads without end: %s", err.text);
+
+	/* an index of itself, many times: 1000 to the power of the depth */
+	str_add(&index, "{\"manifests\":[");
+	for (int i = 0; i < 1000; i++)
+		str_addf(&index, "%s{\"digest\":\"sha256:" INDEX "\"}", i ? "," : "");
+	str_add(&index, "]}");
+	str_clear(&tar);
+	add(&tar, "blobs/sha256/" INDEX, str_text(&index));
+	add(&tar, "index.json", str_text(&index));
+	end(&tar);
+	is_int(pass(&tar, NULL, 65536, &err), -EINVAL, "an index of itself ends: %s", err.text);
+	free(large);
+	str_fini(&index);
+	str_fini(&tar);
+}
+
 int main(void)
 {
 	docker();
 	cut();
 	none();
 	oci();
+	hostile();
 	str_fini(&out);
 	done_testing();
 	return tap_end();

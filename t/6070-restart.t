@@ -122,7 +122,8 @@ equal([wait > 800 * factor for wait, factor in zip(waits, (0, 1, 2))], [False, T
 world.engine.clear()
 until(lambda: show("unlucky")["state"] == "running", "it to run when it can", LIMIT * 2)
 die("unlucky", 2)
-until(lambda: show("unlucky")["state"] == "running" and show("unlucky")["last_exit"]["code"] == 2, "it to be started anew")
+until(lambda: plans("unlucky")[len(planned):], "it to be planned anew")
+until(lambda: show("unlucky")["state"] == "running", "it to be started anew")
 ok(waits_of(plans("unlucky"))[-1] < 800, "after one that went well it is at once again")
 
 # an engine on its way down tells of ends on the connections that stand, and would start things again there

@@ -75,7 +75,7 @@ numbers = iter(range(1, 100))
 def instance(flavor="tiny", **values):
     number = next(numbers)
     made = objects.Instance(id=number, uuid="%08d-0000-4000-8000-000000000000" % number, project_id="project1", user_id="user1", hostname="h%d" % number,
-                            display_name="N", image_ref=IMAGE, availability_zone="az", metadata={"tier": "gold"}, **values)
+                            display_name="N", image_ref=IMAGE, availability_zone="az", metadata={"tier": "gold"}, task_state=None, **values)
     made.flavor = objects.Flavor(name=flavor, memory_mb=64, vcpus=1, root_gb=1, swap=0, extra_specs={"k": "v"})
     return made
 
@@ -143,6 +143,13 @@ one.new_flavor = objects.Flavor(name="small", memory_mb=128, vcpus=2, swap=0)
 nova_driver.finish_migration(context, None, one, disk, None, meta, True, {})
 found = world.get(f"/v1/instances/{one.uuid}").json
 equal((found["state"], found["spec"]["memory"], found["spec"]["cpus"]), ("running", 128 << 20, 2), "resize on the same host")
+one.task_state, one.old_flavor = "resize_reverting", objects.Flavor(name="tiny", memory_mb=64, vcpus=1, swap=0)
+nova_driver.destroy(context, one, None)  # of the new one, as Nova does before it goes back
+nova_driver.finish_revert_migration(context, one, None, None)
+one.task_state, before = None, found
+found = world.get(f"/v1/instances/{one.uuid}").json
+equal((found["state"], found["spec"]["memory"], found["container_id"]), ("running", 64 << 20, before["container_id"]),
+      "a revert keeps the container, with its old limits")
 refused("to another host", exception.InstanceFaultRollback, lambda: nova_driver.migrate_disk_and_power_off(context, one, "10.0.0.1", one.flavor, None))
 
 events.clear()

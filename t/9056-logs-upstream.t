@@ -70,7 +70,7 @@ for driver in ("json-file", "local"):
     world.start()
     got += [follower.stdout.readline() for _ in range(2500)]
     equal(got == [b"line %d\n" % i for i in range(1, 6001)], True, f"{driver}: each of 6000 lines once, over a cut connection and a gantryd that was killed")
-    equal(world.instance(name)["log_source"], "endpoint", "from the endpoint")
+    equal(until(lambda: world.instance(name).get("log_source"), "the source to be known again"), "endpoint", "from the endpoint")
     gantry("wait", name)
     until(lambda: world.state(name) == "stopped", "the end")
     equal((follower.stdout.read(), follower.wait(LIMIT)), (b"end", 0), "to its end, which came before it was there again")

@@ -256,6 +256,11 @@ void handle_image_save(struct call *call)
 
 	if (!link || call_ask(call, 200, &ask) != 0)
 		return;
+	if (str_equal(http_request_method(call->request),
+		      "HEAD")) { /* the engine is not asked for it */
+		http_stream_begin(call->request, 200, "application/x-tar");
+		return;
+	}
 	saving = ARENA_NEW(http_request_arena(call->request), struct saving);
 	saving->call = call;
 	if (image_save_open(&saving->saver, call->daemon, &ask, link, call->parameter, &events,

@@ -10,7 +10,8 @@
 #define BLOB_MAX      ((size_t)256 << 10) /* larger ones are layers */
 #define BLOBS_MAX     256
 #define INDEX_DEPTH   3
-#define DIGEST_LENGTH 71 /* "sha256:" and 64 digits */
+#define LOOKED_MAX    1024 /* descriptors, in all indexes */
+#define DIGEST_LENGTH 71   /* "sha256:" and 64 digits */
 
 /* What becomes of the entry at hand. */
 enum entry {
@@ -42,6 +43,7 @@ struct image_archive {
 	struct str manifest, index;
 	struct blob blobs[BLOBS_MAX];
 	size_t blob_count;
+	size_t looked; /* descriptors that were followed */
 };
 
 struct image_archive *image_archive_new(const struct image_archive_settings *settings)
@@ -211,7 +213,7 @@ static int begin_entry(struct image_archive *archive, struct gantry_error *err)
 	read_name(archive);
 	archive->entry = classify(archive, (uint64_t)size);
 	if (archive->entry != ENTRY_PASSED && archive->entry != ENTRY_BLOB &&
-	    (size_t)size > KEPT_MAX)
+	    archive->held.length + (size_t)size > KEPT_MAX)
 		return gantry_error_set(err, -EINVAL, "the archive's %s is over %zu MiB",
 					archive->name, KEPT_MAX >> 20);
 	if (archive->entry == ENTRY_HELD) {
@@ -241,9 +243,12 @@ static void read_extended(struct image_archive *archive)
 		unsigned long length = strtoul(at, &text, 10);
 		const char *value;
 
-		if (length == 0 || length > (size_t)(end - at) || *text != ' ')
+		if (*at < '0' || *at > '9' || length == 0 || length > (size_t)(end - at) ||
+		    *text != ' ' || text >= at + length)
 			return;
 		value = memchr(text, '=', (size_t)(at + length - text));
+		if (value && value + 1 >= at + length) /* it has no end of its own */
+			return;
 		if (value && str_starts_with(text, " path=")) {
 			free(archive->next_name);
 			archive->next_name =
@@ -373,13 +378,13 @@ static bool blob_path(const char *digest, char *path, size_t size)
 }
 
 /* The JSON that a descriptor is about, owned by the caller; NULL: it is not here, or none. */
-static struct json_object *read_blob(const struct image_archive *archive,
-				     struct json_object *descriptor)
+static struct json_object *read_blob(struct image_archive *archive, struct json_object *descriptor)
 {
 	struct json_object *value = NULL;
 	char path[80];
 
-	if (!blob_path(json_get_string(descriptor, "digest", ""), path, sizeof(path)))
+	if (!blob_path(json_get_string(descriptor, "digest", ""), path, sizeof(path)) ||
+	    ++archive->looked > LOOKED_MAX)
 		return NULL;
 	for (size_t i = 0; i < archive->blob_count; i++)
 		if (str_equal(archive->blobs[i].name, path) &&
@@ -446,14 +451,15 @@ static void add_image(struct json_object *list, struct json_object *manifest, co
 	}
 }
 
-static void add_images(const struct image_archive *archive, struct json_object *index,
-		       const char *name, int depth, struct json_object *list)
+static void add_images(struct image_archive *archive, struct json_object *index, const char *name,
+		       int depth, struct json_object *list)
 {
 	struct json_object *descriptors = json_get(index, "manifests");
 
 	if (depth > INDEX_DEPTH || !json_object_is_type(descriptors, json_type_array))
 		return;
-	for (size_t i = 0; i < json_object_array_length(descriptors); i++) {
+	for (size_t i = 0;
+	     i < json_object_array_length(descriptors) && archive->looked <= LOOKED_MAX; i++) {
 		struct json_object *descriptor = json_object_array_get_idx(descriptors, i);
 		struct json_object *value;
 		const char *own = name_of(descriptor);
@@ -471,8 +477,7 @@ static void add_images(const struct image_archive *archive, struct json_object *
 
 /* --- the end ------------------------------------------------------------------------------------- */
 
-static struct json_object *read_images(const struct image_archive *archive,
-				       struct gantry_error *err)
+static struct json_object *read_images(struct image_archive *archive, struct gantry_error *err)
 {
 	struct json_object *list = NULL, *index = NULL;
 
@@ -519,6 +524,10 @@ static int give_name(const struct image_archive *archive, struct json_object *li
 			err, -EINVAL,
 			"the archive holds %zu images: a name can be given to one only",
 			json_object_array_length(list));
+	if (!json_object_is_type(json_object_array_get_idx(list, 0), json_type_object))
+		return gantry_error_set(
+			err, -EINVAL,
+			"this is no archive of an image: its manifest.json names none");
 	names = json_object_new_array();
 	json_object_array_add(names, json_object_new_string(archive->settings.name));
 	json_object_object_add(json_object_array_get_idx(list, 0), "RepoTags", names);

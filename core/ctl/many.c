@@ -24,6 +24,7 @@
 #include "ctl/operation.h"
 #include "ctl/output.h"
 
+#define LINE_MAX_BYTES   ((size_t)1024 * 1024) /* a longer one is shown in parts */
 #define PARALLEL_DEFAULT 8
 #define PARALLEL_MOST    256
 
@@ -221,9 +222,9 @@ static void read_stream(struct many *many, struct target *target, int stream)
 	if (length < 0 && errno == EINTR)
 		return;
 	for (ssize_t at = 0; at < length; at++) {
-		if (data[at] == '\n')
+		if (data[at] == '\n' || target->lines[stream].length == LINE_MAX_BYTES)
 			take_line(many, target, stream);
-		else if (data[at] != '\r')
+		if (data[at] != '\n' && data[at] != '\r')
 			str_add_char(&target->lines[stream], data[at]);
 	}
 	if (length > 0)

@@ -58,7 +58,8 @@ static bool on_lines(void *arg, const struct gantry_log_line *lines, size_t coun
 	leave(feed); /* it may be PAUSED: a few pieces more come then */
 	feed->state = LOG_FEED_READING;
 	feed->retry_ms = 0;
-	if (count > 0 && log_sink_full(sink)) {
+	/* of one that was removed nothing can be read again later */
+	if (count > 0 && feed->instance && log_sink_full(sink)) {
 		log_reader_close(&feed->reader);
 		wait_in_line(feed);
 		return false;

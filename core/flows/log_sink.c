@@ -150,8 +150,14 @@ static void shut(struct log_sink *sink)
 static void on_sent(void *arg, const struct gantry_error *err, const void *result)
 {
 	struct log_sink *sink = arg;
+	struct gantry_error gone;
 
 	(void)result;
+	if (!err && sink->broken) {
+		gantry_error_set(&gone, -EPIPE, "the receiver went away");
+		err = &gone;
+	}
+	sink->broken = false;
 	sink->op = NULL;
 	free(sink->batch);
 	sink->batch = NULL;
@@ -212,6 +218,7 @@ void log_sink_lost(void *arg, const struct gantry_error *err)
 
 	if (sink->closing)
 		return;
+	sink->broken = sink->op != NULL;
 	forget_sent(sink);
 	if (list_empty(&sink->sent))
 		return;

@@ -57,7 +57,8 @@ struct log_sink {
 	size_t queued, queued_bytes;          /* of queue and sending */
 	size_t sent_bytes;                    /* of sent */
 	struct gantry_op *op;                 /* while a batch is under way */
-	struct gantry_log_item *batch;        /* owned: it */
+	bool broken; /* the receiver went away while one was: a success that is on its way is none */
+	struct gantry_log_item *batch; /* owned: it */
 	struct loop_timer retry, save;
 	bool retrying, saving, closing, save_failed;
 	int64_t retry_ms, retry_at_ms; /* the last wait, 0: none; when it ends */

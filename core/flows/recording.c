@@ -349,7 +349,8 @@ struct recording *recording_new(struct daemon *daemon, const struct recording_ab
 	recording->began_us = clock_monotonic_us();
 	recording->all_bytes = daemon->settings->recordings_bytes;
 	strftime(time, sizeof(time), "%Y%m%dT%H%M%SZ", gmtime_r(&now, &utc));
-	snprintf(recording->id, sizeof(recording->id), "%s-%lld", time, (long long)about->decision);
+	snprintf(recording->id, sizeof(recording->id), "%s-%012lld", time,
+		 (long long)about->decision);
 	recording->folder = folder_of(daemon);
 	recording->path = recording_path(daemon, recording->id);
 	list_append(&daemon->recordings, &recording->link);

@@ -64,7 +64,7 @@ static void conf_tar(char tar[2048], const char *name, const char *text)
 
 	memset(tar, 0, 2048);
 	snprintf(tar, 100, "%s", name);
-	memcpy(tar + 100, "0000640\0000000007\0000000008\0", 24);
+	memcpy(tar + 100, "0000640\0000000007\0000000007\0", 24);
 	snprintf(tar + 124, 12, "%011zo", strlen(text));
 	memcpy(tar + 136, "14520101105\0        0", 21);
 	memcpy(tar + 257, "ustar\00000", 8);
@@ -113,7 +113,7 @@ static void conf_files(struct conformance *c)
 	ok(!rig->done, "it waits for the rest");
 	runtime->upload_write(conf_file.upload, tar + 700, sizeof(tar) - 700);
 	runtime->upload_end(conf_file.upload);
-	is_int(rig_wait(rig), 0, "a tar in two pieces");
+	is_int(rig_wait(rig), 0, "a tar in two pieces: %s", rig->err.text);
 	rig->take = conf_take_path;
 	is_int(RUN(rig, path_look, id, "/tmp/one"), 0, "look at what came");
 	is_int(conf_file.path.size_bytes, 6, "its size");

@@ -35,6 +35,7 @@ options.register(CONF)
 MIB = 1 << 20
 HOST_LABEL = "nova.host"
 BUSY_TRIES = 120
+CONSOLE_BYTES = 100 << 10  # as much as libvirt's driver gives
 BUSY_WAIT_S = 0.5
 
 POWER = {
@@ -224,16 +225,17 @@ class GantryDriver(driver.ComputeDriver):
               network_info=None, block_device_info=None, power_on=True, accel_info=None):
         self._refuse(injected_files, network_info, block_device_info)
         image, properties = self._image(context, image_meta)
-        wait = CONF.gantry.operation_timeout
+        wait, made = CONF.gantry.operation_timeout, False
         try:
             answer = self._client.call("POST", self._client.target("instances", wait=wait), self._spec(instance, image, properties),
                                        actor=(instance.project_id, instance.user_id), wait=wait)
             if answer.get("state") == "running":
                 raise exception.NovaException("gantryd: the start has not ended after %d s" % wait)
+            made = True
             if not power_on:
                 self.power_off(instance)
         except gantry.Problem as problem:
-            if problem.status == 409:
+            if problem.status == 409 and not made:
                 raise  # the name is taken: what has it is not ours to remove
             self.destroy(context, instance, network_info, block_device_info)
             if 400 <= problem.status < 500:
@@ -316,12 +318,20 @@ class GantryDriver(driver.ComputeDriver):
         return {key: str(value) for key, value in labels.items() if value}
 
     def destroy(self, context, instance, network_info, block_device_info=None, destroy_disks=True, destroy_secrets=True):
+        if instance.task_state == task_states.RESIZE_REVERTING:
+            # on the same host the new one is the old one: it is stopped, and goes back to what it was
+            try:
+                self.power_off(instance)
+            except exception.InstanceNotFound:
+                pass
+            return
         wait = CONF.gantry.operation_timeout
         target = self._client.target("instances", instance.uuid, force=True, wait=wait)
         for left in range(BUSY_TRIES, 0, -1):
             try:
-                self._client.call("DELETE", target, wait=wait)
-                return
+                if self._client.call("DELETE", target, wait=wait).get("state") != "running":
+                    return
+                raise exception.NovaException("gantryd: the removal has not ended after %d s" % wait)
             except gantry.Problem as problem:
                 if problem.status == 404:
                     return
@@ -413,13 +423,16 @@ class GantryDriver(driver.ComputeDriver):
         target = self._client.target("instances", instance.uuid, "logs", tail=CONF.gantry.console_lines)
         text = b""
         stream = self._client.stream(target)
-        for line in stream.lines():
-            if "gap" in line:
-                continue
-            text += base64.b64decode(line["data"]) if "data" in line else line.get("text", "").encode()
-            if not line.get("partial") and not line.get("no_newline"):
-                text += b"\n"
-        stream.close()
+        try:
+            for line in stream.lines():
+                if "gap" in line:
+                    continue
+                text += base64.b64decode(line["data"]) if "data" in line else line.get("text", "").encode()
+                if not line.get("partial") and not line.get("no_newline"):
+                    text += b"\n"
+                text = text[-CONSOLE_BYTES:]
+        finally:
+            stream.close()
         return text
 
     def get_serial_console(self, context, instance):
