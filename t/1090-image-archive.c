@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Archives of images as they go by: Docker's, OCI's, cut ones, and what is none. */
+#include "fake/tar.h"
 #include "tap.h"
 
 #include "base/image_archive.h"
@@ -27,37 +28,14 @@ static void take(void *arg, const char *data, size_t length)
 
 static void add_typed(struct str *tar, char type, const char *name, const char *data, size_t length)
 {
-	char head[512] = {0};
-	unsigned sum = 0;
-
-	snprintf(head, 100, "%s", name);
-	snprintf(head + 100, 8, "%07o", 0644u);
-	snprintf(head + 124, 12, "%011zo", length);
-	memset(head + 148, ' ', 8);
-	head[156] = type;
-	memcpy(head + 257,
-	       "ustar\0"
-	       "00",
-	       8);
-	for (size_t i = 0; i < sizeof(head); i++)
-		sum += (unsigned char)head[i];
-	snprintf(head + 148, 8, "%06o", sum);
-	str_add_bytes(tar, head, sizeof(head));
-	str_add_bytes(tar, data, length);
-	while (tar->length % 512)
-		str_add_char(tar, '\0');
+	tar_add(tar,
+		&(struct tar_entry){
+			.type = type, .name = name, .mode = 0644, .data = data, .length = length});
 }
 
 static void add(struct str *tar, const char *name, const char *data)
 {
 	add_typed(tar, '0', name, data, strlen(data));
-}
-
-static void end(struct str *tar)
-{
-	static const char zeros[1024];
-
-	str_add_bytes(tar, zeros, sizeof(zeros));
 }
 
 /* Feeds it in pieces of so many bytes; the code of the end, or of what came before. */
@@ -118,7 +96,7 @@ static struct str docker_archive(void)
 	add(&tar, CONFIG ".json", "{}");
 	add_typed(&tar, '5', LAYER "/", "", 0);
 	add(&tar, LAYER "/layer.tar", layer);
-	end(&tar);
+	tar_end(&tar);
 	free(layer);
 	return tar;
 }
@@ -181,16 +159,16 @@ static void none(void)
 	like(err.text, "no archive of an image", "is told to be no archive");
 	str_clear(&tar);
 	add(&tar, "etc/passwd", "root");
-	end(&tar);
+	tar_end(&tar);
 	is_int(pass(&tar, NULL, 512, &err), -EINVAL, "a tar of something else");
 	like(err.text, "neither manifest.json", "is told to be no image");
 	str_clear(&tar);
 	add(&tar, "manifest.json", "[]");
-	end(&tar);
+	tar_end(&tar);
 	is_int(pass(&tar, NULL, 512, &err), -EINVAL, "a manifest that names nothing");
 	str_clear(&tar);
 	add(&tar, "manifest.json", "[{\"Config\":\"a\"},{\"Config\":\"b\"}]");
-	end(&tar);
+	tar_end(&tar);
 	is_int(pass(&tar, NULL, 512, &err), 0, "two images");
 	is_int(pass(&tar, &named, 512, &err), -EINVAL, "cannot have one name");
 	like(err.text, "holds 2 images", "which is told");
@@ -228,7 +206,7 @@ static void oci(void)
 	add(&tar, "index.json",
 	    "{\"manifests\":[{\"digest\":\"sha256:" INDEX
 	    "\",\"annotations\":{\"io.containerd.image.name\":\"docker.io/library/app:1\"}}]}");
-	end(&tar);
+	tar_end(&tar);
 	is_int(pass(&tar, &here, 777, &err), 0, "an OCI layout: %s", err.text);
 	is_str(unpack("manifest.json"),
 	       "[{\"RepoTags\":[\"docker.io/library/app:1\"],\"Layers\":[\"blobs/sha256/" LAYER
@@ -241,7 +219,7 @@ static void oci(void)
 	is_int(pass(&tar, &named, 777, &err), -EINVAL, "two machines' images cannot share a name");
 	str_clear(&tar);
 	add(&tar, "index.json", "{\"manifests\":[{\"digest\":\"sha256:../../etc/passwd\"}]}");
-	end(&tar);
+	tar_end(&tar);
 	is_int(pass(&tar, NULL, 777, &err), -EINVAL, "a digest that is none");
 	str_fini(&tar);
 }
@@ -261,7 +239,7 @@ static void hostile(void)
 	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
 		str_clear(&tar);
 		add(&tar, "manifest.json", lists[i]);
-		end(&tar);
+		tar_end(&tar);
 		is_int(pass(&tar, &named, 4096, &err), -EINVAL, "a name for %s: %s", lists[i],
 		       err.text);
 	}
@@ -269,7 +247,7 @@ static void hostile(void)
 		str_clear(&tar);
 		add_typed(&tar, 'x', "head", records[i], strlen(records[i]));
 		add(&tar, "manifest.json", DOCKER_MANIFEST);
-		end(&tar);
+		tar_end(&tar);
 		is_int(pass(&tar, NULL, 4096, &err), 0, "a record \"%.20s\" is passed on",
 		       records[i]);
 	}
@@ -286,7 +264,7 @@ static void hostile(void)
 	str_clear(&tar);
 	add(&tar, "blobs/sha256/" INDEX, str_text(&index));
 	add(&tar, "index.json", str_text(&index));
-	end(&tar);
+	tar_end(&tar);
 	is_int(pass(&tar, NULL, 65536, &err), -EINVAL, "an index of itself ends: %s", err.text);
 	free(large);
 	str_fini(&index);

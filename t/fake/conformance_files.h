@@ -3,6 +3,8 @@
 #ifndef FAKE_CONFORMANCE_FILES_H
 #define FAKE_CONFORMANCE_FILES_H
 
+#include "tar.h"
+
 #include <sys/stat.h>
 
 static struct {
@@ -57,23 +59,6 @@ static const struct gantry_archive_sink conf_archive_sink = {.path = conf_on_pat
 static const struct gantry_upload_sink conf_upload_sink = {.open = conf_on_upload,
 							   .drain = conf_on_upload_drain};
 
-/* A tar of one file: a head of 512 bytes, the data in a block, two empty blocks. */
-static void conf_tar(char tar[2048], const char *name, const char *text)
-{
-	unsigned sum = 0;
-
-	memset(tar, 0, 2048);
-	snprintf(tar, 100, "%s", name);
-	memcpy(tar + 100, "0000640\0000000007\0000000007\0", 24);
-	snprintf(tar + 124, 12, "%011zo", strlen(text));
-	memcpy(tar + 136, "14520101105\0        0", 21);
-	memcpy(tar + 257, "ustar\00000", 8);
-	for (int i = 0; i < 512; i++)
-		sum += (unsigned char)tar[i];
-	snprintf(tar + 148, 8, "%06o", sum);
-	memcpy(tar + 512, text, strlen(text));
-}
-
 /* Begins a put; the upload is open, or the op has ended. */
 static void conf_put(struct conformance *c, const char *id, const char *path)
 {
@@ -92,7 +77,10 @@ static void conf_files(struct conformance *c)
 {
 	struct rig *rig = c->rig;
 	const struct gantry_runtime *runtime = rig->runtime;
-	char id[80], tar[2048];
+	const struct tar_entry one = {
+		.type = '0', .name = "one", .mode = 0640, .uid = 7, .data = "hello\n", .length = 6};
+	struct str tar = STR_INIT;
+	char id[80];
 
 	if (!runtime->archive_put) {
 		skip(1, "no files are offered");
@@ -105,13 +93,14 @@ static void conf_files(struct conformance *c)
 	is_str(conf_file.name, "tmp", "by its name");
 	is_int(RUN(rig, path_look, id, "/tmp/none"), -ENOENT, "what is not there: -ENOENT");
 	like(rig->err.text, "/tmp/none", "the error names it");
-	conf_tar(tar, "one", "hello\n");
+	tar_add(&tar, &one);
+	tar_end(&tar);
 	conf_put(c, id, "/tmp");
 	ok(rig_until(rig, &conf_file.open, 10000), "a put opens");
-	runtime->upload_write(conf_file.upload, tar, 700);
+	runtime->upload_write(conf_file.upload, tar.data, 700);
 	rig_turn(rig, 20);
 	ok(!rig->done, "it waits for the rest");
-	runtime->upload_write(conf_file.upload, tar + 700, sizeof(tar) - 700);
+	runtime->upload_write(conf_file.upload, tar.data + 700, tar.length - 700);
 	runtime->upload_end(conf_file.upload);
 	is_int(rig_wait(rig), 0, "a tar in two pieces: %s", rig->err.text);
 	rig->take = conf_take_path;
@@ -138,12 +127,13 @@ static void conf_files(struct conformance *c)
 	ok(!conf_file.open, "neither was opened");
 	conf_put(c, id, "/tmp");
 	ok(rig_until(rig, &conf_file.open, 10000), "a put that is left");
-	runtime->upload_write(conf_file.upload, tar, 700);
+	runtime->upload_write(conf_file.upload, tar.data, 700);
 	op_cancel(rig->op);
 	is_int(rig_wait(rig), -ECANCELED, "amid the tar: -ECANCELED");
 	is_int(RUN(rig, remove, id), 0, "remove it");
 	is_int(conf_get(c, id, "/tmp"), -ENOENT, "of one that is gone: -ENOENT");
 	str_fini(&conf_file.tar);
+	str_fini(&tar);
 }
 
 #endif

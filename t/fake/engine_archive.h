@@ -8,6 +8,7 @@
 #define FAKE_ENGINE_ARCHIVE_H
 
 #include "engine_state.h"
+#include "tar.h"
 
 struct file {
 	struct list link;
@@ -110,29 +111,19 @@ static void file_describe(const struct file *file, struct str *out)
 
 /* --- tars ---------------------------------------------------------------------------------------- */
 
-static void tar_add(struct str *tar, const struct file *file, const char *name)
+static void add_to_tar(struct str *tar, const struct file *file, const char *name)
 {
-	char head[512] = "";
-	unsigned sum = 0;
+	bool has_data = file->type == '0';
+	char path[100];
 
-	snprintf(head, 100, "%s%s", name, file->type == '5' ? "/" : "");
-	snprintf(head + 100, 8, "%07o", file->mode & 07777);
-	snprintf(head + 108, 8, "%07o", file->uid);
-	snprintf(head + 116, 8, "%07o", 0);
-	snprintf(head + 124, 12, "%011zo", file->type == '0' ? file->data.length : 0);
-	snprintf(head + 136, 12, "%011o", 1767323045);
-	memset(head + 148, ' ', 8);
-	head[156] = file->type;
-	snprintf(head + 157, 100, "%s", file->target);
-	memcpy(head + 257, "ustar\00000", 8);
-	for (size_t i = 0; i < sizeof(head); i++)
-		sum += (unsigned char)head[i];
-	snprintf(head + 148, 8, "%06o", sum);
-	str_add_bytes(tar, head, sizeof(head));
-	if (file->type == '0')
-		str_add_bytes(tar, file->data.data, file->data.length);
-	while (tar->length % 512)
-		str_add_char(tar, '\0');
+	snprintf(path, sizeof(path), "%s%s", name, file->type == '5' ? "/" : "");
+	tar_add(tar, &(struct tar_entry){.type = file->type,
+					 .name = path,
+					 .target = file->target,
+					 .mode = file->mode & 07777,
+					 .uid = file->uid,
+					 .data = file->data.data,
+					 .length = has_data ? file->data.length : 0});
 }
 
 /* False: it is no tar. */
@@ -178,10 +169,9 @@ static void archive_get(struct conn *c, struct container *k, const struct file *
 		    (each->path[length] && each->path[length] != '/'))
 			continue;
 		snprintf(name, sizeof(name), "%s%s", base, each->path + length);
-		tar_add(&tar, each, name);
+		add_to_tar(&tar, each, name);
 	}
-	for (int i = 0; i < 1024; i++)
-		str_add_char(&tar, '\0');
+	tar_end(&tar);
 	stream_send(c, tar.data, tar.length);
 	str_fini(&tar);
 	stream_end(c);

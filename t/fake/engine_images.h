@@ -9,6 +9,7 @@
 #define FAKE_ENGINE_IMAGES_H
 
 #include "engine_containers.h"
+#include "tar.h"
 
 #include <stdlib.h>
 
@@ -45,26 +46,13 @@ static void commit(struct conn *c)
 
 static void add_file(struct str *tar, const char *name, const char *data, size_t length)
 {
-	char head[512] = {0};
-	unsigned sum = 0;
-
-	snprintf(head, 100, "%s", name);
-	snprintf(head + 100, 8, "%07o", 0644u);
-	snprintf(head + 124, 12, "%011zo", length);
-	memset(head + 148, ' ', 8);
-	head[156] = '0';
-	for (size_t i = 0; i < sizeof(head); i++)
-		sum += (unsigned char)head[i];
-	snprintf(head + 148, 8, "%06o", sum);
-	str_add_bytes(tar, head, sizeof(head));
-	str_add_bytes(tar, data, length);
-	while (tar->length % 512)
-		str_add_char(tar, '\0');
+	tar_add(tar,
+		&(struct tar_entry){
+			.type = '0', .name = name, .mode = 0644, .data = data, .length = length});
 }
 
 static void save(struct conn *c, const char *name)
 {
-	static const char zeros[1024];
 	size_t size = strncmp(name, "big", 3) == 0 ? 64 << 20 : 10000;
 	char *layer = calloc(1, size), manifest[1024];
 	struct str tar = STR_INIT;
@@ -76,7 +64,7 @@ static void save(struct conn *c, const char *name)
 	add_file(&tar, "c0ffee.json", "{}", 2);
 	add_file(&tar, "l/layer.tar", layer, size);
 	add_file(&tar, "manifest.json", manifest, strlen(manifest));
-	str_add_bytes(&tar, zeros, sizeof(zeros));
+	tar_end(&tar);
 	stream_start(c, "application/x-tar");
 	stream_send(c, tar.data, strcmp(c->mode, "drop_after") == 0 ? tar.length / 2 : tar.length);
 	stream_end(c);
