@@ -10,6 +10,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "fak
 from daemon import *
 from logfiles import LogFiles
 from receiver import Receiver
+from small_disk import SmallDisk
 
 INSTANCES, LINES, QUEUE = 8, 4000, 65536
 folder = tempfile.mkdtemp(prefix="gantry-t.")
@@ -18,14 +19,10 @@ address = f"tcp://127.0.0.1:{free_port()}"
 stuck, receiver = Receiver(folder, "stuck", "stuck", address), Receiver(folder, "fluent", "fluent", address)
 for process in (stuck, receiver):
     atexit.register(process.kill)
-disk = os.path.join(folder, "disk")
-os.mkdir(disk)
-mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=640k", "tmpfs", disk], capture_output=True).returncode == 0
-if mounted:
-    atexit.register(subprocess.run, ["umount", "-l", disk])
+disk = SmallDisk(folder)
 world = World(settings=f"""logs = {{ sinks = {{
   {{ kind = "fluent", to = "{address}", timeout = "1s", queue = "64KiB" }},
-  {{ kind = "file", to = "{disk}/full.log", project = "disk" }},
+  {{ kind = "file", to = "{disk.folder}/full.log", project = "disk" }},
 }} }}""").start()
 stuck.start()
 
@@ -42,7 +39,7 @@ def begin(name, **spec):
 
 
 # a disk that is full
-path = f"{disk}/full.log"
+path = f"{disk.folder}/full.log"
 
 
 def texts():
@@ -50,13 +47,11 @@ def texts():
         return [json.loads(line)["text"].split()[0] for line in file]
 
 
-if mounted:
+if disk.mounted:
     files = begin("disk1", project="disk")
     files.line("before")
     until(lambda: os.path.exists(path) and os.path.getsize(path), "the first line")
-    with open(f"{disk}/ballast", "wb", buffering=0) as ballast:
-        while os.statvfs(disk).f_bavail > 8:
-            ballast.write(b"x" * 4096)
+    disk.fill(blocks_left=8)
     for number in range(60):
         files.line(f"{number} {'f' * 2000}")
     until(lambda: sink("file")["state"] == "retrying", "the disk to be full")
@@ -64,7 +59,7 @@ if mounted:
     with open(path) as file:
         text = file.read()
     ok(text.endswith("\n") and texts()[0] == "before", "no line is there in half")
-    os.unlink(f"{disk}/ballast")
+    disk.empty()
 
     until(lambda: len(texts()) >= 61, "the rest")
     equal(texts(), ["before", *map(str, range(60))], "once there is room all lines are there, each once")
@@ -89,7 +84,7 @@ more_kib = world.rss_kib() - before_kib
 ok(more_kib < 16 << 10 or SLOW > 1, f"{INSTANCES * LINES * 500 >> 20} MiB that wait cost {more_kib >> 10} MiB")
 stuck.kill()
 receiver.start()
-until(lambda: sink("fluent")["sent_lines"] >= INSTANCES * LINES + (61 if mounted else 0), "all to be sent", 3 * LIMIT)
+until(lambda: sink("fluent")["sent_lines"] >= INSTANCES * LINES + (61 if disk.mounted else 0), "all to be sent", 3 * LIMIT)
 found = receiver.lines()
 for number in range(INSTANCES):
     cursors = [cursor for name, cursor, _ in found if name == f"much{number}"]

@@ -11,7 +11,7 @@ from daemon import *
 from small_disk import SmallDisk
 
 world = World()
-disk = SmallDisk(world)
+disk = SmallDisk.under_store(world)
 world.start()
 lines = world.log_lines
 

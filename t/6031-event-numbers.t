@@ -20,7 +20,7 @@ def toggle(world, times):
 
 # --- the disk is full ---
 world = World()
-disk = SmallDisk(world)
+disk = SmallDisk.under_store(world)
 if not disk.mounted:
     skip(1, "a small tmpfs cannot be mounted here")
 else:
