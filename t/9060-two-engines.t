@@ -13,12 +13,9 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "fak
 from docker import *
 from daemon import *
 
-east, west = Docker(own=True), Docker(own=True)
-engines = {"east": east, "west": west}
-nodes = ", ".join(f'{name} = {{ plugin = "docker", endpoint = "unix://{e.socket}", labels = {{ zone = "{name}" }} }}' for name, e in engines.items())
-world = World("shipped", engine=False, nodes=nodes, owner=east.owner)
-world.engines = engines
-world.start()
+world = two_engines().start()
+engines = world.engines
+east, west = engines.values()
 
 
 def begin(name, **spec):

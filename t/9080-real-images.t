@@ -10,12 +10,9 @@ from docker import *
 from daemon import *
 from terminal import GANTRY
 
-east, west = Docker(own=True), Docker(own=True)
-engines = {"east": east, "west": west}
-nodes = ", ".join(f'{name} = {{ plugin = "docker", endpoint = "unix://{e.socket}", labels = {{ zone = "{name}" }} }}' for name, e in engines.items())
-world = World("shipped", engine=False, nodes=nodes, owner=east.owner)
-world.engines = engines
-world.start()
+world = two_engines().start()
+engines = world.engines
+east, west = engines.values()
 environment = {**os.environ, "GANTRY_HOST": f"unix://{world.socket}"}
 MIB = 80
 

@@ -122,3 +122,13 @@ class Docker:
         """(action, attributes) of what happened to a container since then."""
         lines = self("events", "--since", str(since), "--until", f"{time.time():.9f}", "--filter", f"container={name}", "--format", "{{json .}}")
         return [(event["Action"], event["Actor"]["Attributes"]) for event in map(json.loads, lines.splitlines())]
+
+
+def two_engines():
+    """A gantryd on two engines of its own, the nodes east and west, each labelled with its name as zone; not started."""
+    engines = {"east": Docker(own=True), "west": Docker(own=True)}
+    nodes = ", ".join(f'{name} = {{ plugin = "docker", endpoint = "unix://{engine.socket}", labels = {{ zone = "{name}" }} }}'
+                      for name, engine in engines.items())
+    world = World("shipped", engine=False, nodes=nodes, owner=engines["east"].owner)
+    world.engines = engines
+    return world
