@@ -51,6 +51,10 @@ def until(condition, what, limit=LIMIT):
         if value:
             return value
         if time.monotonic() > end:
+            for world in World.all:
+                if os.path.exists(world.log):
+                    with open(world.log, errors="replace") as file:
+                        diag("\n".join(["the end of a gantryd's log:", *file.read().splitlines()[-12:]]))
             print(f"Bail out! waited {limit} s for: {what}", flush=True)
             sys.exit(255)
         time.sleep(0.01)
