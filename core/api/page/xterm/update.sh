@@ -14,5 +14,6 @@ modules=$work/node_modules/@xterm
 for file in xterm/css/xterm.css xterm/LICENSE addon-fit/lib/addon-fit.js xterm/lib/xterm.js; do
 	name=${file##*/}
 	[ "$name" = LICENSE ] && name=xterm.LICENSE
-	sed '/^\/\/# sourceMappingURL=/d' "$modules/$file" >"$here/$name"
+	# without what points to files that are not here, and without notes to themselves
+	sed -e '/^\/\/# sourceMappingURL=/d' -e '/^ *\/\* TO[D]O: .*\*\/$/d' "$modules/$file" >"$here/$name"
 done
