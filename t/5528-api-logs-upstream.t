@@ -59,6 +59,17 @@ equal(world.instance("far")["log_source"], "endpoint", "where it is read is said
 for follower in followers[1:]:
     follower.close()
 
+# what comes while what came before is written
+burst = begin("burst")
+follower = world.stream(path("burst", follow="true"))
+for number in range(60):
+    for part in "abc":
+        write(burst, f"{number}{part}\n")
+    got = [line["text"] for line in take(follower, 3)]
+    if got != [f"{number}{part}" for part in "abc"]:
+        equal(got, number, "three in a row, each once")
+follower.close()
+
 # the connection breaks; gantryd is killed
 world.engine.ask("POST", "/fake/restart", {"down_ms": 50})
 until(lambda: os.path.exists(world.engine.socket), "the engine to be back")

@@ -224,13 +224,17 @@ static void open_upstream(struct feed *feed, bool follow)
 /* What is next. */
 static void go_on(struct feed *feed)
 {
-	if (feed->over || feed->busy || feed->handle || feed->retry)
+	if (feed->over || feed->busy)
+		return;
+	if (feed->is_open && feed->pending_length > 0) { /* it came amid a write */
+		flush(feed);
+		return;
+	}
+	if (feed->handle || feed->retry)
 		return;
 	if (!feed->is_open) {
 		feed->busy = true;
 		feed->host->work(feed->host->core, run_open, on_job, feed);
-	} else if (feed->pending_length > 0) {
-		flush(feed);
 	} else if (!feed->synced) {
 		open_upstream(feed, false);
 	} else if (session_wants_more(feed->session)) {
