@@ -265,3 +265,23 @@ void files_close(struct files *files)
 	free(files->items);
 	*files = (struct files){0};
 }
+
+int files_rotate(const char *path, int64_t files_max)
+{
+	size_t size = strlen(path) + 24;
+	char *from = take_memory(NULL, size), *to = take_memory(NULL, size);
+	bool is_there = access(path, F_OK) == 0;
+	int code = 0;
+
+	for (int64_t number = files_max - 1; is_there && code == 0 && number > 0; number--) {
+		snprintf(to, size, "%s.%lld", path, (long long)number);
+		snprintf(from, size, number > 1 ? "%s.%lld" : "%s", path, (long long)number - 1);
+		if (rename(from, to) < 0 && errno != ENOENT)
+			code = -errno;
+	}
+	if (code == 0 && files_max <= 1 && unlink(path) < 0 && errno != ENOENT)
+		code = -errno;
+	free(from);
+	free(to);
+	return code;
+}

@@ -70,25 +70,11 @@ static int open_file(struct file_sink *file, off_t *ret_size)
 	return is_new ? end_line(file, status.st_size) : 0;
 }
 
-/* PATH becomes PATH.1, that PATH.2, …; the last one goes. */
 static int rotate(struct file_sink *file)
 {
-	const char *path = file->settings->to;
-	size_t size = strlen(path) + 24;
-	char *from = take_memory(NULL, size), *to = take_memory(NULL, size);
-	int code = 0;
+	int code = files_rotate(file->settings->to, file->settings->files);
 
-	for (int64_t i = file->settings->files - 1; i > 0; i--) {
-		snprintf(from, size, i > 1 ? "%s.%lld" : "%s", path, (long long)i - 1);
-		snprintf(to, size, "%s.%lld", path, (long long)i);
-		if (rename(from, to) < 0 && errno != ENOENT)
-			code = say(file, -errno, "cannot be rotated");
-	}
-	if (file->settings->files == 1 && unlink(path) < 0 && errno != ENOENT)
-		code = say(file, -errno, "cannot be rotated");
-	free(from);
-	free(to);
-	return code;
+	return code < 0 ? say(file, code, "cannot be rotated") : 0;
 }
 
 static int write_out(struct file_sink *file, off_t size)

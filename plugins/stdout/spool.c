@@ -146,16 +146,10 @@ int spool_open(struct spool *spool)
 
 static int rotate(struct spool *spool)
 {
-	char from[4096], to[4096];
-	int fd;
+	int fd, code = files_rotate(spool->path, spool->files_max);
 
-	for (int64_t number = spool->files_max - 1; number > 0; number--) {
-		snprintf(to, sizeof(to), "%s.%lld", spool->path, (long long)number);
-		snprintf(from, sizeof(from), number > 1 ? "%s.%lld" : "%s", spool->path,
-			 (long long)number - 1);
-		if (rename(from, to) < 0 && errno != ENOENT)
-			return -errno;
-	}
+	if (code < 0)
+		return code;
 	fd = open(spool->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -errno;

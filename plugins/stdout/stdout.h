@@ -169,6 +169,8 @@ struct files {
 int files_open(const char *path, int64_t files_max, enum entry_format format,
 	       struct files *ret_files);
 void files_close(struct files *files);
+/* PATH becomes PATH.1, that PATH.2, …; the last one goes. Where there is no PATH it was done before. */
+int files_rotate(const char *path, int64_t files_max);
 /* The one that is the same, or -1. */
 int files_find(const struct files *files, const struct file *file);
 
