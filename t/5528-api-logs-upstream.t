@@ -113,6 +113,18 @@ world.delete(f"/v1/instances/far?force=true&wait={LIMIT}")
 equal((follower.rest(), follower.ended), ([], True), "a removal ends a follower")
 until(lambda: not os.path.exists(folder), "its folder to go")
 
+# also where the engine answers none of the reads that its end asks for
+id = begin("vanishing")
+write(id, "last words\n")
+followers = [world.stream(path("vanishing", follow="true")) for _ in range(2)]
+for follower in followers:
+    equal(follower.json()["text"], "last words", "is followed")
+world.engine.fault("GET /*/logs*", "500")
+world.delete(f"/v1/instances/vanishing?force=true&wait={LIMIT}")
+for follower in followers:
+    equal((follower.rest(), follower.ended), ([], True), "a removal ends a follower whose log cannot be read any more")
+world.engine.clear()
+
 # json-file replaces bytes, wherever it is read
 id = begin("lossy", log={"driver": "json-file"})
 write(id, "x\n")

@@ -5,6 +5,9 @@
  *
  *	open the spool ─▶ read what there is ─▶ synced ─▶ follow, where somebody does ┄ it ends ─▶ read what there is …
  *
+ * Reads of what there is are numbered. Who asks needs one that begins later; one under way may have passed already
+ * what was printed just now.
+ *
  * Each read begins some seconds before the last message that we have, as the times of the two streams
  * may be out of order. What we had is passed over: times of one stream never go back, and of one time it is known
  * how many we had. Where nothing of what we had comes again, the engine has dropped it: a gap.
@@ -12,6 +15,8 @@
  *   the engine is away     who asks first is told; who reads already waits: asked again every RETRY_MS
  *   nothing can be written what was not written is forgotten, and asked for again when it can be
  *   readers are behind     the spool keeps the last bytes of its budget; what it drops they are told as a gap
+ *
+ *   the instance is removed what there is, is all: what is under way is read to its end, or to its error
  *
  * An engine may end a follower without its last messages, so all that there is is read once more after it.
  */
@@ -80,9 +85,11 @@ static void cannot_write(struct feed *feed)
 	memcpy(feed->accepted, feed->written, sizeof(feed->accepted));
 	feed->pending_length = 0;
 	feed->gap_ns = 0;
-	feed->synced = false;
-	retry(feed, RETRY_MS);
-	session_fed(feed->session, &err);
+	feed->done = feed->gone ? INT64_MAX : -1;
+	feed->wanted = feed->begun + 1;
+	if (!feed->gone)
+		retry(feed, RETRY_MS);
+	session_fed(feed->session, feed->gone ? NULL : &err);
 }
 
 static void on_job(void *arg)
@@ -111,7 +118,7 @@ static void on_job(void *arg)
 		feed->upstream.pause(feed->handle, false);
 	}
 	go_on(feed);
-	if (wrote)
+	if (wrote || feed->gone)
 		session_fed(feed->session, NULL);
 }
 
@@ -195,12 +202,20 @@ static void on_end(void *arg, const struct gantry_error *err)
 
 	feed->handle = NULL;
 	feed->follows = feed->paused = false;
-	if (!err)
-		feed->synced = !followed;
-	if (err || (followed && !feed->news)) /* it does not run yet, or not any more */
-		retry(feed, err ? RETRY_MS : IDLE_MS);
+	if (feed->gone) {
+		err = NULL;
+		feed->done = INT64_MAX;
+	} else if (err) {
+		retry(feed, RETRY_MS);
+	} else if (followed) {
+		feed->wanted = feed->begun + 1;
+		if (!feed->news) /* it does not run yet, or not any more */
+			retry(feed, IDLE_MS);
+	} else {
+		feed->done = feed->begun;
+	}
 	go_on(feed);
-	if (err ? !feed->synced : feed_is_synced(feed))
+	if (!(err && followed))
 		session_fed(feed->session, err);
 }
 
@@ -217,6 +232,8 @@ static void open_upstream(struct feed *feed, bool follow)
 			since_ns = feed->base[stream].time_ns;
 	since_ns = since_ns > OVERLAP_NS ? since_ns - OVERLAP_NS : 0;
 	feed->follows = follow;
+	if (!follow)
+		feed->begun++;
 	feed->handle =
 		feed->upstream.open(feed->upstream.arg, feed->instance, since_ns, follow, &to);
 }
@@ -230,12 +247,12 @@ static void go_on(struct feed *feed)
 		flush(feed);
 		return;
 	}
-	if (feed->handle || feed->retry)
+	if (feed->handle || feed->retry || feed->gone)
 		return;
 	if (!feed->is_open) {
 		feed->busy = true;
 		feed->host->work(feed->host->core, run_open, on_job, feed);
-	} else if (!feed->synced) {
+	} else if (feed->done < feed->wanted) {
 		open_upstream(feed, false);
 	} else if (session_wants_more(feed->session)) {
 		open_upstream(feed, true);
@@ -253,6 +270,7 @@ void feed_init(struct feed *feed, struct session *session, const struct gantry_h
 		.host = host,
 		.instance = instance,
 		.upstream = *upstream,
+		.done = -1,
 	};
 	spool_init(&feed->spool, path, kept_bytes / SPOOL_FILES, SPOOL_FILES);
 }
@@ -271,23 +289,37 @@ bool feed_close(struct feed *feed)
 	return true;
 }
 
-void feed_ask(struct feed *feed)
+int64_t feed_ask(struct feed *feed)
 {
 	feed->over = false;
 	if (!feed->follows)
-		feed->synced = false;
+		feed->wanted = feed->begun + 1;
 	go_on(feed);
+	return feed->gone ? INT64_MAX : feed->wanted;
 }
 
-void feed_again(struct feed *feed)
+int64_t feed_again(struct feed *feed)
 {
+	if (feed->gone)
+		return INT64_MAX;
 	if (feed->follows)
 		close_upstream(feed);
-	feed->synced = false;
+	feed->wanted = feed->begun + 1;
 	go_on(feed);
+	return feed->wanted;
 }
 
-bool feed_is_synced(const struct feed *feed)
+void feed_removed(struct feed *feed)
 {
-	return feed->synced && !feed->busy && feed->pending_length == 0;
+	feed->gone = true;
+	if (feed->retry)
+		feed->host->timer_stop(feed->retry);
+	feed->retry = NULL;
+	if (!feed->handle)
+		feed->done = INT64_MAX;
+}
+
+bool feed_has(const struct feed *feed, int64_t read)
+{
+	return feed->done >= read && !feed->busy && feed->pending_length == 0;
 }

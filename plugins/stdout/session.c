@@ -37,6 +37,7 @@ struct reader {
 	struct gantry_log_sink sink;
 	struct filter filter;
 	int64_t tail;
+	int64_t needs; /* with a feed: the read that has what it asked for */
 	bool follow;
 	enum reader_state state;
 	struct place place; /* owned, but for LIVE */
@@ -50,8 +51,9 @@ struct session {
 	char *instance;               /* owned */
 	struct log log;
 	struct feed *feed; /* owned; NULL: the files are on this host */
-	bool ended; /* with a feed: the process has, and what it printed last is still to come */
-	bool over;  /* nobody is about to start it again */
+	bool ended;    /* with a feed: the process has, and what it printed last is still to come */
+	int64_t needs; /* then: the read that has it */
+	bool over;     /* nobody is about to start it again */
 	bool removed;
 	struct reader *readers; /* owned */
 
@@ -342,7 +344,8 @@ static void tick(struct reader *reader)
 
 	if (reader->busy || reader->paused || reader->state == READER_LIVE)
 		return;
-	if (reader->state == READER_OPENING && session->feed && !feed_is_synced(session->feed))
+	if (reader->state == READER_OPENING && session->feed &&
+	    !feed_has(session->feed, reader->needs))
 		return; /* session_fed will come */
 	reader->busy = true;
 	reader->job = (struct job){.place = &reader->place, .filter = &reader->filter};
@@ -454,7 +457,7 @@ void session_fed(struct session *session, const struct gantry_error *err)
 		let_go(session);
 		return;
 	}
-	if (!err && session->ended && feed_is_synced(session->feed))
+	if (!err && session->ended && feed_has(session->feed, session->needs))
 		runs_ended(&session->log.runs);
 	if (!err)
 		read_tail(session);
@@ -474,7 +477,7 @@ static void process_ended(struct session *session, bool for_good)
 	session->over = for_good;
 	session->ended = true;
 	if (session->feed)
-		feed_again(session->feed);
+		session->needs = feed_again(session->feed);
 	else
 		runs_ended(&session->log.runs);
 	read_tail(session);
@@ -487,10 +490,12 @@ void *session_read(void *plugin, const struct gantry_log_source *source,
 {
 	struct session *session = find(plugin, source->instance);
 	struct reader *reader = take_memory(NULL, sizeof(*reader));
+	bool first;
 
 	if (!session)
 		session = open_session(plugin, source);
-	if (!session->readers) /* also one whose last reader has just gone */
+	first = !session->readers; /* also of one whose last reader has just gone */
+	if (first)
 		brief(session, source);
 	*reader = (struct reader){
 		.next = session->readers,
@@ -508,7 +513,9 @@ void *session_read(void *plugin, const struct gantry_log_source *source,
 	};
 	session->readers = reader;
 	if (session->feed)
-		feed_ask(session->feed);
+		reader->needs = feed_ask(session->feed);
+	if (first)
+		session->needs = reader->needs;
 	tick(reader);
 	return reader;
 }
@@ -558,9 +565,14 @@ void session_removed(void *plugin, const char *instance, const char *folder)
 {
 	struct session *session = find(plugin, instance);
 
-	session_ended(plugin, instance, true);
-	if (session)
-		session->removed = true; /* as soon as its readers are through */
-	else
+	if (!session) {
 		drop(plugin, folder);
+		return;
+	}
+	session->removed = true; /* as soon as its readers are through */
+	if (session->feed)
+		feed_removed(session->feed);
+	process_ended(session, true);
+	if (session->feed)
+		session_fed(session, NULL);
 }

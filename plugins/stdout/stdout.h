@@ -321,7 +321,10 @@ struct feed {
 	bool repeated;  /* it has told something that we had: nothing is missing before */
 	bool news;      /* and something that we had not */
 	bool paused, over, warned;
-	bool synced; /* all has come that there was when somebody asked last */
+	bool gone; /* the instance was removed */
+	int64_t begun,
+		wanted; /* reads of what there is: the last one, and the one somebody waits for */
+	int64_t done;   /* the last one that has ended well; -1: none */
 
 	/* The job on the pool */
 	bool busy;
@@ -337,16 +340,18 @@ void feed_init(struct feed *feed, struct session *session, const struct gantry_h
 	       int64_t kept_bytes);
 /* False: a job is under way, and session_fed will come. feed_ask opens it again. */
 bool feed_close(struct feed *feed);
-/* Somebody wants all that there is now. */
-void feed_ask(struct feed *feed);
-/* The process has ended, or is started: what there is is read again. */
-void feed_again(struct feed *feed);
-/* All that there was when somebody asked last is in the spool. */
-bool feed_is_synced(const struct feed *feed);
+/* Somebody wants all that there is now. The number of the read that has it, for feed_has. */
+int64_t feed_ask(struct feed *feed);
+/* The process has ended, or is started: what there is is read again. The number of that read. */
+int64_t feed_again(struct feed *feed);
+/* The instance was: nothing more is opened. */
+void feed_removed(struct feed *feed);
+/* All of this read is in the spool. */
+bool feed_has(const struct feed *feed, int64_t read);
 
 /* --- session.c --- */
 
-/* The spool has grown, or is synced; err: it could not be, this time. */
+/* The spool has grown, or a read has ended; err: it could not be, this time. */
 void session_fed(struct session *session, const struct gantry_error *err);
 /* Whether somebody follows a process that may print more. */
 bool session_wants_more(const struct session *session);

@@ -134,8 +134,8 @@ class Stream:
         self.text += rest[:size]
 
     def line(self, limit=LIMIT):
-        """The next line that is not empty; None at the end (see ended, cut)."""
-        self.sock.settimeout(limit)
+        """The next line that is not empty (those are signs of life); None at the end (see ended, cut)."""
+        end = time.monotonic() + limit
         while True:
             line, newline, rest = self.text.partition(b"\n")
             if newline:
@@ -145,6 +145,7 @@ class Stream:
                 continue
             if self.ended or self.cut:
                 return None
+            self.sock.settimeout(max(end - time.monotonic(), 0.001))
             self._chunk()
 
     def json(self, limit=LIMIT):

@@ -12,7 +12,7 @@ class SmallDisk:
         self.folder = os.path.join(folder, "disk")
         self.ballast = os.path.join(self.folder, "ballast")
         os.mkdir(self.folder)
-        self.mounted = os.getuid() == 0 and subprocess.run(["mount", "-t", "tmpfs", "-o", "size=640k", "tmpfs", self.folder],
+        self.mounted = os.getuid() == 0 and subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", self.folder],
                                                            capture_output=True).returncode == 0
         if self.mounted:
             atexit.register(lambda: subprocess.run(["umount", "-l", self.folder], capture_output=True))
