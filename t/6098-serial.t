@@ -26,8 +26,13 @@ def free_range(count):
 
 
 class Serial:
-    def __init__(self, where, source="127.0.0.1"):
-        self.sock = socket.create_connection((where["host"], where["port"]), LIMIT, (source, 0))
+    def __init__(self, where, source="127.0.0.1", takes=None):
+        self.sock = socket.socket()
+        if takes:
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, takes)
+        self.sock.settimeout(LIMIT)
+        self.sock.bind((source, 0))
+        self.sock.connect((where["host"], where["port"]))
         self.name = "%s:%d" % self.sock.getsockname()
         self.got = b""
 
@@ -201,6 +206,35 @@ deaf.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
 deaf.leave()
 ok(next_one.until("[gantry: you drive now]"), "and once that one has vanished the next one drives")
 next_one.leave()
+
+# --- peers that take nothing -------------------------------------------------------------------------------
+port = free_port()
+hasty = World(settings=f'serial_ports = "{port}-{port}"\nserial_stall = "1s"\n').start()
+hasty.spawn(name="cat", command=["cat"], stdin_open=True)
+where = hasty.post("/v1/instances/cat/serial").json
+quiet = Serial(where)
+quiet.put(b"<quiet>")
+ok(quiet.until(b"<quiet>"), "one is there")
+quiet.leave()
+until(lambda: hasty.instance("cat")["serial"]["peers"] == 0, "it to leave")
+stalled = Serial(where, takes=4096)
+watching = Serial(where)
+ok(watching.until(f"[gantry: serial {stalled.name} drives; you look on]"), "a driver, and one that looks on")
+for _ in range(160):  # the kernel alone holds some 3 MiB
+    stalled.put(os.urandom(65536))
+ok(watching.until("[gantry: you drive now]"), "a driver that takes nothing for serial_stall is let go, and the next one drives")
+watching.put(b"<it goes on>")
+ok(watching.until(b"<it goes on>"), "the process goes on")
+with open(hasty.log) as log:
+    has(log.read(), f"serial {stalled.name} is let go from the serial port of cat: it took nothing for 1 s", "which the log says")
+stalled.rest()
+ok(len(stalled.got) < 160 * 65536, "its connection is at an end")
+until(lambda: hasty.instance("cat")["serial"]["peers"] == 1, "only one to be counted")
+idle_since = time.monotonic()
+until(lambda: time.monotonic() > idle_since + 1.3, "more than that time in which nothing is written to pass")
+watching.put(b"<still here>")
+ok(watching.until(b"<still here>"), "one that had nothing to take stays")
+equal(hasty.stop(), 0, "the orderly end")
 
 # --- the command ---------------------------------------------------------------------------------------
 gantry = Gantry(f"unix://{world.socket}")

@@ -237,7 +237,7 @@ static void rest(struct serial_port *port)
 }
 
 /* Its connection is no more, or not ours any more. */
-static void drop(struct serial_peer *peer)
+static void drop(struct serial_peer *peer, bool stalled)
 {
 	struct serial_port *port = peer->port;
 
@@ -245,7 +245,12 @@ static void drop(struct serial_peer *peer)
 	loop_later_cancel(port->serials->daemon->loop, &peer->drive);
 	list_remove(&peer->link);
 	port->peer_count--;
-	log_info("%s leaves the serial port of %s", peer->actor, name_of(port));
+	if (stalled)
+		log_warn("%s is let go from the serial port of %s: it took nothing for %g s",
+			 peer->actor, name_of(port),
+			 (double)port->serials->daemon->settings->serial_stall_ms / 1000);
+	else
+		log_info("%s leaves the serial port of %s", peer->actor, name_of(port));
 	free(peer->actor);
 	free(peer);
 	rest(port);
@@ -265,9 +270,9 @@ static void on_drain(void *arg)
 	console_caught_up(&((struct serial_peer *)arg)->peer);
 }
 
-static void on_gone(void *arg)
+static void on_gone(void *arg, bool stalled)
 {
-	drop(arg);
+	drop(arg, stalled);
 }
 
 /* False: it may not, and was told. */
@@ -306,7 +311,7 @@ static void look(struct serial_port *port)
 		struct tcp_conn *conn = peer->conn;
 
 		if (!peer->peer.console && !go_to_console(peer, instance)) {
-			drop(peer);
+			drop(peer, false);
 			tcp_close(conn);
 			continue;
 		}
@@ -359,7 +364,7 @@ static void on_accepted(void *arg, struct tcp_conn *conn)
 	loop_later_init(&peer->drive, on_drive);
 	list_append(&port->peers, &peer->link);
 	port->peer_count++;
-	tcp_start(conn, &events, peer);
+	tcp_start(conn, port->serials->daemon->settings->serial_stall_ms, &events, peer);
 	rest(port);
 	log_info("%s comes to the serial port of %s", peer->actor, name_of(port));
 	look(port);
@@ -455,7 +460,7 @@ static void port_close(struct serial_port *port, const char *why)
 		struct tcp_conn *conn = peer->conn;
 
 		say(peer, "%s", why);
-		drop(peer);
+		drop(peer, false);
 		tcp_close(conn);
 	}
 	if (instance)

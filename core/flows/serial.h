@@ -7,7 +7,8 @@
  *	serial_shut, or the instance is removed ─▶ gone
  *
  * The first who connects drives, as far as nobody else does, the others look on; when the driver leaves
- * the next in line drives. A peer stays while the process is away, and goes on with the next one. What
+ * the next in line drives. As the process waits for the driver, a peer that takes nothing for serial_stall is let
+ * go. A peer stays while the process is away, and goes on with the next one. What
  * is not of the process is said in lines of their own that begin with "[gantry: ".
  *
  * Which instance has which port is a fact of the store: after a restart of gantryd it is the same.

@@ -2,7 +2,7 @@
 /*
  * A connection's end has three ways, and all lead through uv_close:
  *
- *	the peer ends or is lost   gone is told, then closed at once
+ *	the peer ends or is lost   gone is told, then closed at once; so is one that takes nothing for stall_ms
  *	tcp_close, all is sent     shut down, so that the last words arrive, then closed
  *	tcp_close, it takes none   closed when LINGER_MS are over
  */
@@ -31,8 +31,11 @@ struct tcp_conn {
 	uv_shutdown_t shutdown;
 	struct loop *loop; /* borrowed */
 	struct loop_timer linger;
-	struct loop_timer look;          /* while it is paused */
-	int looks;                       /* at one that has ended its side */
+	struct loop_timer look;  /* while it is paused */
+	int looks;               /* at one that has ended its side */
+	struct loop_timer stall; /* while something waits for the peer */
+	int64_t stall_ms;
+	uint64_t queued, taken;          /* bytes in all; taken at the last look */
 	const struct tcp_events *events; /* NULL before tcp_start and after tcp_close */
 	void *arg;                       /* borrowed */
 	bool behind, closing;
@@ -57,6 +60,7 @@ static void kill_conn(struct tcp_conn *conn)
 	conn->events = NULL;
 	loop_timer_stop(conn->loop, &conn->linger);
 	loop_timer_stop(conn->loop, &conn->look);
+	loop_timer_stop(conn->loop, &conn->stall);
 	if (!uv_is_closing((uv_handle_t *)&conn->handle))
 		uv_close((uv_handle_t *)&conn->handle, on_conn_closed);
 }
@@ -66,14 +70,35 @@ static void on_linger(struct loop_timer *timer)
 	kill_conn(LIST_ENTRY(timer, struct tcp_conn, linger));
 }
 
-static void lose(struct tcp_conn *conn)
+static void lose(struct tcp_conn *conn, bool stalled)
 {
 	const struct tcp_events *events = conn->events;
 	void *arg = conn->arg;
 
 	kill_conn(conn);
 	if (events)
-		events->gone(arg);
+		events->gone(arg, stalled);
+}
+
+static size_t waiting(const struct tcp_conn *conn)
+{
+	return uv_stream_get_write_queue_size((const uv_stream_t *)&conn->handle);
+}
+
+static void watch_stall(struct tcp_conn *conn)
+{
+	conn->taken = conn->queued - waiting(conn);
+	loop_timer_start(conn->loop, &conn->stall, conn->stall_ms);
+}
+
+static void on_stall(struct loop_timer *timer)
+{
+	struct tcp_conn *conn = LIST_ENTRY(timer, struct tcp_conn, stall);
+
+	if (conn->queued - waiting(conn) == conn->taken)
+		lose(conn, true);
+	else
+		watch_stall(conn);
 }
 
 /* What is not read does not tell of its end; the kernel does. */
@@ -88,7 +113,7 @@ static void on_look(struct loop_timer *timer)
 	    getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) < 0 ||
 	    info.tcpi_state == TCP_CLOSE ||
 	    (info.tcpi_state == TCP_CLOSE_WAIT && ++conn->looks > LOOKS))
-		lose(conn);
+		lose(conn, false);
 	else
 		loop_timer_start(conn->loop, timer, LOOK_MS);
 }
@@ -106,7 +131,7 @@ static void on_read(uv_stream_t *stream, ssize_t length, const uv_buf_t *buffer)
 	struct tcp_conn *conn = stream->data;
 
 	if (length < 0)
-		lose(conn);
+		lose(conn, false);
 	else if (length > 0 && conn->events)
 		conn->events->data(conn->arg, buffer->base, (size_t)length);
 }
@@ -120,8 +145,13 @@ static void on_written(uv_write_t *request, int status)
 	if (uv_is_closing((uv_handle_t *)&conn->handle))
 		return;
 	if (status < 0) {
-		lose(conn);
-	} else if (conn->behind && uv_stream_get_write_queue_size(stream) == 0) {
+		lose(conn, false);
+		return;
+	}
+	if (waiting(conn))
+		return;
+	loop_timer_stop(conn->loop, &conn->stall);
+	if (conn->behind) {
 		conn->behind = false;
 		if (conn->events)
 			conn->events->drain(conn->arg);
@@ -148,6 +178,7 @@ static void on_connection(uv_stream_t *stream, int status)
 	conn->handle.data = conn;
 	loop_timer_init(&conn->linger, on_linger);
 	loop_timer_init(&conn->look, on_look);
+	loop_timer_init(&conn->stall, on_stall);
 	uv_tcp_init(&listener->loop->uv, &conn->handle);
 	if (uv_accept(stream, (uv_stream_t *)&conn->handle) < 0 ||
 	    uv_tcp_getpeername(&conn->handle, (struct sockaddr *)&peer, &length) < 0 ||
@@ -173,8 +204,9 @@ const char *tcp_name(const struct tcp_conn *conn)
 	return conn->name;
 }
 
-void tcp_start(struct tcp_conn *conn, const struct tcp_events *events, void *arg)
+void tcp_start(struct tcp_conn *conn, int64_t stall_ms, const struct tcp_events *events, void *arg)
 {
+	conn->stall_ms = stall_ms;
 	conn->events = events;
 	conn->arg = arg;
 	uv_read_start((uv_stream_t *)&conn->handle, give_buffer, on_read);
@@ -184,13 +216,17 @@ bool tcp_send(struct tcp_conn *conn, const void *data, size_t length)
 {
 	struct tcp_write *write = xmalloc(sizeof(*write) + length);
 	uv_buf_t buffer = uv_buf_init(write->data, (unsigned)length);
+	bool waited = waiting(conn);
 
 	memcpy(write->data, data, length);
 	if (uv_write(&write->request, (uv_stream_t *)&conn->handle, &buffer, 1, on_written) < 0) {
 		free(write); /* it is lost, and the reading side will say so */
 		return false;
 	}
-	if (uv_stream_get_write_queue_size((uv_stream_t *)&conn->handle) > TCP_HIGH_BYTES)
+	conn->queued += length;
+	if (!waited && waiting(conn))
+		watch_stall(conn);
+	if (waiting(conn) > TCP_HIGH_BYTES)
 		conn->behind = true;
 	return !conn->behind;
 }
@@ -212,6 +248,7 @@ void tcp_close(struct tcp_conn *conn)
 	conn->events = NULL;
 	uv_read_stop((uv_stream_t *)&conn->handle);
 	loop_timer_stop(conn->loop, &conn->look);
+	loop_timer_stop(conn->loop, &conn->stall);
 	if (uv_shutdown(&conn->shutdown, (uv_stream_t *)&conn->handle, on_shut) < 0)
 		kill_conn(conn);
 	else

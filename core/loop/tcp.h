@@ -4,7 +4,8 @@
  *
  *	accepted ─▶ tcp_start ─▶ data, drain … ─▶ gone, or tcp_close
  *
- * A peer that ends its sending side is gone, also where nothing of it is read for a while. Nothing is called from inside a function of this header.
+ * A peer that ends its sending side is gone, also where nothing of it is read for a while; so is one that takes
+ * nothing of what waits for it. Nothing is called from inside a function of this header.
  */
 #ifndef LOOP_TCP_H
 #define LOOP_TCP_H
@@ -22,7 +23,8 @@ struct tcp_conn;
 struct tcp_events {
 	void (*data)(void *arg, const char *data, size_t length);
 	void (*drain)(void *arg); /* after a tcp_send that returned false */
-	void (*gone)(void *arg);  /* the last call: the connection is no more */
+	/* The last call: the connection is no more; stalled: as the peer took nothing. */
+	void (*gone)(void *arg, bool stalled);
 };
 
 /*
@@ -39,7 +41,8 @@ void tcp_listener_close(struct tcp_listener *listener);
 const char *tcp_address(const struct tcp_conn *conn);
 const char *tcp_name(const struct tcp_conn *conn);
 
-void tcp_start(struct tcp_conn *conn, const struct tcp_events *events, void *arg);
+/* stall_ms: how long the peer may take nothing of what waits for it. */
+void tcp_start(struct tcp_conn *conn, int64_t stall_ms, const struct tcp_events *events, void *arg);
 /* Queues a copy. False: stop, the peer is behind. */
 bool tcp_send(struct tcp_conn *conn, const void *data, size_t length);
 void tcp_pause(struct tcp_conn *conn, bool paused);

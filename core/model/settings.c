@@ -55,6 +55,9 @@ const struct gantry_option settings_options[] = {
 	 false, 0, 0},
 	{"serial_idle", GANTRY_OPTION_DURATION, "15m", TOP(serial_idle_ms),
 	 "how long a serial port stays open with nobody connected", false, 1000, 0},
+	{"serial_stall", GANTRY_OPTION_DURATION, "30s", TOP(serial_stall_ms),
+	 "how long who is connected to a serial port may take nothing of the output before it is let go",
+	 false, 1000, 0},
 	{NULL, 0, NULL, 0, NULL, false, 0, 0},
 };
 

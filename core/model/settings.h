@@ -71,7 +71,7 @@ struct settings {
 	struct gantry_strings serial_allow;
 	struct cidr *serial_peers; /* the same, read */
 	size_t serial_peer_count;
-	int64_t serial_idle_ms;
+	int64_t serial_idle_ms, serial_stall_ms;
 	struct settings_listener *listeners;
 	size_t listener_count;
 	struct settings_node *nodes;
