@@ -131,6 +131,12 @@ equal(status, 101, "with both it opens")
 message = WebSocket(client).message()
 equal(json.loads(message[1:])["role"], "driver", "and drives")
 client.sock.close()
+equal(world.post(f"/v1/instances/other/pause?wait={LIMIT}", headers={"Idempotency-Key": "used"}).status, 200, "an operation has a key")
+for key in ("used", "new", ""):
+    client, status = attach(Cookie=secret, Origin=ORIGIN, **{"Idempotency-Key": key})
+    equal(status, 101, f"Idempotency-Key {key!r} means nothing where no operation is begun")
+    client.sock.close()
+equal(console("GET", f"/console/{id}/logs", Cookie=secret, **{"Idempotency-Key": "used"}).status, 200, "nor at the log")
 
 # --- the page ------------------------------------------------------------------------------------------
 browser = Browser(limit=LIMIT * 3)

@@ -49,11 +49,9 @@ static const char *read_path(struct call *call)
 
 static bool may(struct call *call, struct instance *instance, const char *verb)
 {
+	const struct flows_ask ask = call_asker(call);
 	struct gantry_error err;
-	struct flows_ask ask;
 
-	if (call_ask(call, 200, &ask) != 0)
-		return false;
 	if (admit(call->daemon, &ask, instance, verb, NULL, NULL, &err) == 0)
 		return true;
 	call_fail(call, &err);

@@ -335,20 +335,25 @@ int call_check_members(struct call *call, const char *const *names)
 	return 0;
 }
 
+struct flows_ask call_asker(const struct call *call)
+{
+	return (struct flows_ask){
+		.actor = call->actor,
+		.user = call->user,
+		.via = call->via,
+		.project = call->project,
+	};
+}
+
 int call_ask(struct call *call, int success_status, struct flows_ask *ret_ask)
 {
 	const char *key = http_request_header(call->request, "Idempotency-Key");
 	struct operation *before;
 	struct gantry_error err;
 
-	*ret_ask = (struct flows_ask){
-		.actor = call->actor,
-		.user = call->user,
-		.via = call->via,
-		.project = call->project,
-		.idempotency_key = key,
-		.request_hash = call->request_hash,
-	};
+	*ret_ask = call_asker(call);
+	ret_ask->idempotency_key = key;
+	ret_ask->request_hash = call->request_hash;
 	if (!key)
 		return 0;
 	if (!*key || strlen(key) > 128)

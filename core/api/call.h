@@ -102,6 +102,8 @@ int call_bad_parameter(struct call *call, const char *name, const char *text, co
 /* Any member of the body but these (NULL-terminated) is an error. */
 int call_check_members(struct call *call, const char *const *names);
 
+/* Who asks, for what is no operation: an Idempotency-Key means nothing there. */
+struct flows_ask call_asker(const struct call *call);
 /*
  * What a flow is asked with. Where the Idempotency-Key was used before, the call is answered
  * here and 1 is returned.

@@ -378,8 +378,8 @@ void handle_instance_attach(struct call *call)
 {
 	struct instance *instance = call_instance(call);
 	const char *role = http_request_query(call->request, "role");
+	const struct flows_ask ask = call_asker(call);
 	struct session *session;
-	struct flows_ask ask;
 	struct gantry_error err;
 	int64_t tail, after;
 	bool take, scrollback;
@@ -394,7 +394,8 @@ void handle_instance_attach(struct call *call)
 		call_fail(call, &err);
 		return;
 	}
-	if (call_ask(call, 101, &ask) != 0 || !(session = session_new(call)))
+	session = session_new(call);
+	if (!session)
 		return;
 	session->peer.wants_kept = scrollback;
 	session->peer.wants_log = tail >= 0 || after >= 0;

@@ -251,10 +251,10 @@ void handle_image_save(struct call *call)
 	static const struct image_save_events events = {.data = on_archive, .done = on_saved};
 	struct node_link *link = image_node(call, call->parameter);
 	struct saving *saving;
+	const struct flows_ask ask = call_asker(call);
 	struct gantry_error err;
-	struct flows_ask ask;
 
-	if (!link || call_ask(call, 200, &ask) != 0)
+	if (!link)
 		return;
 	if (str_equal(http_request_method(call->request),
 		      "HEAD")) { /* the engine is not asked for it */
@@ -331,10 +331,10 @@ void handle_image_load(struct call *call)
 	struct image_load_request asked = {.name = http_request_query(call->request, "name")};
 	struct node_link *link = image_node(call, NULL);
 	struct loading *loading;
+	const struct flows_ask ask = call_asker(call);
 	struct gantry_error err;
-	struct flows_ask ask;
 
-	if (!link || call_bool(call, "once", &asked.once) < 0 || call_ask(call, 200, &ask) != 0)
+	if (!link || call_bool(call, "once", &asked.once) < 0)
 		return;
 	loading = ARENA_NEW(http_request_arena(call->request), struct loading);
 	loading->call = call;
