@@ -25,13 +25,15 @@ static int open_plugin(const struct gantry_host *host, const void *settings, voi
 		return gantry_error_set(err, -ENOTSUP,
 					"this gantryd is too old for it: it watches no sockets");
 	}
-	*plugin = (struct stdout_plugin){.host = host, .settings = settings};
+	*plugin = (struct stdout_plugin){
+		.host = host, .settings = settings, .lookups = {.host = host}};
 	*ret_plugin = plugin;
 	return 0;
 }
 
 static void close_plugin(void *plugin)
 {
+	lookups_close(&((struct stdout_plugin *)plugin)->lookups);
 	free(plugin); /* its sessions went with their readers */
 }
 

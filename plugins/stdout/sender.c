@@ -5,6 +5,9 @@
  *	begin ─▶ resolve ─▶ connect ─▶ write … write ─▶ (the owner waits for an answer) ─▶ done
  *	             names on the pool     └ each time the socket has room
  *
+ * A name that does not resolve may keep a thread for half a minute. So one is asked at a time, and what comes
+ * when nobody waits any more is for the next batch.
+ *
  * The connection stays open for the next batch. It ends
  *   no connection        what is under way fails
  *   it breaks            so does that; and what was written before may not have been read: lost. That a
@@ -24,10 +27,12 @@
 /* Data that the other side does not acknowledge for so long ends the connection. */
 #define UNACKNOWLEDGED_MS 8000
 
-/* A name on its way to addresses, on the pool. */
+/* A name on its way to addresses: in line, then on the pool. */
 struct lookup {
-	const struct gantry_host *host; /* borrowed */
-	struct sender *sender;          /* borrowed; NULL: it does not wait any more */
+	struct lookup *next;
+	struct lookups *lookups; /* borrowed; NULL: the plugin is closed */
+	struct sender *sender;   /* borrowed; NULL: it is gone */
+	bool cancelled;          /* the sender does not wait any more */
 	char name[256], port[8];
 	int type, result;
 	struct addrinfo *found; /* owned */
@@ -90,12 +95,11 @@ static void shut(struct sender *sender)
 	if (sender->fd >= 0)
 		close(sender->fd);
 	if (sender->lookup)
-		sender->lookup->sender = NULL;
+		sender->lookup->cancelled = true;
 	if (sender->addresses)
 		freeaddrinfo(sender->addresses);
 	sender->poll = NULL;
 	sender->fd = -1;
-	sender->lookup = NULL;
 	sender->addresses = sender->next = NULL;
 	sender->state = SENDER_CLOSED;
 }
@@ -115,26 +119,36 @@ void sender_done(struct sender *sender, const struct gantry_error *err)
 	sender->host->op_done(op, err, NULL);
 }
 
+/* What its receiver had not read goes with the connection. */
+static void break_off(struct sender *sender, const struct gantry_error *err)
+{
+	sender_done(sender, err);
+	sender->lost(sender->arg, err); /* the next batch may come at once */
+}
+
 /* The connection is broken; what is NULL: as code says. */
 static void fail(struct sender *sender, int code, const char *what)
 {
 	struct gantry_error err;
 
 	gantry_error_set(&err, code, "%s: %s", sender->address.text, what ? what : strerror(-code));
-	sender_done(sender, &err);
-	sender->lost(sender->arg, &err); /* the next batch may come at once */
+	break_off(sender, &err);
 }
 
 static void on_cancel(void *arg)
 {
 	struct sender *sender = arg;
+	bool was_open = sender->state == SENDER_OPEN;
 	struct gantry_error err;
 
 	gantry_error_set(&err, -ETIMEDOUT, "%s: %s", sender->address.text,
-			 sender->state != SENDER_OPEN      ? "no connection yet"
+			 !was_open                         ? "no connection yet"
 			 : sender->at < sender->out.length ? "it does not take what it is sent"
 							   : "it does not acknowledge");
-	sender_done(sender, &err);
+	if (was_open)
+		break_off(sender, &err);
+	else
+		sender_done(sender, &err);
 }
 
 /* --- writing ------------------------------------------------------------------------------------- */
@@ -275,21 +289,70 @@ static void run_lookup(void *arg)
 	lookup->result = getaddrinfo(lookup->name, lookup->port, &hints, &lookup->found);
 }
 
+static void on_found(void *arg);
+
+static void look_up_first(struct lookups *lookups)
+{
+	if (lookups->first)
+		lookups->host->work(lookups->host->core, run_lookup, on_found, lookups->first);
+}
+
 static void on_found(void *arg)
 {
 	struct lookup *lookup = arg;
 	struct sender *sender = lookup->sender;
 	struct gantry_error err;
 
+	if (lookup->lookups) {
+		lookup->lookups->first = lookup->next;
+		look_up_first(lookup->lookups);
+	}
 	if (sender) {
 		sender->lookup = NULL;
 		sender->addresses = sender->next = lookup->found;
-		gantry_error_set(&err, -EHOSTUNREACH, "%s: %s", sender->address.text,
-				 gai_strerror(lookup->result));
-		connect_next(sender, &err);
 	} else if (lookup->found) {
 		freeaddrinfo(lookup->found);
 	}
+	if (sender && !lookup->cancelled) {
+		gantry_error_set(&err, -EHOSTUNREACH, "%s: %s", sender->address.text,
+				 gai_strerror(lookup->result));
+		connect_next(sender, &err);
+	}
+	free(lookup);
+}
+
+void lookups_close(struct lookups *lookups)
+{
+	if (lookups->first) /* the one on the pool: senders are gone, and took theirs out of the line */
+		lookups->first->lookups = NULL;
+}
+
+static void stand_in_line(struct sender *sender)
+{
+	struct lookup *lookup = take_memory(NULL, sizeof(*lookup)), **at = &sender->lookups->first;
+
+	*lookup = (struct lookup){
+		.lookups = sender->lookups, .sender = sender, .type = sender->address.type};
+	memcpy(lookup->name, sender->address.host, sizeof(lookup->name));
+	memcpy(lookup->port, sender->address.port, sizeof(lookup->port));
+	sender->lookup = lookup;
+	while (*at)
+		at = &(*at)->next;
+	*at = lookup;
+	if (sender->lookups->first == lookup)
+		look_up_first(sender->lookups);
+}
+
+static void leave_line(struct lookup *lookup)
+{
+	struct lookup **at = &lookup->lookups->first;
+
+	lookup->sender = NULL;
+	if (*at == lookup)
+		return; /* on the pool */
+	while (*at != lookup)
+		at = &(*at)->next;
+	*at = lookup->next;
 	free(lookup);
 }
 
@@ -298,32 +361,31 @@ static void resolve(struct sender *sender)
 	const struct addrinfo numeric = {.ai_socktype = sender->address.type,
 					 .ai_flags = AI_NUMERICHOST};
 	struct gantry_error err;
-	struct lookup *lookup;
 
-	if (getaddrinfo(sender->address.host, sender->address.port, &numeric, &sender->addresses) ==
-	    0) {
+	if (sender->addresses || getaddrinfo(sender->address.host, sender->address.port, &numeric,
+					     &sender->addresses) == 0) {
 		sender->next = sender->addresses;
 		connect_next(sender, &err);
 		return;
 	}
-	lookup = take_memory(NULL, sizeof(*lookup));
-	*lookup = (struct lookup){
-		.host = sender->host, .sender = sender, .type = sender->address.type};
-	memcpy(lookup->name, sender->address.host, sizeof(lookup->name));
-	memcpy(lookup->port, sender->address.port, sizeof(lookup->port));
-	sender->lookup = lookup;
 	sender->state = SENDER_RESOLVING;
-	sender->host->work(sender->host->core, run_lookup, on_found, lookup);
+	if (sender->lookup)
+		sender->lookup->cancelled = false;
+	else
+		stand_in_line(sender);
 }
 
 /* --- what owners call ---------------------------------------------------------------------------- */
 
-void sender_init(struct sender *sender, const struct gantry_host *host,
-		 const struct address *address,
+void sender_init(struct sender *sender, struct lookups *lookups, const struct address *address,
 		 void (*lost)(void *arg, const struct gantry_error *err), void *arg)
 {
-	*sender = (struct sender){
-		.host = host, .address = *address, .lost = lost, .arg = arg, .fd = -1};
+	*sender = (struct sender){.host = lookups->host,
+				  .lookups = lookups,
+				  .address = *address,
+				  .lost = lost,
+				  .arg = arg,
+				  .fd = -1};
 }
 
 void sender_end_datagram(struct sender *sender)
@@ -365,6 +427,8 @@ void sender_begin(struct sender *sender, struct gantry_op *op)
 void sender_fini(struct sender *sender)
 {
 	shut(sender);
+	if (sender->lookup)
+		leave_line(sender->lookup);
 	text_fini(&sender->out);
 	free(sender->ends);
 }

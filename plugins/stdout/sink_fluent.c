@@ -199,7 +199,7 @@ static int open_sink(void *plugin, const char *name, const void *settings,
 		     void (*lost)(void *arg, const struct gantry_error *err), void *arg,
 		     void **ret_sink, struct gantry_error *err)
 {
-	const struct stdout_plugin *stdout_plugin = plugin;
+	struct stdout_plugin *stdout_plugin = plugin;
 	const struct settings *mine = settings;
 	struct address address;
 	struct fluent *fluent;
@@ -214,8 +214,8 @@ static int open_sink(void *plugin, const char *name, const void *settings,
 		return code;
 	fluent = take_memory(NULL, sizeof(*fluent));
 	*fluent = (struct fluent){.settings = mine};
-	sender_init(&fluent->sender, stdout_plugin->host, &address, mine->ack ? nothing_lost : lost,
-		    arg);
+	sender_init(&fluent->sender, &stdout_plugin->lookups, &address,
+		    mine->ack ? nothing_lost : lost, arg);
 	fluent->sender.written = written;
 	fluent->sender.received = received;
 	*ret_sink = fluent;

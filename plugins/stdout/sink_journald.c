@@ -132,7 +132,7 @@ static int open_sink(void *plugin, const char *name, const void *settings,
 		     void (*lost)(void *arg, const struct gantry_error *err), void *arg,
 		     void **ret_sink, struct gantry_error *err)
 {
-	const struct stdout_plugin *stdout_plugin = plugin;
+	struct stdout_plugin *stdout_plugin = plugin;
 	const struct settings *mine = settings;
 	struct address address;
 	struct sender *sender;
@@ -145,7 +145,7 @@ static int open_sink(void *plugin, const char *name, const void *settings,
 	if (code < 0)
 		return code;
 	sender = take_memory(NULL, sizeof(*sender));
-	sender_init(sender, stdout_plugin->host, &address, lost, arg);
+	sender_init(sender, &stdout_plugin->lookups, &address, lost, arg);
 	sender->too_large = send_by_file;
 	*ret_sink = sender;
 	return 0;

@@ -161,7 +161,7 @@ static int open_sink(void *plugin, const char *name, const void *settings,
 		     void (*lost)(void *arg, const struct gantry_error *err), void *arg,
 		     void **ret_sink, struct gantry_error *err)
 {
-	const struct stdout_plugin *stdout_plugin = plugin;
+	struct stdout_plugin *stdout_plugin = plugin;
 	const struct settings *mine = settings;
 	struct syslog *syslog;
 	struct address address;
@@ -180,7 +180,7 @@ static int open_sink(void *plugin, const char *name, const void *settings,
 					  mine->facility);
 	syslog = take_memory(NULL, sizeof(*syslog));
 	*syslog = (struct syslog){.settings = mine, .facility = facility};
-	sender_init(&syslog->sender, stdout_plugin->host, &address, lost, arg);
+	sender_init(&syslog->sender, &stdout_plugin->lookups, &address, lost, arg);
 	syslog->sender.too_large = send_less;
 	if (gethostname(syslog->host, sizeof(syslog->host) - 1) < 0 || !syslog->host[0])
 		strcpy(syslog->host, "-");

@@ -77,6 +77,7 @@ enum sender_state { SENDER_CLOSED, SENDER_RESOLVING, SENDER_CONNECTING, SENDER_O
 
 struct sender {
 	const struct gantry_host *host; /* borrowed */
+	struct lookups *lookups;        /* borrowed */
 	struct address address;
 	void (*lost)(void *arg, const struct gantry_error *err);
 	void *arg;
@@ -87,9 +88,9 @@ struct sender {
 	int (*too_large)(struct sender *sender, const char *data, size_t length); /* one datagram */
 
 	enum sender_state state;
-	int fd;                            /* owned; -1: none */
-	struct gantry_poll *poll;          /* owned; of it */
-	struct lookup *lookup;             /* while RESOLVING; frees itself */
+	int fd;                   /* owned; -1: none */
+	struct gantry_poll *poll; /* owned; of it */
+	struct lookup *lookup;    /* on its way, also when nobody waits for it; NULL: none */
 	struct addrinfo *addresses, *next; /* owned; the next one to try */
 	struct gantry_op *op;              /* what is under way */
 	struct text out;
@@ -98,8 +99,7 @@ struct sender {
 	size_t end_count, end_capacity, end_at;
 };
 
-void sender_init(struct sender *sender, const struct gantry_host *host,
-		 const struct address *address,
+void sender_init(struct sender *sender, struct lookups *lookups, const struct address *address,
 		 void (*lost)(void *arg, const struct gantry_error *err), void *arg);
 /* What is in out since the last one is a datagram. */
 void sender_end_datagram(struct sender *sender);
@@ -109,5 +109,8 @@ void sender_begin(struct sender *sender, struct gantry_op *op);
 /* The end of what is under way; err: and of the connection. Also where nothing is. */
 void sender_done(struct sender *sender, const struct gantry_error *err);
 void sender_fini(struct sender *sender);
+
+/* Names of all senders: one at a time is looked up. */
+void lookups_close(struct lookups *lookups);
 
 #endif

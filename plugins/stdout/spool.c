@@ -122,7 +122,7 @@ int spool_open(struct spool *spool)
 	struct files files;
 	char *slash = strrchr(spool->path, '/');
 	int64_t whole = 0;
-	int code;
+	int fd, code;
 
 	*slash = '\0';
 	code = index_make_folder(spool->path);
@@ -132,12 +132,21 @@ int spool_open(struct spool *spool)
 	if (code < 0)
 		return code;
 	memset(spool->seen, 0, sizeof(spool->seen));
-	for (size_t i = 0; i < files.count; i++)
+	for (size_t i = 0; i < files.count; i++) {
 		whole = scan(&files.items[i], spool->seen);
+		if (!file_is_at(&files.items[i], spool->path)) /* it was to be begun anew */
+			whole = 0;
+	}
 	files_close(&files);
-	spool->fd = open(spool->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-	if (spool->fd < 0 || ftruncate(spool->fd, whole) < 0) /* half a message of a life before */
+	fd = open(spool->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	if (fd < 0)
 		return -errno;
+	if (ftruncate(fd, whole) < 0) { /* half a message of a life before */
+		code = -errno;
+		close(fd);
+		return code;
+	}
+	spool->fd = fd;
 	spool->size = whole;
 	return 0;
 }

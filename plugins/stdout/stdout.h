@@ -360,10 +360,18 @@ struct stdout_settings {
 	int64_t kept_bytes;
 };
 
+struct lookup;
+
+struct lookups {
+	const struct gantry_host *host; /* borrowed */
+	struct lookup *first; /* of the line: the one on the pool. Each is its own owner */
+};
+
 struct stdout_plugin {
 	const struct gantry_host *host;         /* borrowed */
 	const struct stdout_settings *settings; /* borrowed */
 	struct session *sessions;               /* owned */
+	struct lookups lookups;                 /* of sender.c */
 };
 
 void *session_read(void *plugin, const struct gantry_log_source *source,
