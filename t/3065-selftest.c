@@ -16,6 +16,7 @@ static const char hooks[] =
 	" if req.labels.slip then return req.labels.none.x end\n"
 	" if req.exec and req.exec.user then return false, table.concat({ req.verb, req.exec.command[1], req.exec.command[2],\n"
 	" req.exec.user, req.exec.environment.A, tostring(req.exec.tty) }, ' ') end\n"
+	" if req.recording then return req.recording.actor == req.actor and req.recording.verb == 'attach', 'not yours' end"
 	" if req.labels.told then return false, table.concat({ req.verb, req.actor, req.on_behalf_of, req.project, "
 	"req.name, gantry.calendar(req.now, 0).hour, req.project_usage.memory, req.project_usage.cpus, "
 	"req.project_usage.instances, #req.unsafe, req.instance and req.instance.state or 'new' }, ' ') end end,\n"
@@ -70,6 +71,8 @@ static void test_passes(void)
 	passes("{ hook = 'admit', exec = { command = { 'rm', '-rf' }, user = 'joe', environment = { 'A=1' } }, "
 	       "deny = 'exec rm -rf joe 1 false' }");
 	passes("{ hook = 'admit', verb = 'exec', expect = true }");
+	passes("{ hook = 'admit', verb = 'recording', expect = true }");
+	passes("{ hook = 'admit', recording = { actor = 'cn:joe', project = 'blue' }, deny = 'not yours' }");
 	passes("{ hook = 'admit', request = { labels = { told = '1' } }, on_behalf_of = 'x', "
 	       "deny = 'spawn uid:0 x default example 12 0 0.0 0 0 new' }");
 	passes("{ hook = 'environment', request = { environment = { 'D=1', 'B=2' } }, "
@@ -181,6 +184,10 @@ static void test_wrong(void)
 	      "test 1: request: must be a table as { image = \"debian:12\" }");
 	fails("{ hook = 'admit', verb = 'kill', exec = { command = { 'sh' } }, expect = true }",
 	      "test 1: exec: belongs to a test of the verb exec");
+	fails("{ hook = 'admit', verb = 'exec', recording = { verb = 'exec' }, expect = true }",
+	      "test 1: recording: belongs to a test of the verb recording");
+	fails("{ hook = 'admit', recording = { by = 'x' }, expect = true }",
+	      "test 1: recording.by: there is no option \"by\"");
 	fails("{ hook = 'admit', exec = { image = 'x' }, expect = true }",
 	      "test 1: exec.image: is the container's, not that of a process in it, which has: command, "
 	      "environment, user, working_dir, tty, stdin_open");

@@ -19,11 +19,15 @@ POLICY = """return {
 			if record == nil then record = true end
 			return true, { record = record }
 		end
+		if req.verb == "recording" and req.recording.name == "typed" then
+			local of = req.recording
+			return req.on_behalf_of == "auditor", table.concat({ req.actor, "reads", of.verb, "of", of.actor, "in", of.project, req.instance and "here" or "gone" }, " ")
+		end
 		return true, req.instance and req.instance.name == "odd" and { record = true } or nil
 	end,
 }
 """
-world = World(policies={"10-recorded.lua": POLICY}, settings='recordings_size = "4MiB"').start()
+world = World(policies={"10-recorded.lua": POLICY}, settings=f'recordings_size = "4MiB"\ntrusted_actors = {{ "uid:{os.getuid()}" }}').start()
 Console = functools.partial(ConsoleAt, world)
 environment = {**os.environ, "GANTRY_HOST": f"unix://{world.socket}"}
 
@@ -42,9 +46,17 @@ def listed():
     return answer.json["recordings"]
 
 
-def cast(name):
+def recorded(name):
+    """The first recording at that instance, once it is there."""
+    return until(lambda: [one for one in world.get("/v1/recordings").json["recordings"] if one["name"] == name], f"a recording at {name}")[0]
+
+
+AUDITOR = {"X-Gantry-User": "auditor"}
+
+
+def cast(name, headers=None):
     """The header and the events of a recording."""
-    head, *events = [json.loads(line) for line in world.get(f"/v1/recordings/{name}").body.splitlines()]
+    head, *events = [json.loads(line) for line in world.get(f"/v1/recordings/{name}", headers).body.splitlines()]
     return head, events
 
 
@@ -67,7 +79,7 @@ equal([(one["goes_on"], one.get("why")) for one in told(console)], [(True, None)
 console.put({"Width": 132, "Height": 43}, RESIZE)
 console.end_input()
 console.rest()
-one = listed()[0]
+one = recorded("cat")
 equal((one["id"], one["name"], one["verb"], one["input"], one["actor"]), (told(console)[0]["recording"], "cat", "attach", False, f"uid:{os.getuid()}"), "it is in the list")
 until(lambda: played(cast(one["id"])[1]) == bytes(console.got[OUTPUT]), "the recording to be written")
 head, events = cast(one["id"])
@@ -84,9 +96,9 @@ console = Console("/v1/instances/typed/attach")
 console.put(b"secret\r\xff")
 ok(console.read_until(lambda: len(console.got[OUTPUT]) == 8), "typed")
 console.leave()
-one = next(one for one in listed() if one["name"] == "typed")
-until(lambda: played(cast(one["id"])[1], "i") == b"secret\r\xff", "what was typed")
-equal((one["input"], played(cast(one["id"])[1])), (True, b"secret\r\xff"), "is there beside what was shown")
+one = recorded("typed")
+until(lambda: played(cast(one["id"], AUDITOR)[1], "i") == b"secret\r\xff", "what was typed")
+equal((one["input"], played(cast(one["id"], AUDITOR)[1])), (True, b"secret\r\xff"), "is there beside what was shown")
 console = Console("/v1/instances/unseen/attach")
 console.put(b"x")
 console.read_until(lambda: console.got[OUTPUT])
@@ -97,11 +109,25 @@ equal(answer.status, 403, "an answer that is none refuses")
 has(answer.problem["detail"], "record must be true, false or", "and says what it may be")
 has(world.post("/v1/instances/odd/pause?wait=10").json["detail"], "only attach and exec can be recorded, not pause", "so does one for another verb")
 console = run("cat2" if world.spawn(name="cat2", command=["sleep", "1000"]).status == 201 else "", "warn", "oops").rest()
-one = next(one for one in listed() if one["name"] == "cat2")
+one = recorded("cat2")
 equal((one["verb"], one["command"]), ("exec", "warn oops"), "an exec, with its command")
 until(lambda: played(cast(one["id"])[1]) == b"oops\n", "standard error to be in it")
 for name in ("nothing", "../gantry.db", "..%2fgantry.db", "20000101T000000Z-1"):
     equal(world.get(f"/v1/recordings/{name}").status, 404, f"there is no recording {name}")
+
+# --- who may read --------------------------------------------------------------------------------------
+typed = recorded("typed")
+ok(typed["project"] == "default", "the list says of which project it is")
+me = f"uid:{os.getuid()}"
+answer = world.get(f"/v1/recordings/{typed['id']}")
+equal(answer.status, 403, "a policy refuses to show one")
+has(answer.json["detail"], f"{me} reads attach of {me} in default here", "having seen who reads what")
+has(world.get(f"/v1/decisions/{answer.json['decision']}").json["verb"], "recording", "the decision is kept")
+result = subprocess.run([GANTRY, "recordings", typed["id"]], capture_output=True, env=environment, timeout=LIMIT)
+ok(result.returncode != 0 and b"policy recorded refuses" in result.stderr and not result.stdout, "the command says so")
+equal(world.get(f"/v1/recordings/{typed['id']}", AUDITOR).status, 200, "another may")
+equal(world.delete(f"/v1/instances/typed?force=true&wait={LIMIT}").status, 200, "its instance is removed")
+has(world.get(f"/v1/recordings/{typed['id']}").json["detail"], "in default gone", "policies are asked for what is left of it, too")
 
 # --- the command -------------------------------------------------------------------------------------
 result = subprocess.run([GANTRY, "recordings"], capture_output=True, env=environment, timeout=LIMIT)
@@ -123,6 +149,32 @@ for _ in range(12):
 until(lambda: sum(one["bytes"] for one in listed()) < 5 << 20, "the oldest to go")
 ok(len(listed()) < 12, f"all together have a bound ({len(listed())} are left)")
 folder = os.path.join(world.folder, "recordings")
+
+
+def on_disk():
+    sizes = []
+    for entry in os.scandir(folder):
+        try:
+            sizes.append(entry.stat().st_size)
+        except FileNotFoundError:  # it went meanwhile
+            pass
+    return sum(sizes)
+
+
+many, most = [run("cat2", "cat", stdin_open=True) for _ in range(20)], 0
+for _ in range(4):
+    for console in many:
+        console.put(b"x" * 100000)
+        most = max(most, on_disk())
+for console in many:
+    ok(console.read_until(lambda: len(console.got[OUTPUT]) == 400000), "each of many that are recorded at once goes on")
+    most = max(most, on_disk())
+stopped = [told(console)[-1].get("why") for console in many if not told(console)[-1]["goes_on"]]
+equal(set(stopped), {"those under way are together as long as all may be"}, f"recordings of {len(stopped)} do not")
+ok(3 << 20 < most <= 4 << 20, f"together they had {most} bytes at the most, the limit is {4 << 20}")
+for console in many:
+    console.leave()
+until(lambda: on_disk() and run("cat2", "echo", "after").rest() and listed()[-1]["command"] == "echo after", "another to be recorded")
 found = [path for path, *_ in os.walk(world.folder) if path.endswith("/recordings")]
 equal((len(found), os.stat(found[0]).st_mode & 0o777), (1, 0o700), "nobody else reads them")
 os.rename(found[0], found[0] + ".gone")

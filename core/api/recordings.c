@@ -10,8 +10,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define PIECE_BYTES ((size_t)64 * 1024)
-
 struct listing {
 	struct call *call;
 	struct http_request *request; /* a reference of ours */
@@ -42,9 +40,10 @@ struct download {
 	struct http_request *request; /* a reference of ours */
 	char *path;                   /* owned */
 	int fd;
+	struct flows_ask ask; /* in the request's arena */
 	bool begun, busy, gone;
 	ssize_t length; /* or a negative code */
-	char data[PIECE_BYTES];
+	char data[RECORDING_HEAD_BYTES];
 };
 
 static void let_go(struct download *download)
@@ -71,7 +70,8 @@ static void run_read(void *arg)
 
 	if (download->fd < 0)
 		download->fd = open(download->path, O_RDONLY | O_CLOEXEC);
-	download->length = download->fd < 0 ? -1 : read(download->fd, download->data, PIECE_BYTES);
+	download->length =
+		download->fd < 0 ? -1 : read(download->fd, download->data, sizeof(download->data));
 	if (download->length < 0)
 		download->length = -errno;
 }
@@ -88,26 +88,36 @@ static void read_on(void *arg)
 	loop_work(download->call->daemon->loop, run_read, on_read, download);
 }
 
+static void refuse(struct download *download, const struct gantry_error *err)
+{
+	http_request_on_gone(download->request, NULL, NULL);
+	call_fail(download->call, err);
+	let_go(download);
+}
+
 static void finish(struct download *download)
 {
 	struct gantry_error err;
 
-	http_request_on_gone(download->request, NULL, NULL);
-	if (download->begun && download->length == 0) {
-		http_stream_end(download->request);
-	} else if (download->begun) {
-		http_stream_abort(download->request);
-	} else {
+	if (!download->begun) {
 		gantry_error_set(&err, (int)download->length, "recording %s: %s",
 				 download->call->parameter, strerror((int)-download->length));
-		call_fail(download->call, &err);
+		refuse(download, &err);
+		return;
 	}
+	http_request_on_gone(download->request, NULL, NULL);
+	if (download->length == 0)
+		http_stream_end(download->request);
+	else
+		http_stream_abort(download->request);
 	let_go(download);
 }
 
 static void on_read(void *arg)
 {
 	struct download *download = arg;
+	const struct call *call = download->call;
+	struct gantry_error err;
 
 	download->busy = false;
 	if (download->gone) {
@@ -115,6 +125,11 @@ static void on_read(void *arg)
 		return;
 	}
 	if (download->length >= 0 && !download->begun) {
+		if (recording_admit(call->daemon, &download->ask, call->parameter, download->data,
+				    (size_t)download->length, &err) < 0) {
+			refuse(download, &err);
+			return;
+		}
 		download->begun = true;
 		if (!http_stream_begin(download->request, 200, "application/x-asciicast")) {
 			http_request_on_gone(download->request, NULL, NULL);
@@ -143,6 +158,7 @@ void handle_recording_show(struct call *call)
 	download = xcalloc(1, sizeof(*download));
 	download->call = call;
 	download->request = http_request_ref(call->request);
+	download->ask = call_asker(call);
 	download->path = path;
 	download->fd = -1;
 	http_request_on_gone(call->request, on_gone, download);

@@ -70,6 +70,23 @@ int admit(struct daemon *daemon, const struct flows_ask *ask, struct instance *i
 	return ask_policies(daemon, ask, &request, ret_terms, err);
 }
 
+int admit_recording(struct daemon *daemon, const struct flows_ask *ask,
+		    const struct script_recording *recording, struct gantry_error *err)
+{
+	struct instance *instance = fleet_find(&daemon->fleet, recording->instance);
+	struct gantry_spec spec;
+	struct script_request request = {
+		.verb = "recording",
+		.project = recording->project,
+		.spec = instance ? &instance->spec : &spec,
+		.instance = instance,
+		.recording = recording,
+	};
+
+	spec_init(&spec);
+	return ask_policies(daemon, ask, &request, NULL, err);
+}
+
 int admit_image(struct daemon *daemon, const struct flows_ask *ask, const char *image,
 		const char *verb, struct gantry_error *err)
 {

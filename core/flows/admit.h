@@ -25,6 +25,9 @@ struct console_terms {
 int admit(struct daemon *daemon, const struct flows_ask *ask, struct instance *instance,
 	  const char *verb, const struct gantry_exec *exec, struct console_terms *ret_terms,
 	  struct gantry_error *err);
+/* The same of one who wants to read a recording; its instance may be gone. */
+int admit_recording(struct daemon *daemon, const struct flows_ask *ask,
+		    const struct script_recording *recording, struct gantry_error *err);
 /* The same of an image: image_load, image_save. NULL: it has no name yet. */
 int admit_image(struct daemon *daemon, const struct flows_ask *ask, const char *image,
 		const char *verb, struct gantry_error *err);

@@ -55,7 +55,7 @@ void daemon_init(struct daemon *daemon, struct loop *loop, struct store *store,
 	list_init(&daemon->restarts);
 	list_init(&daemon->consoles);
 	list_init(&daemon->execs);
-	list_init(&daemon->recordings);
+	list_init(&daemon->recordings.list);
 	list_init(&daemon->log_sinks);
 	list_init(&daemon->image_loads);
 	loop_timer_init(&daemon->stop_timer, on_stop_timer);

@@ -22,6 +22,13 @@ struct placements;
 struct event_hooks;
 struct serials;
 
+/* Recordings under way; see recording.c. */
+struct recordings {
+	struct list list;
+	int64_t bytes, room_bytes; /* their size, and how far they may grow */
+	bool clearing;             /* files are looked through for more room */
+};
+
 struct daemon {
 	struct loop *loop;
 	struct store *store;
@@ -39,11 +46,11 @@ struct daemon {
 	struct fleet fleet;
 	struct operations operations;
 	struct event_log events;
-	struct op_scope scope;    /* all ops of flows and nodes, for shutdown */
-	struct list flows;        /* under way */
-	struct list restarts;     /* planned; see restarts.h */
-	struct list consoles;     /* that may be joined; see console.h */
-	struct list recordings;   /* under way; see recording.h */
+	struct op_scope scope; /* all ops of flows and nodes, for shutdown */
+	struct list flows;     /* under way */
+	struct list restarts;  /* planned; see restarts.h */
+	struct list consoles;  /* that may be joined; see console.h */
+	struct recordings recordings;
 	struct list execs;        /* that were asked for; see exec.h */
 	struct list log_sinks;    /* owned; see log_sinks.h */
 	struct list image_loads;  /* see image_stream.h */

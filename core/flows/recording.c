@@ -4,24 +4,22 @@
 #include "base/str.h"
 #include "loop/work.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-#define WAITS_BYTES  ((size_t)1024 * 1024) /* that are not written yet: wait */
-#define SHARE        8 /* one recording has at most so small a part of what all may have */
-#define HEADER_BYTES 65536
-#define ENDING       ".cast"
+#define WAITS_BYTES ((size_t)1024 * 1024) /* that are not written yet: wait */
+#define SHARE       8    /* one recording has at most so small a part of what all may have */
+#define STEP        16   /* for such a part of it those under way are given room at a time */
+#define TOLD_BYTES  4096 /* of the command, in the header */
 
 struct recording {
 	struct list link; /* in daemon->recordings */
 	struct daemon *daemon;
-	char id[RECORDING_ID_SIZE],
-		first[RECORDING_ID_SIZE]; /* of those under way, when it began */
-	char *folder, *path;              /* owned */
+	char id[RECORDING_ID_SIZE];
+	char *folder, *path; /* owned */
 	void (*room)(void *arg);
 	void (*failed)(void *arg, const char *why);
 	void *arg;
@@ -40,65 +38,7 @@ struct recording {
 	int fd, code;
 };
 
-static char *folder_of(const struct daemon *daemon)
-{
-	const char *store = daemon->settings->store, *slash = strrchr(store, '/');
-
-	return slash ? xasprintf("%.*s/recordings", (int)(slash - store), store)
-		     : xasprintf("recordings");
-}
-
-char *recording_path(const struct daemon *daemon, const char *id)
-{
-	size_t length = strlen(id);
-	char *folder, *path;
-
-	if (length == 0 || length >= RECORDING_ID_SIZE || strspn(id, "0123456789TZ-") != length)
-		return NULL;
-	folder = folder_of(daemon);
-	path = xasprintf("%s/%s" ENDING, folder, id);
-	free(folder);
-	return path;
-}
-
 /* --- on the pool --------------------------------------------------------------------------------- */
-
-static int is_recording(const struct dirent *entry)
-{
-	const char *dot = strchr(entry->d_name, '.');
-
-	return dot && str_equal(dot, ENDING);
-}
-
-static int64_t size_of(int folder, const char *name)
-{
-	struct stat status;
-
-	return fstatat(folder, name, &status, 0) == 0 ? status.st_size : 0;
-}
-
-/* The oldest go, so that there is room for one more; those under way stay. */
-static void make_room(const struct recording *recording)
-{
-	int64_t room = recording->all_bytes - recording->all_bytes / SHARE, total = 0;
-	struct dirent **names;
-	int count = scandir(recording->folder, &names, is_recording, alphasort);
-	int folder = open(recording->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	for (int i = 0; i < count; i++)
-		total += size_of(folder, names[i]->d_name);
-	for (int i = 0; i < count; i++) {
-		if (total > room && strcmp(names[i]->d_name, recording->first) < 0) {
-			total -= size_of(folder, names[i]->d_name);
-			unlinkat(folder, names[i]->d_name, 0);
-		}
-		free(names[i]);
-	}
-	if (count >= 0)
-		free(names);
-	if (folder >= 0)
-		close(folder);
-}
 
 static int write_all(int fd, const char *data, size_t length)
 {
@@ -120,8 +60,7 @@ static void run_write(void *arg)
 	struct recording *recording = arg;
 
 	if (recording->fd < 0) {
-		if (mkdir(recording->folder, 0700) == 0 || errno == EEXIST)
-			make_room(recording);
+		mkdir(recording->folder, 0700); /* what is wrong with it, open tells */
 		recording->fd =
 			open(recording->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	}
@@ -137,11 +76,76 @@ static void run_write(void *arg)
 		recording->code = -errno;
 }
 
+/* --- room for those under way -------------------------------------------------------------------- */
+
+/*
+ * What has ended and what is under way are together never over the limit: the oldest that have ended go before those
+ * under way are given room, by the step; all that are written to wait for that.
+ */
+
+static void go_on(struct recording *recording);
+
+static void on_cleared(void *arg)
+{
+	struct recordings *all = &((struct daemon *)arg)->recordings;
+
+	all->clearing = false;
+	LIST_FOREACH (node, &all->list)
+		go_on(LIST_ENTRY(node, struct recording, link));
+}
+
+static void make_room(struct daemon *daemon, int64_t room_bytes)
+{
+	struct recordings *all = &daemon->recordings;
+	struct gantry_strings spared = {0};
+	struct arena arena = {0};
+
+	LIST_FOREACH (node, &all->list)
+		spared.count++;
+	spared.items = ARENA_ARRAY(&arena, const char *, spared.count);
+	spared.count = 0;
+	LIST_FOREACH (node, &all->list)
+		spared.items[spared.count++] = LIST_ENTRY(node, struct recording, link)->id;
+	all->clearing = true;
+	all->room_bytes = room_bytes;
+	recordings_clear(daemon, &spared, daemon->settings->recordings_bytes - room_bytes,
+			 on_cleared, daemon);
+	arena_fini(&arena);
+}
+
+static void stop(struct recording *recording, const char *why);
+
+/* For what is pending. False: not now, or it was stopped. */
+static bool has_room(struct recording *recording)
+{
+	const struct recordings *all = &recording->daemon->recordings;
+	int64_t most_bytes = recording->all_bytes;
+	int64_t wanted_bytes = all->bytes + (int64_t)recording->pending.length;
+
+	if (all->clearing)
+		return false;
+	if (wanted_bytes <= all->room_bytes)
+		return true;
+	if (wanted_bytes > most_bytes) {
+		str_clear(&recording->pending);
+		stop(recording, "those under way are together as long as all may be");
+		return false;
+	}
+	wanted_bytes += most_bytes / STEP;
+	make_room(recording->daemon, wanted_bytes < most_bytes ? wanted_bytes : most_bytes);
+	return false;
+}
+
 /* --- writing ------------------------------------------------------------------------------------- */
 
 static void let_go(struct recording *recording)
 {
+	struct recordings *all = &recording->daemon->recordings;
+
 	list_remove(&recording->link);
+	all->bytes -=
+		recording->handed_bytes; /* of those that have ended now: the sum is the same */
+	all->room_bytes -= recording->handed_bytes;
 	if (recording->fd >= 0)
 		close(recording->fd);
 	str_fini(&recording->pending);
@@ -161,21 +165,7 @@ static void stop(struct recording *recording, const char *why)
 		recording->failed(recording->arg, why);
 }
 
-static void on_written(void *arg);
-
-static void write_on(struct recording *recording)
-{
-	struct str written = recording->writing;
-
-	if (recording->busy || !recording->pending.length)
-		return;
-	recording->handed_bytes += (int64_t)recording->pending.length;
-	recording->writing = recording->pending;
-	str_clear(&written);
-	recording->pending = written;
-	recording->busy = true;
-	loop_work(recording->daemon->loop, run_write, on_written, recording);
-}
+static void go_on(struct recording *recording);
 
 static void on_written(void *arg)
 {
@@ -186,8 +176,28 @@ static void on_written(void *arg)
 		str_clear(&recording->pending);
 		stop(recording, strerror(-recording->code));
 	}
+	go_on(recording);
+}
+
+static void write_on(struct recording *recording)
+{
+	struct str written = recording->writing;
+
+	if (recording->busy || !recording->pending.length || !has_room(recording))
+		return;
+	recording->daemon->recordings.bytes += (int64_t)recording->pending.length;
+	recording->handed_bytes += (int64_t)recording->pending.length;
+	recording->writing = recording->pending;
+	str_clear(&written);
+	recording->pending = written;
+	recording->busy = true;
+	loop_work(recording->daemon->loop, run_write, on_written, recording);
+}
+
+static void go_on(struct recording *recording)
+{
 	write_on(recording);
-	if (recording->ended && !recording->busy) {
+	if (recording->ended && !recording->busy && !recording->pending.length) {
 		let_go(recording);
 	} else if (recording->waits && recording->pending.length < WAITS_BYTES / 2) {
 		recording->waits = false;
@@ -301,6 +311,16 @@ void recording_mark(struct recording *recording, const char *text)
 
 /* --- life ---------------------------------------------------------------------------------------- */
 
+/* The text's beginning, to between two characters. */
+static struct json_object *cut_text(const struct str *text)
+{
+	size_t length = text->length < TOLD_BYTES ? text->length : TOLD_BYTES;
+
+	while (length > 0 && ((unsigned char)str_text(text)[length] & 0xc0) == 0x80)
+		length--;
+	return json_object_new_string_len(str_text(text), (int)length);
+}
+
 static void add_header(struct recording *recording, const struct recording_about *about)
 {
 	struct json_object *header = json_object_new_object(), *ours = json_object_new_object();
@@ -312,14 +332,17 @@ static void add_header(struct recording *recording, const struct recording_about
 	json_add_int(header, "timestamp", clock_wall_ms() / 1000);
 	for (size_t i = 0; about->command && i < about->command->count; i++)
 		str_addf(&command, "%s%s", i ? " " : "", about->command->items[i]);
-	json_add_string(header, "command", command.length ? str_text(&command) : NULL);
+	if (command.length) {
+		json_object_object_add(header, "command", cut_text(&command));
+		json_object_object_add(ours, "command", cut_text(&command));
+	}
 	json_add_string(header, "title", about->instance->spec.name);
 	json_add_string(ours, "id", recording->id);
 	json_add_string(ours, "instance", about->instance->id);
 	json_add_string(ours, "name", about->instance->spec.name);
+	json_add_string(ours, "project", about->instance->spec.project);
 	json_add_string(ours, "verb", about->verb);
 	json_add_string(ours, "actor", about->actor);
-	json_add_string(ours, "command", command.length ? str_text(&command) : NULL);
 	json_add_int(ours, "decision", about->decision);
 	json_add_bool(ours, "input", about->input);
 	json_add_time(ours, "at", clock_wall_ms());
@@ -351,11 +374,9 @@ struct recording *recording_new(struct daemon *daemon, const struct recording_ab
 	strftime(time, sizeof(time), "%Y%m%dT%H%M%SZ", gmtime_r(&now, &utc));
 	snprintf(recording->id, sizeof(recording->id), "%s-%012lld", time,
 		 (long long)about->decision);
-	recording->folder = folder_of(daemon);
+	recording->folder = recordings_folder(daemon);
 	recording->path = recording_path(daemon, recording->id);
-	list_append(&daemon->recordings, &recording->link);
-	snprintf(recording->first, sizeof(recording->first), "%s",
-		 LIST_ENTRY(daemon->recordings.next, struct recording, link)->id);
+	list_append(&daemon->recordings.list, &recording->link);
 	add_header(recording, about);
 	write_on(recording);
 	return recording;
@@ -379,72 +400,5 @@ void recording_end(struct recording *recording)
 		if (recording->part_length[part])
 			add(recording, part ? 'o' : 'i', part, "", 0, true);
 	recording->ended = true;
-	if (!recording->busy)
-		let_go(recording);
-}
-
-/* --- all of them --------------------------------------------------------------------------------- */
-
-struct listing {
-	char *folder; /* owned */
-	struct json_object *list;
-	void (*done)(void *arg, struct json_object *list);
-	void *arg;
-};
-
-static void list_one(struct listing *listing, int folder, const char *name)
-{
-	char *head = xcalloc(1, HEADER_BYTES + 1), *end;
-	struct json_object *header = NULL, *ours;
-	int fd = openat(folder, name, O_RDONLY | O_CLOEXEC);
-	ssize_t length = fd >= 0 ? read(fd, head, HEADER_BYTES) : -1;
-
-	end = length > 0 ? memchr(head, '\n', (size_t)length) : NULL;
-	if (end && json_parse(head, (size_t)(end - head), &header, NULL) == 0 &&
-	    (ours = json_get(header, "gantry"))) {
-		json_add_int(ours, "bytes", size_of(folder, name));
-		json_object_array_add(listing->list, json_object_get(ours));
-	}
-	json_object_put(header);
-	if (fd >= 0)
-		close(fd);
-	free(head);
-}
-
-static void run_list(void *arg)
-{
-	struct listing *listing = arg;
-	struct dirent **names;
-	int count = scandir(listing->folder, &names, is_recording, alphasort);
-	int folder = open(listing->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	for (int i = 0; i < count; i++) {
-		list_one(listing, folder, names[i]->d_name);
-		free(names[i]);
-	}
-	if (count >= 0)
-		free(names);
-	if (folder >= 0)
-		close(folder);
-}
-
-static void on_listed(void *arg)
-{
-	struct listing *listing = arg;
-
-	listing->done(listing->arg, listing->list);
-	free(listing->folder);
-	free(listing);
-}
-
-void recordings_list(struct daemon *daemon, void (*done)(void *arg, struct json_object *list),
-		     void *arg)
-{
-	struct listing *listing = xcalloc(1, sizeof(*listing));
-
-	listing->folder = folder_of(daemon);
-	listing->list = json_object_new_array();
-	listing->done = done;
-	listing->arg = arg;
-	loop_work(daemon->loop, run_list, on_listed, listing);
+	go_on(recording);
 }

@@ -15,6 +15,7 @@
 #define FLOWS_RECORDING_H
 
 #include "flows/daemon.h"
+#include "flows/flows.h"
 #include "model/instance.h"
 
 #define RECORDING_ID_SIZE 48
@@ -44,8 +45,20 @@ void recording_mark(struct recording *recording,
 		    const char *text);           /* as that something was left out */
 void recording_end(struct recording *recording); /* NULL is fine; nothing is called after */
 
+/* --- recordings.c: their files --- */
+
+/* As much of a file's beginning has its header, its first line. */
+#define RECORDING_HEAD_BYTES 65536
+
+char *recordings_folder(const struct daemon *daemon); /* the caller frees */
 /* The file of a recording; NULL where id is none. The caller frees. */
 char *recording_path(const struct daemon *daemon, const char *id);
+/* Asks policies ("recording") whether it may be read; head: the beginning of its file. -EACCES, -EIO. */
+int recording_admit(struct daemon *daemon, const struct flows_ask *ask, const char *id,
+		    const char *head, size_t length, struct gantry_error *err);
+/* Of all but the spared ones (by id) the oldest go, until the others take keep_bytes at most. */
+void recordings_clear(struct daemon *daemon, const struct gantry_strings *spared,
+		      int64_t keep_bytes, void (*done)(void *arg), void *arg);
 /* All there are, oldest first: a list for the API. done is called from the loop; it takes the list over. */
 void recordings_list(struct daemon *daemon, void (*done)(void *arg, struct json_object *list),
 		     void *arg);

@@ -52,6 +52,7 @@ static const char *const kind_names[] = {
 	[FACT_BLOCK_LIMIT] = "a device of block_io",
 	[FACT_LOG] = "log",
 	[FACT_EXEC] = "an exec",
+	[FACT_RECORDING] = "a recording",
 };
 
 const char *const *facts_resource_keys(void)

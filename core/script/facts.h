@@ -34,6 +34,7 @@ enum fact_kind {
 	FACT_BLOCK_LIMIT,
 	FACT_LOG,
 	FACT_EXEC,                   /* struct gantry_exec */
+	FACT_RECORDING,              /* struct script_recording */
 	FACT_OBJECTS,                /* from here on no objects */
 	FACT_STRINGS = FACT_OBJECTS, /* struct gantry_strings */
 	FACT_PAIRS,                  /* struct gantry_pairs */

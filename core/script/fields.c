@@ -28,6 +28,16 @@ static void push_request_exec(lua_State *L, const void *data)
 		lua_pushnil(L);
 }
 
+static void push_request_recording(lua_State *L, const void *data)
+{
+	const struct script_request *request = data;
+
+	if (request->recording)
+		facts_push(L, FACT_RECORDING, request->recording);
+	else
+		lua_pushnil(L);
+}
+
 static void push_request_usage(lua_State *L, const void *data)
 {
 	facts_push(L, FACT_USAGE, &((const struct script_request *)data)->usage);
@@ -174,6 +184,7 @@ const struct field fact_fields[] = {
 	FIELD(FACT_REQUEST, "now", VALUE_TIME, script_request, now_ms),
 	WORKED_OUT(FACT_REQUEST, "instance", push_request_instance),
 	WORKED_OUT(FACT_REQUEST, "exec", push_request_exec),
+	WORKED_OUT(FACT_REQUEST, "recording", push_request_recording),
 	WORKED_OUT(FACT_REQUEST, "project_usage", push_request_usage),
 
 	GANTRY_SPEC_FIELDS(SPEC_FIELD)
@@ -302,6 +313,13 @@ const struct field fact_fields[] = {
 	FIELD(FACT_EXEC, "working_dir", GANTRY_FIELD_STRING, gantry_exec, working_dir),
 	FIELD(FACT_EXEC, "tty", GANTRY_FIELD_BOOL, gantry_exec, tty),
 	FIELD(FACT_EXEC, "stdin_open", GANTRY_FIELD_BOOL, gantry_exec, input),
+
+	FIELD(FACT_RECORDING, "id", GANTRY_FIELD_STRING, script_recording, id),
+	FIELD(FACT_RECORDING, "instance", GANTRY_FIELD_STRING, script_recording, instance),
+	FIELD(FACT_RECORDING, "name", GANTRY_FIELD_STRING, script_recording, name),
+	FIELD(FACT_RECORDING, "project", GANTRY_FIELD_STRING, script_recording, project),
+	FIELD(FACT_RECORDING, "verb", GANTRY_FIELD_STRING, script_recording, verb),
+	FIELD(FACT_RECORDING, "actor", GANTRY_FIELD_STRING, script_recording, actor),
 };
 /* clang-format on */
 

@@ -61,6 +61,12 @@ const char *script_set_revision(const struct script_set *set);
 /* [{name, file, mode, on_error, hooks: […], tests: 2}] for `policy status`. */
 struct json_object *script_set_print(const struct script_set *set);
 
+/* A recording that somebody wants to read. */
+struct script_recording {
+	const char *id, *instance, *name, *project; /* instance: its id; it may be gone */
+	const char *verb, *actor; /* by which it came about: "attach", "exec", and whose */
+};
+
 /* What a hook is told. Everything borrowed. */
 struct script_request {
 	const char *verb;    /* "spawn", "resize", "kill", … */
@@ -69,12 +75,13 @@ struct script_request {
 	const char *via;     /* how one comes: "api", "serial", "browser" */
 	const char *project; /* never NULL */
 	const struct gantry_spec *spec;
-	const struct instance *instance; /* NULL for a spawn */
-	const struct gantry_exec *exec;  /* what is to be run in it, NULL: it is no exec */
-	struct gantry_strings unsafe;    /* see spec_unsafe */
-	struct fleet_usage usage;        /* of the project, without this instance */
-	int64_t now_ms;                  /* the clock that the script sees */
-	uint64_t seed;                   /* of the random numbers that the script sees */
+	const struct instance *instance;          /* NULL for a spawn */
+	const struct gantry_exec *exec;           /* what is to be run in it, NULL: it is no exec */
+	const struct script_recording *recording; /* that is to be read; NULL: none */
+	struct gantry_strings unsafe;             /* see spec_unsafe */
+	struct fleet_usage usage;                 /* of the project, without this instance */
+	int64_t now_ms;                           /* the clock that the script sees */
+	uint64_t seed;                            /* of the random numbers that the script sees */
 };
 
 /* One answer of one hook of one policy. */

@@ -22,8 +22,9 @@ struct trial {
 	struct trial_words words;
 	struct gantry_pairs node_labels; /* in arena */
 	struct arena arena;
-	struct gantry_spec spec;   /* of the request; with what was set, after */
-	struct gantry_exec exec;   /* of an exec */
+	struct gantry_spec spec; /* of the request; with what was set, after */
+	struct gantry_exec exec; /* of an exec */
+	struct script_recording recording;
 	struct instance *instance; /* owned; NULL: of a spawn */
 	struct node node;
 	struct instance_exit end;

@@ -49,6 +49,7 @@ static const struct gantry_option test_words[] = {
 	WORD("now", STRING, now, "2026-01-05T12:00:00Z"), /* a Monday */
 	PART("request"),
 	PART("exec"),
+	PART("recording"),
 	PART("project_usage"),
 	PART("node"),
 	PART("exit"),
@@ -67,6 +68,18 @@ static const struct gantry_option node_words[] = {
 	WORD("cpus", INT, cpus, NULL),
 	WORD("cpus_promised", INT, cpus_promised, NULL),
 	WORD("instances", INT, instances, NULL),
+	{0},
+};
+#undef WORDS
+
+#define WORDS script_recording
+static const struct gantry_option recording_words[] = {
+	WORD("id", STRING, id, "20260105T120000Z-000000000001"),
+	WORD("instance", STRING, instance, "example"),
+	WORD("name", STRING, name, "example"),
+	WORD("project", STRING, project, "default"),
+	WORD("verb", STRING, verb, "attach"),
+	WORD("actor", STRING, actor, "uid:0"),
 	{0},
 };
 #undef WORDS
@@ -247,6 +260,21 @@ static int read_exec(struct trial *trial, struct gantry_error *err)
 	return code < 0 ? part_error("exec", &wrong, err) : 0;
 }
 
+static int read_recording(struct trial *trial, struct gantry_error *err)
+{
+	struct json_object *given = json_get(trial->test, "recording");
+
+	if (given && !trial->words.verb)
+		trial->words.verb = "recording";
+	if (!str_equal(trial->words.verb, "recording"))
+		return given ? gantry_error_field(err, -EINVAL, "recording",
+						  "belongs to a test of the verb recording")
+			     : 0;
+	trial->request.recording = &trial->recording;
+	return option_apply(recording_words, given, "recording", &trial->arena, &trial->recording,
+			    err);
+}
+
 static int read_node(struct trial *trial, struct gantry_error *err)
 {
 	struct words_of_node words = {0};
@@ -344,8 +372,9 @@ int trial_read(struct trial *trial, struct gantry_error *err)
 	    (code = check_place(trial, "exit", trial->hook == HOOK_RESTART, err)) < 0 ||
 	    (code = check_place(trial, "deny", gives_verdict(trial->hook), err)) < 0 ||
 	    (code = check_expect(trial, err)) < 0 || (code = read_request(trial, err)) < 0 ||
-	    (code = read_exec(trial, err)) < 0 || (code = read_node(trial, err)) < 0 ||
-	    (code = read_exit(trial, err)) < 0 || (code = read_usage(trial, err)) < 0)
+	    (code = read_exec(trial, err)) < 0 || (code = read_recording(trial, err)) < 0 ||
+	    (code = read_node(trial, err)) < 0 || (code = read_exit(trial, err)) < 0 ||
+	    (code = read_usage(trial, err)) < 0)
 		return code;
 	return make_request(trial, err);
 }
