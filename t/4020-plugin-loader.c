@@ -283,7 +283,8 @@ static void log_removed(void *plugin, const char *instance, const char *folder)
 static void loggers(void)
 {
 	struct gantry_logger logger = {sizeof(logger), read_log,  do_nothing,  do_nothing,
-				       log_started,    log_ended, log_removed, NULL};
+				       log_started,    log_ended, log_removed, NULL,
+				       NULL,           NULL};
 	struct gantry_plugin offer = whole_plugin(NULL);
 	struct plugin *plugin;
 	void *handle;

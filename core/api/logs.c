@@ -13,6 +13,7 @@
 #include "api/handlers.h"
 #include "base/clock.h"
 #include "base/str.h"
+#include "flows/log_kept.h"
 #include "flows/logs.h"
 
 #include <endian.h>
@@ -298,9 +299,31 @@ static int read_text(struct call *call, struct gantry_log_query *query)
 								   "at most 1024 bytes of text");
 }
 
+/*
+ * The instance that {id} means, or what was kept of one that was removed; false: neither, answered. Who says a whole name or
+ * id means that, also where it is the beginning of another one's.
+ */
+static bool find_log(struct call *call, struct instance **ret_instance, struct kept_log **ret_kept)
+{
+	const char *word = call->parameter;
+	struct gantry_error err;
+	int code = fleet_resolve(&call->daemon->fleet, word, call->project, ret_instance, &err);
+	bool whole = code == 0 && (str_equal((*ret_instance)->id, word) || strchr(word, '/') ||
+				   str_equal((*ret_instance)->spec.name, word));
+
+	*ret_kept = whole ? NULL : log_kept_find(call->daemon, word, call->project, false);
+	if (code == -ENOENT && !*ret_kept)
+		*ret_kept = log_kept_find(call->daemon, word, call->project, true);
+	if (code == 0 || *ret_kept)
+		return true;
+	call_fail(call, &err);
+	return false;
+}
+
 void handle_instance_logs(struct call *call)
 {
-	struct instance *instance = call_instance(call);
+	struct instance *instance;
+	struct kept_log *kept;
 	const struct gantry_log_sink sink = {
 		.arg = ARENA_NEW(http_request_arena(call->request), struct log_stream),
 		.lines = on_lines,
@@ -309,10 +332,11 @@ void handle_instance_logs(struct call *call)
 	struct log_stream *stream = sink.arg;
 	struct gantry_log_query query = {0};
 	struct gantry_error err;
+	int code;
 
 	stream->call = call;
 	loop_timer_init(&stream->idle, on_idle);
-	if (!instance || call_bool(call, "follow", &query.follow) < 0 ||
+	if (!find_log(call, &instance, &kept) || call_bool(call, "follow", &query.follow) < 0 ||
 	    call_bool(call, "timestamps", &stream->timestamps) < 0 ||
 	    call_integer(call, "tail", 0, INT64_MAX, -1, &query.tail) < 0 ||
 	    read_time(call, "since", &query.since_ns) < 0 ||
@@ -320,7 +344,9 @@ void handle_instance_logs(struct call *call)
 	    call_cursor(call, "after", &query.after) < 0 || read_stream(call, &query.stream) < 0 ||
 	    read_form(call, &stream->form) < 0 || read_text(call, &query) < 0)
 		return;
-	if (log_reader_open(&stream->reader, call->daemon, instance, &query, &sink, &err) < 0)
+	code = kept ? log_reader_open_kept(&stream->reader, call->daemon, kept, &query, &sink, &err)
+		    : log_reader_open(&stream->reader, call->daemon, instance, &query, &sink, &err);
+	if (code < 0)
 		call_fail(call, &err);
 	else
 		http_request_on_gone(call->request, on_gone, stream);

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/str.h"
 #include "flows/event_hooks.h"
+#include "flows/log_kept.h"
 #include "flows/log_sinks.h"
 
 static void metric(struct str *text, const char *name, const char *type, const char *help,
@@ -129,6 +130,15 @@ static void add_sinks(struct str *text, const struct daemon *daemon)
 	}
 }
 
+static void add_kept_logs(struct str *text, const struct daemon *daemon)
+{
+	int64_t count, bytes;
+
+	log_kept_counts(daemon, &count, &bytes);
+	metric(text, "gantry_kept_logs", "gauge", "Logs of instances that were removed.", count);
+	metric(text, "gantry_kept_logs_bytes", "gauge", "What these take on the disk.", bytes);
+}
+
 void handle_metrics(struct call *call)
 {
 	const struct daemon *daemon = call->daemon;
@@ -151,6 +161,7 @@ void handle_metrics(struct call *call)
 	add_event_hooks(&text, &hooks);
 	if (daemon->settings->sink_count)
 		add_sinks(&text, daemon);
+	add_kept_logs(&text, daemon);
 	metric(&text, "gantry_http_requests_total", "counter", "Requests to the API.",
 	       (int64_t)http->requests_total);
 	metric(&text, "gantry_http_bad_requests_total", "counter",

@@ -4,6 +4,7 @@
 #include "flows/exec.h"
 #include "flows/flow.h"
 #include "flows/flows.h"
+#include "flows/log_kept.h"
 #include "flows/log_sinks.h"
 #include "flows/placements.h"
 #include "flows/policy_reload.h"
@@ -57,6 +58,7 @@ void daemon_init(struct daemon *daemon, struct loop *loop, struct store *store,
 	list_init(&daemon->execs);
 	list_init(&daemon->recordings.list);
 	list_init(&daemon->log_sinks);
+	list_init(&daemon->kept_logs);
 	list_init(&daemon->image_loads);
 	loop_timer_init(&daemon->stop_timer, on_stop_timer);
 	loop_timer_init(&daemon->prune_timer, on_prune_timer);
@@ -223,6 +225,8 @@ int daemon_load(struct daemon *daemon,
 	int code = store_load_instances(daemon->store, load_instance, daemon, err);
 
 	if (code == 0)
+		code = log_kept_load(daemon, err);
+	if (code == 0)
 		code = log_sinks_load(daemon, err);
 	if (code == 0)
 		code = store_load_operations(daemon->store, OPERATIONS_KEPT, load_operation, daemon,
@@ -317,6 +321,7 @@ void daemon_stop(struct daemon *daemon, int64_t grace_ms, void (*stopped)(struct
 	execs_close(daemon);
 	serials_close(daemon);
 	log_sinks_close(daemon);
+	log_kept_close(daemon);
 	daemon->stopping = true;
 	daemon->stopped = stopped;
 	loop_timer_start(daemon->loop, &daemon->stop_timer, any_can_end(daemon) ? grace_ms : 0);
@@ -330,6 +335,7 @@ void daemon_fini(struct daemon *daemon)
 	event_log_fini(&daemon->events);
 	operations_fini(&daemon->operations);
 	log_sinks_free(daemon);
+	log_kept_free(daemon);
 	fleet_fini(&daemon->fleet);
 	for (size_t i = 0; i < count; i++)
 		node_link_free(daemon->links[i]);

@@ -53,6 +53,7 @@ struct daemon {
 	struct recordings recordings;
 	struct list execs;        /* that were asked for; see exec.h */
 	struct list log_sinks;    /* owned; see log_sinks.h */
+	struct list kept_logs;    /* owned; see log_kept.h */
 	struct list image_loads;  /* see image_stream.h */
 	struct node_link **links; /* one a node, same order as fleet.nodes; owned */
 	size_t links_untried;     /* whose first attempt is not over */
@@ -73,7 +74,7 @@ struct daemon {
 	/* see daemon_load; NULL once it was called */
 	void (*ready)(struct daemon *daemon, const struct gantry_error *err);
 	void (*stopped)(struct daemon *daemon); /* see daemon_stop */
-	struct loop_timer stop_timer, prune_timer, ready_timer;
+	struct loop_timer stop_timer, prune_timer, ready_timer, kept_timer;
 	int64_t flows_done, flows_failed, flows_denied; /* for metrics */
 };
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "flows/logs.h"
 #include "flows/exits.h"
+#include "flows/log_kept.h"
 #include "flows/log_sinks.h"
 #include "flows/node_link.h"
 #include "base/clock.h"
@@ -13,6 +14,7 @@
 static void let_go(struct log_reader *reader)
 {
 	list_remove(&reader->link);
+	loop_later_cancel(reader->daemon->loop, &reader->later);
 	reader->instance = NULL;
 	reader->op = NULL;
 	reader->reader = NULL;
@@ -20,10 +22,31 @@ static void let_go(struct log_reader *reader)
 
 /* --- reading ------------------------------------------------------------------------------------- */
 
+/* What was not kept at the end of a log whose instance was removed. */
+static void tell_unkept(struct log_reader *reader)
+{
+	const char *why = reader->why;
+	const struct gantry_log_line gap = {
+		.sequence = reader->sequence,
+		.boot = reader->boot,
+		.data = why,
+		.length = strlen(why),
+		.lost = -1,
+	};
+
+	reader->why = NULL;
+	reader->sink.lines(reader->sink.arg, &gap, 1);
+}
+
 static void on_end(void *arg, const struct gantry_error *err)
 {
 	struct log_reader *reader = arg;
 
+	reader->reader = NULL;
+	if (!err && reader->why)
+		tell_unkept(reader);
+	if (!reader->instance && reader->closed)
+		return;
 	let_go(reader);
 	reader->sink.end(reader->sink.arg, err);
 }
@@ -32,6 +55,10 @@ static bool on_lines(void *arg, const struct gantry_log_line *lines, size_t coun
 {
 	struct log_reader *reader = arg;
 
+	if (count) {
+		reader->sequence = lines[count - 1].sequence;
+		reader->boot = lines[count - 1].boot;
+	}
 	return reader->sink.lines(reader->sink.arg, lines, count);
 }
 
@@ -41,8 +68,7 @@ static bool goes_on(const struct instance *instance)
 	return !exits_is_over(instance) || instance->busy || instance->restart_at_ms > 0;
 }
 
-/* Beside the store. */
-static char *log_folder(const struct daemon *daemon, const char *instance)
+char *logs_folder(const struct daemon *daemon, const char *instance)
 {
 	const char *store = daemon->settings->store, *slash = strrchr(store, '/');
 
@@ -110,18 +136,16 @@ static void upstream_close(void *handle)
 
 /* --- opening ------------------------------------------------------------------------------------- */
 
-static void begin(struct log_reader *reader)
+void logs_source(struct daemon *daemon, const struct instance *instance, const char *folder,
+		 struct gantry_log_upstream *upstream, struct gantry_log_source *ret_source)
 {
-	struct instance *instance = reader->instance;
-	struct daemon *daemon = reader->daemon;
-	char *folder = log_folder(daemon, instance->id);
-	const struct gantry_log_upstream upstream = {
+	*upstream = (struct gantry_log_upstream){
 		.arg = daemon,
 		.open = upstream_open,
 		.pause = upstream_pause,
 		.close = upstream_close,
 	};
-	const struct gantry_log_source source = {
+	*ret_source = (struct gantry_log_source){
 		.instance = instance->id,
 		.folder = folder,
 		.driver = instance->log.driver,
@@ -130,10 +154,19 @@ static void begin(struct log_reader *reader)
 		.running = goes_on(instance),
 		.boots = instance->log_boots,
 		.boot_count = instance->log_boot_count,
-		.upstream = instance->log.path ? NULL : &upstream,
+		.upstream = instance->log.path ? NULL : upstream,
 	};
-	const struct gantry_log_sink sink = {.arg = reader, .lines = on_lines, .end = on_end};
+}
 
+static void begin(struct log_reader *reader)
+{
+	struct daemon *daemon = reader->daemon;
+	char *folder = logs_folder(daemon, reader->instance->id);
+	const struct gantry_log_sink sink = {.arg = reader, .lines = on_lines, .end = on_end};
+	struct gantry_log_upstream upstream;
+	struct gantry_log_source source;
+
+	logs_source(daemon, reader->instance, folder, &upstream, &source);
 	reader->reader =
 		daemon->logger->read(daemon->logger_handle, &source, &reader->query, &sink);
 	free(folder);
@@ -158,6 +191,21 @@ static int check(struct daemon *daemon, const struct instance *instance, struct 
 		instance->spec.name, instance->log.driver);
 }
 
+bool logs_known(const struct instance *instance)
+{
+	return instance->log.driver &&
+	       str_equal(instance->log.container_id, instance->container_id);
+}
+
+void logs_told(struct instance *instance, const struct gantry_log_files *files)
+{
+	snprintf(instance->log.container_id, sizeof(instance->log.container_id), "%s",
+		 instance->container_id);
+	instance->log.driver = arena_strdup(&instance->arena, files->driver);
+	instance->log.path = arena_strdup(&instance->arena, files->path);
+	instance->log.files_max = files->files_max;
+}
+
 static void on_told(void *arg, const struct gantry_error *err, const void *result)
 {
 	struct log_reader *reader = arg;
@@ -174,15 +222,44 @@ static void on_told(void *arg, const struct gantry_error *err, const void *resul
 		on_end(reader, err);
 		return;
 	}
-	snprintf(instance->log.container_id, sizeof(instance->log.container_id), "%s",
-		 instance->container_id);
-	instance->log.driver = arena_strdup(&instance->arena, files->driver);
-	instance->log.path = arena_strdup(&instance->arena, files->path);
-	instance->log.files_max = files->files_max;
+	logs_told(instance, files);
 	if (check(reader->daemon, instance, &why) < 0)
 		on_end(reader, &why);
 	else
 		begin(reader);
+}
+
+static void on_later(struct loop_later *later)
+{
+	on_end(LIST_ENTRY(later, struct log_reader, later), NULL);
+}
+
+int log_reader_open_kept(struct log_reader *reader, struct daemon *daemon, struct kept_log *kept,
+			 const struct gantry_log_query *query, const struct gantry_log_sink *sink,
+			 struct gantry_error *err)
+{
+	struct instance *instance = kept->instance;
+
+	if (!daemon->logger)
+		return gantry_error_set(err, -ENOTSUP, "no plugin that reads logs is loaded");
+	*reader = (struct log_reader){
+		.daemon = daemon,
+		.instance = instance,
+		.query = *query,
+		.sink = *sink,
+		.why = kept->why,
+		.sequence = query->after > 0 ? query->after : 0,
+	};
+	list_append(&instance->readers, &reader->link);
+	loop_later_init(&reader->later, on_later);
+	instance->log.driver = kept->driver;
+	instance->log.path = kept->path;
+	instance->log.files_max = kept->files_max;
+	if (kept->bytes > 0)
+		begin(reader);
+	else
+		loop_later(daemon->loop, &reader->later);
+	return 0;
 }
 
 int log_reader_open(struct log_reader *reader, struct daemon *daemon, struct instance *instance,
@@ -205,7 +282,8 @@ int log_reader_open(struct log_reader *reader, struct daemon *daemon, struct ins
 		.sink = *sink,
 	};
 	list_append(&instance->readers, &reader->link);
-	if (str_equal(instance->log.container_id, instance->container_id) && instance->log.driver) {
+	loop_later_init(&reader->later, on_later);
+	if (logs_known(instance)) {
 		begin(reader);
 		return 0;
 	}
@@ -227,6 +305,7 @@ void log_reader_close(struct log_reader *reader)
 		op_forget(reader->op);
 	if (reader->reader)
 		reader->daemon->logger->close(reader->reader);
+	reader->closed = true;
 	let_go(reader);
 }
 
@@ -274,9 +353,10 @@ void logs_settled(struct daemon *daemon, struct instance *instance)
 		daemon->logger->ended(daemon->logger_handle, instance->id, !goes_on(instance));
 }
 
-void logs_removed(struct daemon *daemon, struct instance *instance)
+void logs_removed(struct daemon *daemon, struct instance *instance, struct store_batch *batch)
 {
 	char *folder;
+	bool kept;
 
 	log_sinks_removed(daemon, instance);
 	LIST_FOREACH (node, &instance->readers) {
@@ -287,7 +367,8 @@ void logs_removed(struct daemon *daemon, struct instance *instance)
 	}
 	if (!daemon->logger)
 		return;
-	folder = log_folder(daemon, instance->id);
-	daemon->logger->removed(daemon->logger_handle, instance->id, folder);
+	folder = logs_folder(daemon, instance->id);
+	kept = log_kept_removed(daemon, instance, batch);
+	daemon->logger->removed(daemon->logger_handle, instance->id, kept ? NULL : folder);
 	free(folder);
 }

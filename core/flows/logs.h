@@ -10,9 +10,12 @@
 #define FLOWS_LOGS_H
 
 #include <gantry/logger.h>
+#include <gantry/runtime.h>
 
 #include "flows/daemon.h"
 #include "model/instance.h"
+
+struct kept_log;
 
 /* Embedded in its owner. */
 struct log_reader {
@@ -23,12 +26,20 @@ struct log_reader {
 	struct gantry_log_sink sink;
 	struct gantry_op *op; /* while the engine is asked */
 	void *reader;         /* the plugin's, owned: closed by its end or by log_reader_close */
+	const char *why; /* of one that was removed: why its last lines are missing; borrowed */
+	int64_t sequence, boot; /* of the last line */
+	bool closed;
+	struct loop_later later;
 };
 
 /* query's text must live as long as the reader. The sink's end may come from the next turn of the loop on. */
 int log_reader_open(struct log_reader *reader, struct daemon *daemon, struct instance *instance,
 		    const struct gantry_log_query *query, const struct gantry_log_sink *sink,
 		    struct gantry_error *err);
+/* Of an instance that was removed: what was kept. */
+int log_reader_open_kept(struct log_reader *reader, struct daemon *daemon, struct kept_log *kept,
+			 const struct gantry_log_query *query, const struct gantry_log_sink *sink,
+			 struct gantry_error *err);
 void log_reader_resume(struct log_reader *reader);
 /* No call after. Not after end. */
 void log_reader_close(struct log_reader *reader);
@@ -39,7 +50,18 @@ void logs_starting(struct daemon *daemon, struct instance *instance);
 void logs_was_started(struct daemon *daemon, struct instance *instance);
 /* Its state has changed, and no flow is at work on it. */
 void logs_settled(struct daemon *daemon, struct instance *instance);
-/* It goes. */
-void logs_removed(struct daemon *daemon, struct instance *instance);
+/* It goes, with the batch. */
+void logs_removed(struct daemon *daemon, struct instance *instance, struct store_batch *batch);
+
+/* --- for log_kept.c --- */
+
+/* What a log leaves on the disk, beside the store; instance "": of all. The caller frees. */
+char *logs_folder(const struct daemon *daemon, const char *instance);
+/* Where the engine keeps it. */
+bool logs_known(const struct instance *instance);
+void logs_told(struct instance *instance, const struct gantry_log_files *files);
+/* Of an instance of which that is known; folder and upstream must live as long as the source. */
+void logs_source(struct daemon *daemon, const struct instance *instance, const char *folder,
+		 struct gantry_log_upstream *upstream, struct gantry_log_source *ret_source);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * remove: the container and then the instance. One that runs is only removed where asked with force;
- * then it is killed first, so that its exit is known.
+ * then it is killed first, so that its exit is known. What it printed is kept before the engine forgets it.
  *
  * A remove that fails leaves the instance failed, with its container in sight; removing it again
  * goes on from there. One whose node was taken out of the settings is forgotten, with force. Killed in between: the step is done once more, and a container that is gone
@@ -9,6 +9,7 @@
  */
 #include "flows/flows.h"
 #include "flows/engine_events.h"
+#include "flows/log_kept.h"
 #include "flows/logs.h"
 #include "flows/restarts.h"
 #include "flows/steps.h"
@@ -55,7 +56,7 @@ static void announce(struct flow *flow)
 	if (flow->node)
 		node_promise(&flow->node->node, &instance->spec, -1);
 	exits_tell(instance, true);
-	logs_removed(flow->daemon, instance);
+	logs_removed(flow->daemon, instance, flow_batch(flow));
 	flow->instance = NULL;
 	fleet_remove(&flow->daemon->fleet, instance);
 	flow_next(flow);
@@ -64,6 +65,7 @@ static void announce(struct flow *flow)
 static const struct flow_step steps[] = {
 	{.name = "policy", .run = step_policy},
 	{.name = "kill", .run = kill_first, .wanted = kill_wanted, .limit_ms = STEP_DEATH_MS},
+	{.name = "keep", .run = log_keep_run, .wanted = log_keep_wanted, .limit_ms = STEP_KEEP_MS},
 	{.name = "remove", .run = remove_run, .wanted = has_container, .limit_ms = STEP_REMOVE_MS},
 	{.name = "announce", .run = announce},
 	{0},

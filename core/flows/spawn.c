@@ -503,7 +503,7 @@ static void failed(struct flow *flow)
 	store_delete_instance(flow_batch(flow), instance->id);
 	exits_tell(instance, true);
 	flow->instance = NULL;
-	logs_removed(flow->daemon, instance);
+	logs_removed(flow->daemon, instance, flow_batch(flow));
 	fleet_remove(&flow->daemon->fleet, instance);
 }
 

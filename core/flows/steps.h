@@ -11,6 +11,7 @@
 #define STEP_SIGNAL_MS 30000
 #define STEP_DEATH_MS  60000 /* from SIGKILL to the exit */
 #define STEP_REMOVE_MS 120000
+#define STEP_KEEP_MS   30000
 
 /* Whether the verb fits the instance's state; of one out of reach the error has its node's. */
 int step_check_verb(struct daemon *daemon, const struct instance *instance, enum instance_verb verb,

@@ -56,8 +56,9 @@ struct settings {
 	const char *plugin_path;
 	const char *log_level;
 	struct gantry_strings trusted_actors;
-	int64_t keep_history_ms;  /* of events, decisions and ended operations */
-	int64_t recordings_bytes; /* of all recordings of consoles */
+	int64_t keep_history_ms;               /* of events, decisions and ended operations */
+	int64_t recordings_bytes;              /* of all recordings of consoles */
+	int64_t keep_logs_ms, keep_logs_bytes; /* of instances that were removed */
 	int64_t policy_instructions, policy_time_ms, policy_memory_bytes;
 	int64_t policy_event_time_ms;
 	struct gantry_strings policy_http_allow;

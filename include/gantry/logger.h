@@ -81,6 +81,15 @@ struct gantry_log_source {
 	const struct gantry_log_upstream *upstream; /* what it points to is copied */
 };
 
+/* What was kept of a log: what its source is from then on, running being false. */
+struct gantry_log_kept {
+	const char *driver; /* a word of the plugin's */
+	const char *path;
+	int64_t files_max;
+	int64_t bytes;
+	bool whole; /* to its end; else the last lines may be missing */
+};
+
 struct gantry_log_query {
 	bool follow;                /* go on until the instance has ended for good */
 	int64_t tail;               /* only so many of the last ones; -1: all */
@@ -150,11 +159,21 @@ struct gantry_logger {
 	void (*started)(void *plugin, const char *instance, const struct gantry_log_boot *boot);
 	/* Its process has ended; for_good: and nothing is under way to start it again. */
 	void (*ended)(void *plugin, const char *instance, bool for_good);
-	/* It is removed: what its source's folder holds goes. */
+	/* It is removed: what its source's folder holds goes. folder NULL: it was kept, and stays. */
 	void (*removed)(void *plugin, const char *instance, const char *folder);
 
 	/* Since ABI 1.6: kinds of sinks, ended by NULL; NULL: none. */
 	const struct gantry_log_kind *const *kinds;
+
+	/* Since ABI 1.11, both or none. */
+
+	/*
+	 * Asked before the engine forgets the log of an instance that goes, maybe more than once: what can still be
+	 * read of it is kept in the source's folder. The op's result is a struct gantry_log_kept, also where it fails.
+	 */
+	void (*keep)(void *plugin, const struct gantry_log_source *source, struct gantry_op *op);
+	/* What was kept of it goes. */
+	void (*drop)(void *plugin, const char *folder);
 };
 
 #endif

@@ -19,7 +19,7 @@
 #include <gantry/runtime.h>
 
 #define GANTRY_ABI_MAJOR 1
-#define GANTRY_ABI_MINOR 10
+#define GANTRY_ABI_MINOR 11
 
 struct gantry_plugin {
 	uint16_t abi_major, abi_minor;

@@ -159,7 +159,7 @@ void file_look(struct file *file, enum entry_format format)
 
 /* --- all of them --- */
 
-static int open_one(const char *path, bool compressed, enum entry_format format, struct file *file)
+int file_open(const char *path, bool compressed, enum entry_format format, struct file *file)
 {
 	struct stat st;
 
@@ -190,14 +190,14 @@ static int open_number(const char *path, int64_t number, enum entry_format forma
 	int code;
 
 	if (number == 0)
-		return open_one(path, false, format, file);
+		return file_open(path, false, format, file);
 	snprintf(name, sizeof(name), "%s.%lld", path, (long long)number);
-	code = open_one(name, false, format, file);
+	code = file_open(name, false, format, file);
 	if (code != -ENOENT)
 		return code;
 	snprintf(compressed, sizeof(compressed), "%s.gz", name);
-	code = open_one(compressed, true, format, file);
-	if (code == 0 && open_one(name, false, format, &plain) == 0) {
+	code = file_open(compressed, true, format, file);
+	if (code == 0 && file_open(name, false, format, &plain) == 0) {
 		file_close(file);
 		*file = plain;
 	} else if (code == 0) {

@@ -112,9 +112,10 @@ bool index_find(struct index *index, uint64_t mark, struct index_row *ret_row)
 	return found;
 }
 
-void index_put(struct index *index, const struct index_row *row)
+int index_put(struct index *index, const struct index_row *row)
 {
 	size_t at;
+	int code;
 
 	pthread_mutex_lock(&index->lock);
 	load(index);
@@ -124,8 +125,9 @@ void index_put(struct index *index, const struct index_row *row)
 		index->rows[at] = index->rows[at - 1];
 	index->rows[at] = *row;
 	index->count++;
-	index->error = save(index);
+	code = index->error = save(index);
 	pthread_mutex_unlock(&index->lock);
+	return code;
 }
 
 void index_drop(const char *folder)
@@ -165,4 +167,11 @@ int64_t index_above(struct index *index)
 		above = (index->rows[index->count - 1].sequence / INDEX_JUMP + 1) * INDEX_JUMP;
 	pthread_mutex_unlock(&index->lock);
 	return above;
+}
+
+int64_t index_unknown(struct index *index)
+{
+	int64_t above = index_above(index);
+
+	return above ? above : INDEX_JUMP;
 }

@@ -26,7 +26,8 @@ static void jump(struct place *place, struct filter *filter, struct batch *batch
 	if (above <= lines->sequence)
 		above = (lines->sequence / INDEX_JUMP + 1) * INDEX_JUMP;
 	lines->sequence = above;
-	lines_gap(lines, GAP_UNCOUNTED, -1, lines->time_ns, place->file.time_ns, filter, batch);
+	lines_gap(lines, place->log->kept ? GAP_UNKEPT : GAP_UNCOUNTED, -1, lines->time_ns,
+		  place->file.time_ns, filter, batch);
 }
 
 /* The place is at the start of its file: what is known of it, or is to be known from now on. */
@@ -54,8 +55,11 @@ static void settle(struct place *place, struct filter *filter, struct batch *bat
 				       : -1;
 
 		lines->sequence = row.sequence;
-		lines_gap(lines, lost < 0 ? GAP_UNCOUNTED : GAP_DROPPED, lost, lines->time_ns,
-			  place->file.time_ns, filter, batch);
+		lines_gap(lines,
+			  place->log->kept ? GAP_UNKEPT
+			  : lost < 0       ? GAP_UNCOUNTED
+					   : GAP_DROPPED,
+			  lost, lines->time_ns, place->file.time_ns, filter, batch);
 	}
 }
 
@@ -194,6 +198,11 @@ static ssize_t read_chunk(struct place *place, struct filter *filter, struct bat
 		memcpy(place->rest, batch->buffer + used, place->rest_length);
 	}
 	return count;
+}
+
+ssize_t place_skip(struct place *place, struct filter *filter, struct batch *batch)
+{
+	return read_chunk(place, filter, batch);
 }
 
 static int64_t last_boot(const struct boots *boots)

@@ -8,7 +8,8 @@ static const struct gantry_option options[] = {
 		.type = GANTRY_OPTION_SIZE,
 		.fallback = "32MiB",
 		.offset = offsetof(struct stdout_settings, kept_bytes),
-		.help = "how much of an instance's output is kept where the engine's files are not on this host",
+		.help = "how much of an instance's output is kept where the engine's files are not on this host, "
+			"and of one that was removed",
 		.minimum = 256 << 10,
 		.maximum = (int64_t)1 << 40,
 	},
@@ -49,6 +50,8 @@ static const struct gantry_logger logger = {
 	.ended = session_ended,
 	.removed = session_removed,
 	.kinds = kinds,
+	.keep = kept_keep,
+	.drop = kept_drop,
 };
 
 extern const struct gantry_plugin gantry_plugin;

@@ -54,7 +54,8 @@ struct session {
 	bool ended;    /* with a feed: the process has, and what it printed last is still to come */
 	int64_t needs; /* then: the read that has it */
 	bool over;     /* nobody is about to start it again */
-	bool removed;
+	bool removed, kept; /* and what is on the disk stays */
+	int holds;
 	struct reader *readers; /* owned */
 
 	struct place tail; /* the live end; owned where has_tail */
@@ -85,8 +86,10 @@ static void run_drop(void *arg)
 	index_drop(arg);
 }
 
-static void drop(const struct stdout_plugin *plugin, const char *folder)
+void kept_drop(void *arg, const char *folder)
 {
+	const struct stdout_plugin *plugin = arg;
+
 	plugin->host->work(plugin->host->core, run_drop, free, copy(folder, strlen(folder)));
 }
 
@@ -94,7 +97,8 @@ static void let_go(struct session *session)
 {
 	struct session **at = &session->plugin->sessions;
 
-	if (session->readers || session->reading || (session->feed && !feed_close(session->feed)))
+	if (session->readers || session->holds || session->reading ||
+	    (session->feed && !feed_close(session->feed)))
 		return;
 	free(session->feed);
 	while (*at != session)
@@ -110,8 +114,8 @@ static void let_go(struct session *session)
 			"%s: cursors of this log do not survive a restart: its index cannot be "
 			"written: %s",
 			session->log.index.folder, strerror(-session->log.index.error));
-	if (session->removed)
-		drop(session->plugin, session->log.index.folder);
+	if (session->removed && !session->kept)
+		kept_drop(session->plugin, session->log.index.folder);
 	index_fini(&session->log.index);
 	runs_fini(&session->log.runs);
 	free(session->log.path);
@@ -145,7 +149,7 @@ static struct session *find(struct stdout_plugin *plugin, const char *instance)
 {
 	struct session *session = plugin->sessions;
 
-	while (session && strcmp(session->instance, instance) != 0)
+	while (session && (session->removed || strcmp(session->instance, instance) != 0))
 		session = session->next;
 	return session;
 }
@@ -177,10 +181,13 @@ static struct session *open_session(struct stdout_plugin *plugin,
 		.next = plugin->sessions,
 		.plugin = plugin,
 		.instance = copy(source->instance, strlen(source->instance)),
-		.log = {.format = json_file ? ENTRY_JSON_FILE : ENTRY_LOCAL, .lossy = json_file},
+		.log = {.format = json_file ? ENTRY_JSON_FILE : ENTRY_LOCAL,
+			.lossy = json_file || kept_is_lossy_spool(source->driver)},
 	};
 	if (source->path) {
 		session->log.path = copy(source->path, strlen(source->path));
+		session->log.kept =
+			strncmp(source->path, source->folder, strlen(source->folder)) == 0;
 		session->log.files_max = source->files_max > 0 ? source->files_max : 1;
 	} else {
 		session->log.path = spool_path(source->folder);
@@ -483,6 +490,29 @@ static void process_ended(struct session *session, bool for_good)
 	read_tail(session);
 }
 
+/* --- held ---------------------------------------------------------------------------------------- */
+
+struct session *session_hold(struct stdout_plugin *plugin, const struct gantry_log_source *source)
+{
+	struct session *session = find(plugin, source->instance);
+
+	if (!session)
+		session = open_session(plugin, source);
+	session->holds++;
+	return session;
+}
+
+void session_release(struct session *session)
+{
+	session->holds--;
+	let_go(session);
+}
+
+struct log *session_log(struct session *session)
+{
+	return &session->log;
+}
+
 /* --- the role ------------------------------------------------------------------------------------ */
 
 void *session_read(void *plugin, const struct gantry_log_source *source,
@@ -565,11 +595,12 @@ void session_removed(void *plugin, const char *instance, const char *folder)
 {
 	struct session *session = find(plugin, instance);
 
-	if (!session) {
-		drop(plugin, folder);
+	if (!session && folder)
+		kept_drop(plugin, folder);
+	if (!session)
 		return;
-	}
-	session->removed = true; /* as soon as its readers are through */
+	session->removed = true; /* it goes as soon as its readers are through */
+	session->kept = !folder;
 	if (session->feed)
 		feed_removed(session->feed);
 	process_ended(session, true);

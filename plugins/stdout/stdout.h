@@ -12,6 +12,7 @@
  *   place.c      a place in the log that moves on: from file to file, a chunk at a time
  *   spool.c      files of our own, for a log whose files are not on this host
  *   feed.c       reads such a log from the engine into a spool
+ *   kept.c       what stays of a log whose instance is removed
  *   session.c    an instance that is read: its readers, and the one place at the live end
  *   plugin.c     the exported struct
  *
@@ -72,6 +73,7 @@ int64_t entry_parse_time(const char *text, size_t length);
 /* Why there is a gap. */
 #define GAP_DROPPED   "the engine had dropped these lines"
 #define GAP_UNCOUNTED "the engine had dropped lines here, and nobody knows how many"
+#define GAP_UNKEPT    "these lines were not kept when the instance was removed"
 #define GAP_BEGINNING "the engine had dropped the beginning of a line"
 #define GAP_DAMAGED   "a message in the log is damaged"
 #define GAP_UNKNOWN   "the cursor is of no line of this log; it is read from its beginning"
@@ -151,6 +153,7 @@ struct file {
 	int64_t offset; /* bytes that were read */
 };
 
+int file_open(const char *path, bool compressed, enum entry_format format, struct file *file);
 void file_close(struct file *file);
 /* A second one, at another place in it. */
 int file_copy(struct file *to, const struct file *from, int64_t offset);
@@ -200,8 +203,8 @@ void index_init(struct index *index, const char *folder);
 void index_fini(struct index *index);
 /* False: not known. */
 bool index_find(struct index *index, uint64_t mark, struct index_row *ret_row);
-/* Remembers one, on disk too. */
-void index_put(struct index *index, const struct index_row *row);
+/* Remembers one, on disk too; a negative answer: not there. */
+int index_put(struct index *index, const struct index_row *row);
 /* The last row that begins at sequence or before; false: none. */
 bool index_before(struct index *index, int64_t sequence, struct index_row *ret_row);
 /* Makes an instance's folder, and the one that it is in. */
@@ -210,6 +213,8 @@ int index_make_folder(const char *folder);
 void index_drop(const char *folder);
 /* Where counting may begin anew: above all that was given out. 0: nothing was. */
 int64_t index_above(struct index *index);
+/* The same for a file in front of which nobody knows how many lines were. */
+int64_t index_unknown(struct index *index);
 
 /* --- runs.c --- */
 
@@ -270,6 +275,7 @@ struct log {
 	enum entry_format format;
 	int64_t files_max;
 	bool lossy; /* the engine's driver replaces what is no UTF-8 */
+	bool kept;  /* of an instance that was removed */
 	struct runs runs;
 	struct index index;
 };
@@ -294,6 +300,8 @@ int place_open(struct place *place, struct log *log, struct filter *filter, int6
 /* Reads the next chunk. */
 int place_read(struct place *place, struct filter *filter, struct batch *batch,
 	       enum place_end *ret_end, struct gantry_error *err);
+/* Of a place with a file: the next chunk of that. The bytes that were read. */
+ssize_t place_skip(struct place *place, struct filter *filter, struct batch *batch);
 int place_copy(struct place *to, const struct place *from);
 void place_fini(struct place *place);
 
@@ -374,6 +382,11 @@ struct stdout_plugin {
 	struct lookups lookups;                 /* of sender.c */
 };
 
+/* The session of a log, which stays until it is released. */
+struct session *session_hold(struct stdout_plugin *plugin, const struct gantry_log_source *source);
+void session_release(struct session *session);
+struct log *session_log(struct session *session);
+
 void *session_read(void *plugin, const struct gantry_log_source *source,
 		   const struct gantry_log_query *query, const struct gantry_log_sink *sink);
 void session_resume(void *reader);
@@ -381,6 +394,13 @@ void session_close(void *reader);
 void session_started(void *plugin, const char *instance, const struct gantry_log_boot *boot);
 void session_ended(void *plugin, const char *instance, bool for_good);
 void session_removed(void *plugin, const char *instance, const char *folder);
+
+/* --- kept.c --- */
+
+/* Whether files that were kept are of a spool, by the driver that they were told to be of. */
+bool kept_is_lossy_spool(const char *driver);
+void kept_keep(void *plugin, const struct gantry_log_source *source, struct gantry_op *op);
+void kept_drop(void *plugin, const char *folder);
 
 /* Memory for small things, which aborts where it is out. */
 static inline void *take_memory(void *memory, size_t size)
