@@ -146,7 +146,7 @@ static const struct command_option {
 	{"options", "", "list every key of the settings", OPT_OPTIONS},
 	{"check-policies", "FOLDER", "compile policies and run their tests", OPT_CHECK_POLICIES},
 	{"routes", "", "list the routes of the API", OPT_ROUTES},
-	{"steps", "", "list the steps of each flow", OPT_STEPS},
+	{"steps", "", "list the steps of each flow; memory: has no commit before it", OPT_STEPS},
 	{"man", "", "print gantryd(8), with --options gantry.lua(5), as manual pages", OPT_MAN},
 	{"version", "", "print the version", OPT_VERSION},
 	{"help", "", "print this help", 'h'},

@@ -12,6 +12,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "fak
 from daemon import *
 
 STEPS = flow_steps()
+# what is killed there had begun nothing, and told nobody that it was accepted: all is as before
+NOT_BEGUN = flow_steps(memory_only=True)
 # nothing is wired before there are ports of networks; SIGKILL is only sent where the grace was too short
 NEVER_REACHED = {("spawn", "wire")}
 WHENS = [("before", None), ("during", "delay_after"), ("during", "hang"), ("after", None), ("end", None)]
@@ -54,17 +56,17 @@ def on_running(verb, body=None, command=("sleep", "1000"), before=None, method="
 
 
 SCENARIOS = {
-    # kind: (scenario, the state it ends in; None: it is gone)
-    "spawn": (spawn, "running"),
-    "start": (on_running("start", before="stop"), "running"),
-    "stop": (on_running("stop", {"grace": "300ms"}, command=("stubborn",)), "stopped"),
-    "restart": (on_running("restart", {"grace": "300ms"}, command=("stubborn",)), "running"),
-    "pause": (on_running("pause"), "paused"),
-    "unpause": (on_running("unpause", before="pause"), "running"),
-    "kill": (on_running("kill", {"signal": "KILL"}), "stopped"),
-    "resize": (on_running("resize", {"memory": "64MiB"}), "running"),
-    "remove": (on_running("remove", method="DELETE"), None),
-    "commit": (on_running("commit", {"image": "pullable-made:1"}), "running"),
+    # kind: (scenario, the state before, the state it ends in; None: it is not there)
+    "spawn": (spawn, None, "running"),
+    "start": (on_running("start", before="stop"), "stopped", "running"),
+    "stop": (on_running("stop", {"grace": "300ms"}, command=("stubborn",)), "running", "stopped"),
+    "restart": (on_running("restart", {"grace": "300ms"}, command=("stubborn",)), "running", "running"),
+    "pause": (on_running("pause"), "running", "paused"),
+    "unpause": (on_running("unpause", before="pause"), "paused", "running"),
+    "kill": (on_running("kill", {"signal": "KILL"}), "running", "stopped"),
+    "resize": (on_running("resize", {"memory": "64MiB"}), "running", "running"),
+    "remove": (on_running("remove", method="DELETE"), "running", None),
+    "commit": (on_running("commit", {"image": "pullable-made:1"}), "running", "running"),
 }
 CALLS = ("POST /containers/", "DELETE /containers/", "GET /containers/json",
          "POST /images/create", "GET /images/", "POST /commit")
@@ -75,7 +77,8 @@ in_calls = set()  # steps that were killed during a call
 for kind, step in STEPS:
     if kind not in SCENARIOS:
         continue
-    scenario, end_state = SCENARIOS[kind]
+    scenario, first_state, last_state = SCENARIOS[kind]
+    end_state = first_state if (kind, step) in NOT_BEGUN else last_state
     for when, mode in WHENS:
         crash = f"{kind}/{step}/{when}"
         if mode == "hang" and (kind, step) not in in_calls:

@@ -61,7 +61,7 @@ static size_t resume(struct flow *flow, size_t step)
 }
 
 static const struct flow_step steps[] = {
-	[POLICY] = {.name = "policy", .run = step_policy},
+	[POLICY] = {.name = "policy", .run = step_policy, .memory = true},
 	[COMMIT] = {.name = "commit", .run = commit},
 	[ANNOUNCE] = {.name = "announce", .run = announce},
 	{0},

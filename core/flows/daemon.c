@@ -78,7 +78,8 @@ void daemon_print_steps(void)
 {
 	for (size_t i = 0; flows_kinds[i]; i++)
 		for (const struct flow_step *step = flows_kinds[i]->steps; step->name; step++)
-			printf("%s %s\n", flows_kinds[i]->name, step->name);
+			printf("%s %s%s\n", flows_kinds[i]->name, step->name,
+			       step->memory ? " memory" : "");
 }
 
 /* --- loading ------------------------------------------------------------------------------------ */

@@ -365,7 +365,6 @@ static void step_forth(struct flow *flow)
 {
 	const struct flow_step *step;
 	struct store_batch *batch;
-	bool first = flow->operation->step[0] == '\0';
 
 	while (flow_step_at(flow)->wanted && !flow_step_at(flow)->wanted(flow))
 		flow->step++;
@@ -375,11 +374,15 @@ static void step_forth(struct flow *flow)
 		step->run(flow); /* changes memory only, and calls flow_next: see tick */
 		return;
 	}
+	if (step->memory) {
+		run_now(flow);
+		return;
+	}
 	batch = store_batch_new(flow->daemon->store);
 	save_decision(flow, batch);
 	if (flow->instance)
 		daemon_save_instance(batch, flow->instance);
-	if (first || flow->begins_anew)
+	if (!flow->operation->recorded || flow->begins_anew)
 		operation_save(batch, flow->operation);
 	else
 		store_put_step(batch, flow->operation->id, flow->operation->step);

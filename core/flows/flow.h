@@ -2,15 +2,18 @@
 /*
  * Flows: what the daemon does, one step table an operation.
  *
- *	happy path   the operation's row is committed with the first step's name; then, step by step:
- *	             commit the name, run the step, go on. The last step ("announce") puts the outcome
- *	             into one batch with the end of the operation; once committed, followers hear of it.
+ *	happy path   the operation's row is committed with the name of the first step that does something
+ *	             outside memory; then, step by step: commit the name, run the step, go on. What the
+ *	             steps before it decided (policies, a node) is in that commit too. The last step
+ *	             ("announce") puts the outcome into one batch with the end of the operation; once
+ *	             committed, followers hear of it.
  *	failure      the error is kept, and the flow walks back from the failed step (included) to the
  *	             first, calling each undo. An undo treats "not found" as success. Then the failure
  *	             is committed as the operation's end.
  *	again        a kind that can do otherwise begins anew once all is walked back (`again`): a spawn
  *	             does on another node.
- *	killed       the journal has the last name. At the next start the kind's `resume` decides where
+ *	killed       before the first commit nothing was begun, and nobody was told that it was accepted.
+ *	             Else the journal has the last name: at the next start the kind's `resume` decides where
  *	             to go on; every step can be run a second time.
  *	store fails  a step whose name cannot be committed does not run: the flow fails there. While
  *	             walking back and at the end a failing store is logged and gone over.
@@ -36,8 +39,9 @@ struct flow_step {
 	bool (*wanted)(
 		const struct flow *flow); /* NULL: always. One that is not is no step at all */
 	int64_t limit_ms;                 /* of each op in it; 0: none */
-	bool slot;  /* takes one of the node's starts at a time: see start_window.h */
-	bool boots; /* the process is being started: exits are looked at when the flow is over */
+	bool memory; /* changes memory only, and is not waited for: needs no commit before it */
+	bool slot;   /* takes one of the node's starts at a time: see start_window.h */
+	bool boots;  /* the process is being started: exits are looked at when the flow is over */
 };
 
 struct flow_kind {

@@ -68,14 +68,14 @@ static size_t resume(struct flow *flow, size_t step)
 }
 
 static const struct flow_step pull_steps[] = {
-	{.name = "policy", .run = step_policy},
+	{.name = "policy", .run = step_policy, .memory = true},
 	{.name = "pull", .run = pull},
 	{.name = "announce", .run = announce_pulled},
 	{0},
 };
 
 static const struct flow_step remove_steps[] = {
-	{.name = "policy", .run = step_policy},
+	{.name = "policy", .run = step_policy, .memory = true},
 	{.name = "remove", .run = remove_image, .limit_ms = STEP_REMOVE_MS},
 	{.name = "announce", .run = announce_removed},
 	{0},

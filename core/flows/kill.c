@@ -52,7 +52,7 @@ static void failed(struct flow *flow)
 }
 
 static const struct flow_step steps[] = {
-	{.name = "policy", .run = step_policy},
+	{.name = "policy", .run = step_policy, .memory = true},
 	{.name = "signal", .run = send_signal, .limit_ms = STEP_SIGNAL_MS},
 	{.name = "exit", .run = step_kill, .wanted = ends_surely, .limit_ms = STEP_DEATH_MS},
 	{.name = "announce", .run = announce},

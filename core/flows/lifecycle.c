@@ -56,25 +56,24 @@ static void announce_stop(struct flow *flow)
 	}
 
 static const struct flow_step start_steps[] = {
-	{.name = "policy", .run = step_policy},
+	{.name = "policy", .run = step_policy, .memory = true},
 	START,
 	{.name = "announce", .run = announce_start, .boots = true},
 	{0},
 };
 
 static const struct flow_step stop_steps[] = {
-	{.name = "policy", .run = step_policy},     SIGNAL, GRACE, KILL,
-	{.name = "announce", .run = announce_stop}, {0},
-};
-
-static const struct flow_step restart_steps[] = {
-	{.name = "policy", .run = step_policy},
+	{.name = "policy", .run = step_policy, .memory = true},
 	SIGNAL,
 	GRACE,
 	KILL,
-	START,
-	{.name = "announce", .run = announce_start, .boots = true},
+	{.name = "announce", .run = announce_stop},
 	{0},
+};
+
+static const struct flow_step restart_steps[] = {
+	{.name = "policy", .run = step_policy, .memory = true},     SIGNAL, GRACE, KILL, START,
+	{.name = "announce", .run = announce_start, .boots = true}, {0},
 };
 
 const struct flow_kind flow_start = {

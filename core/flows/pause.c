@@ -55,14 +55,14 @@ static void announce_unpaused(struct flow *flow)
 }
 
 static const struct flow_step pause_steps[] = {
-	{.name = "policy", .run = step_policy},
+	{.name = "policy", .run = step_policy, .memory = true},
 	{.name = "pause", .run = pause_run, .limit_ms = STEP_SIGNAL_MS},
 	{.name = "announce", .run = announce_paused},
 	{0},
 };
 
 static const struct flow_step unpause_steps[] = {
-	{.name = "policy", .run = step_policy},
+	{.name = "policy", .run = step_policy, .memory = true},
 	{.name = "unpause", .run = unpause_run, .limit_ms = STEP_SIGNAL_MS},
 	{.name = "announce", .run = announce_unpaused},
 	{0},

@@ -63,7 +63,7 @@ static void announce(struct flow *flow)
 }
 
 static const struct flow_step steps[] = {
-	{.name = "policy", .run = step_policy},
+	{.name = "policy", .run = step_policy, .memory = true},
 	{.name = "kill", .run = kill_first, .wanted = kill_wanted, .limit_ms = STEP_DEATH_MS},
 	{.name = "keep", .run = log_keep_run, .wanted = log_keep_wanted, .limit_ms = STEP_KEEP_MS},
 	{.name = "remove", .run = remove_run, .wanted = has_container, .limit_ms = STEP_REMOVE_MS},

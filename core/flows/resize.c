@@ -13,7 +13,7 @@ static void announce(struct flow *flow);
 static size_t resume(struct flow *flow, size_t step);
 
 static const struct flow_step steps[] = {
-	{.name = "policy", .run = step_policy},
+	{.name = "policy", .run = step_policy, .memory = true},
 	{.name = "update", .run = apply, .limit_ms = STEP_SIGNAL_MS},
 	{.name = "announce", .run = announce},
 	{0},

@@ -51,8 +51,8 @@ static size_t resume(struct flow *flow, size_t step);
 enum { POLICY, RESERVE, PULL, CREATE, WIRE, START, ANNOUNCE };
 
 static const struct flow_step steps[] = {
-	[POLICY] = {.name = "policy", .run = policy},
-	[RESERVE] = {.name = "reserve", .run = reserve, .undo = reserve_undo},
+	[POLICY] = {.name = "policy", .run = policy, .memory = true},
+	[RESERVE] = {.name = "reserve", .run = reserve, .undo = reserve_undo, .memory = true},
 	[PULL] = {.name = "pull", .run = pull, .wanted = pull_wanted},
 	[CREATE] = {.name = "create",
 		    .run = create,

@@ -21,7 +21,7 @@
 
 #define WRITER_SETTINGS                                                                            \
 	"PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -256;"        \
-	"PRAGMA journal_size_limit = 33554432; PRAGMA temp_store = MEMORY"
+	"PRAGMA journal_size_limit = 67108864; PRAGMA temp_store = MEMORY"
 #define READER_SETTINGS                                                                            \
 	"PRAGMA query_only = 1; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -256;"            \
 	"PRAGMA temp_store = MEMORY"

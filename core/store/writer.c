@@ -19,8 +19,8 @@
 
 #include <stdlib.h>
 
-#define CHECKPOINT_PAGES      1000
-#define CHECKPOINT_MUST_PAGES 8000 /* of 4 KiB: a WAL of 32 MiB */
+#define CHECKPOINT_PAGES      4000
+#define CHECKPOINT_MUST_PAGES 16000 /* of 4 KiB: a WAL of 64 MiB */
 #define PRUNE_ROWS            200
 
 /* --- the thread's side --- */

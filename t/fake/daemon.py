@@ -37,10 +37,11 @@ def free_port(kind=socket.SOCK_STREAM):
         return probe.getsockname()[1]
 
 
-def flow_steps():
-    """(kind, step) of all flows, in order."""
+def flow_steps(memory_only=False):
+    """(kind, step) of all flows, in order; memory_only: those that have no commit before them."""
     result = subprocess.run([os.path.join(BUILD, "gantryd"), "--steps"], check=True, capture_output=True, text=True)
-    return [tuple(line.split()) for line in result.stdout.splitlines()]
+    lines = [line.split() for line in result.stdout.splitlines()]
+    return [tuple(words[:2]) for words in lines if not memory_only or "memory" in words[2:]]
 
 
 def until(condition, what, limit=LIMIT):
