@@ -615,10 +615,43 @@ spec
     fake.answers["GET", "/v1/instances/web/stats"] = (200, known)
     equal(re.split("  +", gantry("stats", "web").out.splitlines()[1])[3:9], ["-", "1MiB", "64MiB", "3 / 64", "2", "1.2% / 0.0% / -"],
           "stats: the limit of processes, kills for memory and pressure where they are known")
-    fake.answers["GET", "/v1/instances/web/stats"] = [(200, stats), (200, {**stats, "at": "2026-01-02T03:04:07.000Z", "cpu_ns": 2500000000}),
-                                                       (409, problem(409, "it is stopped"))]
-    result = gantry("stats", "-f", "--interval", "100ms", "web")
-    equal((result.status, result.out.splitlines()[3].split()[:3]), (5, ["web", "50.0%", "2.5s"]), "stats --follow: the CPU used in between, until it ends")
+
+    fresh = threading.Semaphore(0)
+
+    def readings(*objects, end=True):
+        """Each is sent when fresh is released."""
+        def answer(handler, _):
+            handler.stream("application/x-ndjson")
+            for one in objects:
+                fresh.acquire()
+                handler.chunk(json.dumps(one).encode() + b"\n")
+            if end:
+                handler.end()
+            else:
+                handler.cut()
+        return answer
+
+    later = {**stats, "at": "2026-01-02T03:04:07.000Z", "cpu_ns": 2500000000}
+    fake.answers["GET", "/v1/instances/web/stats"] = readings(stats, later)
+    fake.answers["GET", "/v1/instances/gone/stats"] = (409, problem(409, "it is stopped"))
+    fake.take()
+    process = gantry.start("stats", "-f", "--interval", "100ms", "web", "gone")
+    fresh.release()
+    rows = [process.stdout.readline().split() for _ in range(2)]
+    fresh.release()
+    out, errors = process.communicate(timeout=LIMIT)
+    rows += [line.split() for line in out.splitlines()]
+    equal((process.returncode, [[cell.decode() for cell in row[:3]] for row in rows]), (5, [["NAME", "CPU", "CPU-TIME"], ["web", "-", "1.5s"], ["NAME", "CPU", "CPU-TIME"], ["web", "50.0%", "2.5s"]]),
+          "stats --follow: a table when there is something new, with the CPU used in between, until all have ended")
+    equal(errors, b"gantry: gone: it is stopped\n", "one that is stopped does not end it")
+    equal(sorted((r.path, r.query) for r in fake.take()), [(f"/v1/instances/{name}/stats", "follow=true") for name in ("gone", "web")], "by one request each")
+    fresh.release(2)
+    lines = gantry("--json", "stats", "-f", "web")
+    equal((lines.status, [json.loads(line) for line in lines.out.splitlines()][-1]), (0, later), "with --json each as it comes")
+    fake.answers["GET", "/v1/instances/web/stats"] = readings(stats, end=False)
+    fresh.release()
+    result = gantry("stats", "-f", "web")
+    equal((result.status, result.out.splitlines()[1:], "lost the connection" in result.err), (6, [table.splitlines()[1]], True), "a stream that is cut is an error")
 
 
 def progress(fake, gantry):

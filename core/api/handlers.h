@@ -27,9 +27,10 @@ void handle_instance_resize(struct call *call);
 void handle_instance_commit(struct call *call);
 /* process.c */
 void handle_instance_wait(struct call *call);
+void handle_instance_output(struct call *call);
+/* usage.c */
 void handle_instance_top(struct call *call);
 void handle_instance_stats(struct call *call);
-void handle_instance_output(struct call *call);
 /* logs.c */
 void handle_instance_logs(struct call *call);
 /* console.c */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What concerns the process: waiting for its end, top, stats, output. */
+/* What concerns the process: waiting for its end, output. */
 #include "api/call.h"
 #include "api/handlers.h"
 #include "base/str.h"
@@ -8,7 +8,6 @@
 
 #include <arpa/inet.h>
 
-#define ASK_LIMIT_MS    30000
 #define WAIT_DEFAULT_MS 3600000
 /* A reader may be a pager that somebody has left open. */
 #define OUTPUT_STALL_MS 3600000
@@ -85,180 +84,6 @@ void handle_instance_wait(struct call *call)
 	loop_timer_start(call->daemon->loop, &wait->timer,
 			 timeout_ms > 0 ? timeout_ms : WAIT_DEFAULT_MS);
 	http_request_on_gone(call->request, let_go, wait);
-}
-
-/* --- one question to the engine ------------------------------------------------------------------- */
-
-struct question {
-	struct call *call;
-	struct gantry_op *op;
-	struct json_object *(*print)(const struct question *question, const void *result);
-	size_t stats_size; /* of the plugin's struct gantry_stats */
-};
-
-static void on_question_gone(void *arg)
-{
-	op_forget(((struct question *)arg)->op);
-}
-
-static void on_answer(void *arg, const struct gantry_error *err, const void *result)
-{
-	struct question *question = arg;
-
-	http_request_on_gone(question->call->request, NULL, NULL);
-	if (err)
-		call_fail(question->call, err);
-	else
-		call_reply(question->call, 200, question->print(question, result));
-}
-
-static struct question *ask(struct call *call, const char *name,
-			    struct json_object *(*print)(const struct question *question,
-							 const void *result))
-{
-	struct question *question = ARENA_NEW(http_request_arena(call->request), struct question);
-
-	question->call = call;
-	question->print = print;
-	question->op = op_new(&call->daemon->scope, name, on_answer, question);
-	op_set_deadline(question->op, ASK_LIMIT_MS);
-	http_request_on_gone(call->request, on_question_gone, question);
-	return question;
-}
-
-/* The instance and its node, where its process runs; NULL: answered. */
-static struct instance *running_instance(struct call *call, struct node_link **ret_link)
-{
-	struct instance *instance = call_instance(call);
-	struct gantry_error err;
-
-	if (!instance)
-		return NULL;
-	*ret_link = node_link_find(call->daemon, instance->node);
-	if (*ret_link &&
-	    (instance->state == INSTANCE_RUNNING || instance->state == INSTANCE_PAUSED ||
-	     instance->state == INSTANCE_STOPPING))
-		return instance;
-	if (instance->state == INSTANCE_UNKNOWN && *ret_link)
-		gantry_error_set(&err, -EHOSTUNREACH, "%s is unknown: node %s: %s",
-				 instance->spec.name, instance->node, (*ret_link)->node.last_error);
-	else
-		gantry_error_set(&err, -EBUSY, "%s is %s: it has no process", instance->spec.name,
-				 instance_state_text(instance->state));
-	call_fail(call, &err);
-	return NULL;
-}
-
-static struct json_object *print_strings(const struct gantry_strings *strings)
-{
-	struct json_object *list = json_object_new_array();
-
-	for (size_t i = 0; i < strings->count; i++)
-		json_object_array_add(list, json_object_new_string(strings->items[i]));
-	return list;
-}
-
-static struct json_object *print_top(const struct question *question, const void *result)
-{
-	const struct gantry_top *top = result;
-	struct json_object *object = json_object_new_object(), *rows = json_object_new_array();
-
-	(void)question;
-	json_object_object_add(object, "titles", print_strings(&top->titles));
-	for (size_t i = 0; i < top->count; i++)
-		json_object_array_add(rows, print_strings(&top->rows[i]));
-	json_object_object_add(object, "rows", rows);
-	return object;
-}
-
-void handle_instance_top(struct call *call)
-{
-	struct node_link *link;
-	struct instance *instance = running_instance(call, &link);
-
-	if (!instance)
-		return;
-	if (!link->runtime->top)
-		call_fail_not_offered(call, link, "list of processes");
-	else
-		link->runtime->top(link->handle, instance->container_id,
-				   ask(call, "top", print_top)->op);
-}
-
-/* What the plugin filled; one that is older than the core knows less. */
-static struct gantry_stats known_stats(const void *filled, size_t size)
-{
-	struct gantry_stats stats = {
-		.cpu_periods = GANTRY_UNSET,
-		.pids_limit = GANTRY_UNSET,
-		.oom_kills = GANTRY_UNSET,
-		.cpu_pressure_percent = GANTRY_UNSET,
-		.memory_pressure_percent = GANTRY_UNSET,
-		.io_pressure_percent = GANTRY_UNSET,
-	};
-
-	if (size == 0)
-		size = offsetof(struct gantry_stats, cpu_periods);
-	memcpy(&stats, filled, size < sizeof(stats) ? size : sizeof(stats));
-	return stats;
-}
-
-static void add_count(struct json_object *object, const char *key, int64_t count)
-{
-	if (count != GANTRY_UNSET)
-		json_add_int(object, key, count);
-}
-
-static void add_percent(struct json_object *object, const char *key, double percent)
-{
-	char text[32];
-
-	if (percent < 0)
-		return;
-	snprintf(text, sizeof(text), "%.2f", percent);
-	json_object_object_add(object, key, json_object_new_double_s(percent, text));
-}
-
-static struct json_object *print_stats(const struct question *question, const void *result)
-{
-	const struct gantry_stats stats = known_stats(result, question->stats_size);
-	struct json_object *object = json_object_new_object();
-
-	json_add_time(object, "at", stats.time_ms);
-	json_add_int(object, "memory_bytes", stats.memory_bytes);
-	json_add_int(object, "memory_limit_bytes", stats.memory_limit_bytes);
-	json_add_int(object, "cpu_ns", stats.cpu_ns);
-	add_count(object, "cpu_periods", stats.cpu_periods);
-	json_add_int(object, "throttled_ns", stats.throttled_ns);
-	json_add_int(object, "throttled_periods", stats.throttled_periods);
-	add_count(object, "oom_kills", stats.oom_kills);
-	add_percent(object, "cpu_pressure_percent", stats.cpu_pressure_percent);
-	add_percent(object, "memory_pressure_percent", stats.memory_pressure_percent);
-	add_percent(object, "io_pressure_percent", stats.io_pressure_percent);
-	json_add_int(object, "pids", stats.pids);
-	add_count(object, "pids_limit", stats.pids_limit);
-	json_add_int(object, "network_rx_bytes", stats.network_rx_bytes);
-	json_add_int(object, "network_tx_bytes", stats.network_tx_bytes);
-	json_add_int(object, "block_read_bytes", stats.block_read_bytes);
-	json_add_int(object, "block_write_bytes", stats.block_write_bytes);
-	return object;
-}
-
-void handle_instance_stats(struct call *call)
-{
-	struct node_link *link;
-	struct instance *instance = running_instance(call, &link);
-	struct question *question;
-
-	if (!instance)
-		return;
-	if (!link->runtime->stats) {
-		call_fail_not_offered(call, link, "figures");
-		return;
-	}
-	question = ask(call, "stats", print_stats);
-	question->stats_size = link->runtime->stats_size;
-	link->runtime->stats(link->handle, instance->container_id, question->op);
 }
 
 /* --- output -------------------------------------------------------------------------------------- */

@@ -102,8 +102,10 @@ static const struct ctl_option wait_options[] = {
 	{NULL, 0, NULL, NULL, false},
 };
 static const struct ctl_option stats_options[] = {
-	{"follow", 'f', "", "again and again, with the CPU used in between", false},
-	{"interval", 0, "TIME", "time between two readings; 1s unless given", false},
+	{"follow", 'f', "", "as it goes on, with the CPU used in between, until the processes end",
+	 false},
+	{"interval", 0, "TIME",
+	 "time between two tables; 1s unless given, as often as engines tell", false},
 	{NULL, 0, NULL, NULL, false},
 };
 static const struct ctl_option logs_options[] = {

@@ -112,10 +112,10 @@ int unpause_command(struct ctl *ctl);
 int kill_command(struct ctl *ctl);
 int remove_command(struct ctl *ctl);
 int resize_command(struct ctl *ctl);
-int logs_command(struct ctl *ctl); /* logs.c */
-int copy_command(struct ctl *ctl); /* cp.c */
-int top_command(struct ctl *ctl);  /* usage.c */
-int stats_command(struct ctl *ctl);
+int logs_command(struct ctl *ctl);   /* logs.c */
+int copy_command(struct ctl *ctl);   /* cp.c */
+int top_command(struct ctl *ctl);    /* top.c */
+int stats_command(struct ctl *ctl);  /* stats.c */
 int images_command(struct ctl *ctl); /* images.c */
 int pull_command(struct ctl *ctl);
 int commit_command(struct ctl *ctl);

@@ -57,6 +57,7 @@ void daemon_init(struct daemon *daemon, struct loop *loop, struct store *store,
 	list_init(&daemon->consoles);
 	list_init(&daemon->execs);
 	list_init(&daemon->recordings.list);
+	list_init(&daemon->usage_streams);
 	list_init(&daemon->log_sinks);
 	list_init(&daemon->kept_logs);
 	list_init(&daemon->image_loads);

@@ -51,14 +51,15 @@ struct daemon {
 	struct list restarts;  /* planned; see restarts.h */
 	struct list consoles;  /* that may be joined; see console.h */
 	struct recordings recordings;
-	struct list execs;        /* that were asked for; see exec.h */
-	struct list log_sinks;    /* owned; see log_sinks.h */
-	struct list kept_logs;    /* owned; see log_kept.h */
-	struct list image_loads;  /* see image_stream.h */
-	struct node_link **links; /* one a node, same order as fleet.nodes; owned */
-	size_t links_untried;     /* whose first attempt is not over */
-	size_t links_unclaimed;   /* of which it is not known yet whether their engine is ours */
-	struct list anchors;      /* links whose anchor moved since it was stored */
+	struct list execs;         /* that were asked for; see exec.h */
+	struct list usage_streams; /* see usage.h */
+	struct list log_sinks;     /* owned; see log_sinks.h */
+	struct list kept_logs;     /* owned; see log_kept.h */
+	struct list image_loads;   /* see image_stream.h */
+	struct node_link **links;  /* one a node, same order as fleet.nodes; owned */
+	size_t links_untried;      /* whose first attempt is not over */
+	size_t links_unclaimed;    /* of which it is not known yet whether their engine is ours */
+	struct list anchors;       /* links whose anchor moved since it was stored */
 	int64_t last_decision;
 	struct placements *placements;   /* owned; see placements.h */
 	struct event_hooks *event_hooks; /* owned; see event_hooks.h. NULL before daemon_load */

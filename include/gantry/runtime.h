@@ -155,6 +155,9 @@ struct gantry_stats {
 	double cpu_pressure_percent, memory_pressure_percent, io_pressure_percent;
 };
 
+/* A negative answer ends the reading. */
+typedef int (*gantry_stats_fn)(void *arg, const struct gantry_stats *stats);
+
 struct gantry_top {
 	struct gantry_strings titles;
 	struct gantry_strings *rows;
@@ -382,6 +385,13 @@ struct gantry_runtime {
 
 	/* sizeof(struct gantry_stats) of the plugin, so that it is not read beyond; 0: of ABI 1.0. Since ABI 1.10. */
 	size_t stats_size;
+
+	/*
+	 * Readings as the engine takes them, some one a second, until the process ends; nothing is asked again and
+	 * again. -EALREADY: it does not run. Since ABI 1.11.
+	 */
+	void (*stats_follow)(void *node, const char *container, gantry_stats_fn fn, void *arg,
+			     struct gantry_op *op);
 };
 
 #endif

@@ -8,7 +8,7 @@
  *   words.c       what the engine says, made fit for people and mapped to an errno
  *   json.c        reading JSON, JSON that comes in pieces, times, URLs
  *   create.c      spec to request
- *   containers.c  start, kill, wait, remove, pause, rename, top, stats
+ *   containers.c  start, kill, wait, remove, pause, rename, top;  stats.c  what one uses
  *   inspect.c     list and inspect
  *   update.c      limits;  cgroup.c  the same as the kernel holds them
  *   frames.c      the frames in which the engine sends output
@@ -203,6 +203,8 @@ void docker_update(void *node, const char *container, const struct gantry_limits
 		   struct gantry_op *op);
 void docker_rename(void *node, const char *container, const char *name, struct gantry_op *op);
 void docker_stats(void *node, const char *container, struct gantry_op *op);
+void docker_stats_follow(void *node, const char *container, gantry_stats_fn fn, void *arg,
+			 struct gantry_op *op);
 void docker_top(void *node, const char *container, struct gantry_op *op);
 void docker_images(void *node, struct gantry_op *op);
 void docker_image_present(void *node, const char *image, struct gantry_op *op);

@@ -56,6 +56,7 @@ static const struct gantry_runtime runtime = {
 	.rename = docker_rename,
 	.stats = docker_stats,
 	.stats_size = sizeof(struct gantry_stats),
+	.stats_follow = docker_stats_follow,
 	.top = docker_top,
 	.images = docker_images,
 	.image_present = docker_image_present,

@@ -66,6 +66,7 @@ static const struct gantry_runtime runtime = {
 	.rename = sim_rename,
 	.stats = sim_stats,
 	.stats_size = sizeof(struct gantry_stats),
+	.stats_follow = sim_stats_follow,
 	.top = sim_top,
 	.images = sim_images,
 	.image_present = sim_image_present,

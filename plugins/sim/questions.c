@@ -4,6 +4,8 @@
 
 #include <stdlib.h>
 
+#define STATS_MS 1000 /* between two readings of one that is followed */
+
 /* --- list and inspect --- */
 
 void sim_describe(const struct sim_container *container, struct gantry_container *ret_container,
@@ -158,7 +160,8 @@ void sim_tell_waiters(struct sim_container *container)
 	container->waiting = 0;
 	for (; call; call = next) {
 		next = LIST_NEXT(call, pending);
-		if ((call->verb == SIM_WAIT || call->verb == SIM_OUTPUT) &&
+		if ((call->verb == SIM_WAIT || call->verb == SIM_OUTPUT ||
+		     call->verb == SIM_STATS) &&
 		    strcmp(call->container, id) == 0)
 			tell_end(call, container);
 	}
@@ -227,30 +230,44 @@ void sim_output(void *arg, const char *container, bool follow, gantry_output_fn 
 
 /* --- stats and top --- */
 
-static void stats_act(struct sim_call *call)
+static struct gantry_stats measure(const struct sim_container *container)
+{
+	struct sim_node *node = container->node;
+	int64_t limit = container->limits.memory_bytes, now_ms = sim_now_ns(node) / 1000000;
+
+	return (struct gantry_stats){
+		.time_ms = now_ms,
+		.memory_limit_bytes = limit > 0 ? limit : node->settings->host_memory_bytes,
+		.memory_bytes = limit > 0 ? limit / 4 : 16 << 20,
+		.cpu_ns = (now_ms - container->started_ms) * 10000, /* one part in a hundred */
+		.pids = 1,
+		.pids_limit = container->limits.pids > 0 ? container->limits.pids : GANTRY_UNSET,
+		.cpu_pressure_percent = GANTRY_UNSET,
+		.memory_pressure_percent = GANTRY_UNSET,
+		.io_pressure_percent = GANTRY_UNSET,
+	};
+}
+
+/* The call's container, where it runs; NULL: the call was failed. */
+static struct sim_container *call_running(struct sim_call *call)
 {
 	struct sim_container *container = sim_call_container(call);
+
+	if (!container || sim_lives(container))
+		return container;
+	sim_call_fail(call, -EALREADY, "it is not running");
+	return NULL;
+}
+
+static void stats_act(struct sim_call *call)
+{
+	struct sim_container *container = call_running(call);
 	struct gantry_stats *stats;
-	int64_t limit;
 
 	if (!container)
 		return;
-	if (!sim_lives(container)) {
-		sim_call_fail(call, -EALREADY, "it is not running");
-		return;
-	}
 	stats = sim_call_alloc(call, sizeof(*stats));
-	limit = container->limits.memory_bytes;
-	stats->time_ms = sim_now_ns(call->node) / 1000000;
-	stats->memory_limit_bytes = limit > 0 ? limit : call->node->settings->host_memory_bytes;
-	stats->memory_bytes = limit > 0 ? limit / 4 : 16 << 20;
-	stats->cpu_ns =
-		(stats->time_ms - container->started_ms) * 10000; /* one part in a hundred */
-	stats->pids = 1;
-	stats->pids_limit = container->limits.pids > 0 ? container->limits.pids : GANTRY_UNSET;
-	stats->cpu_pressure_percent = GANTRY_UNSET;
-	stats->memory_pressure_percent = GANTRY_UNSET;
-	stats->io_pressure_percent = GANTRY_UNSET;
+	*stats = measure(container);
 	sim_call_done(call, stats);
 }
 
@@ -259,20 +276,66 @@ void sim_stats(void *node, const char *container, struct gantry_op *op)
 	sim_call_begin(sim_call_new(node, op, SIM_STATS, 0, stats_act, container, NULL));
 }
 
+struct stats_call {
+	struct sim_call call;
+	struct gantry_timer *tick;
+	gantry_stats_fn fn;
+	void *arg;
+};
+
+static void on_tick(void *arg)
+{
+	struct stats_call *stats = arg;
+	const struct gantry_host *host = stats->call.node->host;
+	struct gantry_stats reading =
+		measure(sim_table_find(stats->call.node, stats->call.container));
+
+	stats->tick = host->timer_start(host->core, STATS_MS, on_tick, stats);
+	if (stats->fn(stats->arg, &reading) < 0 && !stats->call.ended)
+		sim_call_fail(&stats->call, -ECANCELED, "ended by the reader");
+}
+
+static void follow_leave(struct sim_call *call)
+{
+	struct stats_call *stats = (struct stats_call *)call;
+
+	if (stats->tick)
+		call->node->host->timer_stop(stats->tick);
+}
+
+static void follow_act(struct sim_call *call)
+{
+	struct sim_container *container = call_running(call);
+
+	if (!container)
+		return;
+	await_end(call, container);
+	on_tick(call);
+}
+
+void sim_stats_follow(void *node, const char *container, gantry_stats_fn fn, void *arg,
+		      struct gantry_op *op)
+{
+	struct stats_call *stats =
+		sim_call_new(node, op, SIM_STATS, sizeof(*stats), follow_act, container, NULL);
+
+	stats->fn = fn;
+	stats->arg = arg;
+	stats->call.leave = follow_leave;
+	stats->call.by_timer = true;
+	sim_call_begin(&stats->call);
+}
+
 static void top_act(struct sim_call *call)
 {
 	static const char *titles[] = {"UID", "PID", "CMD"};
-	struct sim_container *container = sim_call_container(call);
+	struct sim_container *container = call_running(call);
 	struct gantry_top *top;
 	const char **row;
 	char pid[16];
 
 	if (!container)
 		return;
-	if (!sim_lives(container)) {
-		sim_call_fail(call, -EALREADY, "it is not running");
-		return;
-	}
 	top = sim_call_alloc(call, sizeof(*top));
 	top->rows = sim_call_alloc(call, sizeof(*top->rows));
 	row = sim_call_alloc(call, 3 * sizeof(*row));

@@ -256,6 +256,8 @@ void sim_list(void *node, struct gantry_op *op);
 void sim_inspect(void *node, const char *container, struct gantry_op *op);
 void sim_wait(void *node, const char *container, struct gantry_op *op);
 void sim_stats(void *node, const char *container, struct gantry_op *op);
+void sim_stats_follow(void *node, const char *container, gantry_stats_fn fn, void *arg,
+		      struct gantry_op *op);
 void sim_top(void *node, const char *container, struct gantry_op *op);
 void sim_output(void *node, const char *container, bool follow, gantry_output_fn fn, void *arg,
 		struct gantry_op *op);

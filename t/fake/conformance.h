@@ -441,30 +441,7 @@ static void conf_sessions(struct conformance *c)
 	conf_session_clear();
 }
 
-static void conf_take_stats(const void *result)
-{
-	const struct gantry_stats *stats = result;
-
-	ok(stats->time_ms > 0, "stats have a time");
-	ok(stats->memory_bytes > 0 && stats->pids > 0, "and memory and processes");
-	ok(stats->pids_limit == GANTRY_UNSET || stats->pids_limit >= stats->pids,
-	   "processes are within their limit, where there is one");
-	ok(stats->cpu_periods == GANTRY_UNSET || stats->cpu_periods >= stats->throttled_periods,
-	   "throttled periods are some of all");
-	ok(stats->oom_kills == GANTRY_UNSET || stats->oom_kills >= 0,
-	   "kills for memory are counted");
-	ok(stats->cpu_pressure_percent <= 100 && stats->memory_pressure_percent <= 100 &&
-		   stats->io_pressure_percent <= 100,
-	   "pressure is in percent");
-}
-
-static void conf_take_top(const void *result)
-{
-	const struct gantry_top *top = result;
-
-	ok(top->titles.count > 0 && top->count > 0, "top has titles and rows");
-	is_int(top->rows[0].count, top->titles.count, "of one width");
-}
+#include "conformance_usage.h"
 
 static void conf_take_images(const void *result)
 {
@@ -478,16 +455,7 @@ static void conf_questions(struct conformance *c)
 
 	is_int(conf_create(c, "asked", c->run, id), 0, "create");
 	is_int(RUN(rig, start, id), 0, "start");
-	if (rig->runtime->stats) {
-		rig->take = conf_take_stats;
-		is_int((int64_t)rig->runtime->stats_size, sizeof(struct gantry_stats),
-		       "it says how much of the stats it fills");
-		is_int(RUN(rig, stats, id), 0, "stats");
-	}
-	if (rig->runtime->top) {
-		rig->take = conf_take_top;
-		is_int(RUN(rig, top, id), 0, "top");
-	}
+	conf_usage(c, id);
 	if (rig->runtime->images && rig->runtime->image_present) {
 		rig->take = conf_take_images;
 		is_int(RUN0(rig, images), 0, "images");
@@ -504,12 +472,9 @@ static void conf_questions(struct conformance *c)
 	rig->take = conf_take_count;
 	is_int(RUN0(rig, list), 0, "list");
 	is_int(conf_number, 1, "it has the one container of ours");
-	is_int(RUN(rig, kill, id, 9), 0, "kill it");
+	conf_follow_stats(c, id);
 	is_int(conf_wait(c, id), 137, "it ends");
-	if (rig->runtime->stats)
-		is_int(RUN(rig, stats, id), -EALREADY, "stats of what does not run: -EALREADY");
-	if (rig->runtime->top)
-		is_int(RUN(rig, top, id), -EALREADY, "top: -EALREADY");
+	conf_usage_ended(c, id);
 	is_int(RUN(rig, remove, id), 0, "remove it");
 }
 

@@ -221,7 +221,7 @@ static void events(struct conn *c)
 static void fake_state(struct conn *c)
 {
 	struct json_object *o = json_object_new_object(), *all = json_object_new_array();
-	int64_t live = 0, watching = 0;
+	int64_t live = 0, watching = 0, watchers = 0;
 
 	LIST_FOREACH (node, &containers) {
 		struct container *k = LIST_ENTRY(node, struct container, link);
@@ -234,6 +234,8 @@ static void fake_state(struct conn *c)
 		json_add_int(one, "exit_code", k->exit_code);
 		json_object_object_add(one, "labels", json_object_get(k->labels));
 		json_object_array_add(all, one);
+		LIST_FOREACH (watcher, &k->watchers)
+			watchers++;
 	}
 	LIST_FOREACH (node2, &conns) {
 		live++;
@@ -244,6 +246,7 @@ static void fake_state(struct conn *c)
 	json_object_object_add(o, "containers", all);
 	json_object_object_add(o, "calls", json_object_get(calls));
 	json_add_int(o, "connections", live);
+	json_add_int(o, "watchers", watchers);
 	json_add_int(o, "connections_total", connection_total);
 	json_add_int(o, "subscribers", watching);
 	json_add_int(o, "events_total", event_total);
@@ -374,6 +377,8 @@ static void on_container(struct conn *c, struct json_object *o, const char *what
 		emit_container(k, action, "");
 	} else if (strcmp(what, "drop-log") == 0) {
 		log_drop(k);
+	} else if (strcmp(what, "stats") == 0) {
+		stats_tick(k);
 	} else {
 		container_write(k, (int)json_get_int(o, "stream", 1), text, strlen(text));
 	}
@@ -400,7 +405,8 @@ static void route_fake(struct conn *c)
 			     "stranger", "base", NULL, "");
 		reply(c, 200, "{}");
 	} else if (strcmp(what, "exit") == 0 || strcmp(what, "write") == 0 ||
-		   strcmp(what, "drop-log") == 0 || strcmp(what, "health") == 0) {
+		   strcmp(what, "drop-log") == 0 || strcmp(what, "health") == 0 ||
+		   strcmp(what, "stats") == 0) {
 		on_container(c, o, what);
 	} else if (strcmp(what, "disconnect-events") == 0) {
 		while (!list_empty(&subscribers))

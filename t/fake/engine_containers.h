@@ -234,6 +234,7 @@ static void create(struct conn *c)
 	list_init(&k->waiters);
 	list_init(&k->followers);
 	list_init(&k->attached);
+	list_init(&k->watchers);
 	uv_timer_init(&fake_loop, &k->timer);
 	k->timer.data = k;
 	list_append(&containers, &k->link);
@@ -483,14 +484,16 @@ static void logs(struct conn *c, struct container *k)
 		stream_end(c);
 }
 
-static void stats(struct conn *c, struct container *k)
+/* The text of one reading; the caller frees. */
+static char *stats_text(struct container *k)
 {
 	bool v2 = json_get(k->labels, "fake.cgroup");
-	char text[2048];
 	int64_t limit = json_get_int(json_get(k->config, "HostConfig"), "Memory", 0);
 
-	snprintf(
-		text, sizeof(text),
+	if (!container_live(k))
+		return xstrdup(
+			"{\"read\":\"0001-01-01T00:00:00Z\",\"memory_stats\":{},\"cpu_stats\":{},\"name\":\"/x\"}");
+	return xasprintf(
 		"{\"read\":\"2026-01-02T03:04:05.678901234Z\",\"pids_stats\":{\"current\":3,\"limit\":50},"
 		"\"blkio_stats\":{\"io_service_bytes_recursive\":[{\"major\":8,\"minor\":0,\"op\":\"%s\",\"value\":4096},"
 		"{\"major\":8,\"minor\":0,\"op\":\"%s\",\"value\":8192},{\"major\":8,\"minor\":16,\"op\":\"%s\",\"value\":1}]},"
@@ -502,10 +505,30 @@ static void stats(struct conn *c, struct container *k)
 		v2 ? "read" : "Read", v2 ? "write" : "Write", v2 ? "read" : "Read",
 		v2 ? "\"inactive_file\":485760" : "\"cache\":900000,\"total_inactive_file\":485760",
 		(long long)limit, k->name, k->id);
-	reply(c, 200,
-	      container_live(k)
-		      ? text
-		      : "{\"read\":\"0001-01-01T00:00:00Z\",\"memory_stats\":{},\"cpu_stats\":{},\"name\":\"/x\"}");
+}
+
+static void stats(struct conn *c, struct container *k)
+{
+	char *text = stats_text(k);
+
+	if (query_flag(c, "stream")) {
+		stream_start(c, "application/json");
+		stream_send(c, text, strlen(text));
+		conn_wait(c, &k->watchers);
+	} else {
+		reply(c, 200, text);
+	}
+	free(text);
+}
+
+/* What the engine does once a second, here at the end of the process and when a test asks for it. */
+static void stats_tick(struct container *k)
+{
+	char *text = stats_text(k);
+
+	LIST_FOREACH (node, &k->watchers)
+		stream_send(LIST_ENTRY(node, struct conn, wait_link), text, strlen(text));
+	free(text);
 }
 
 static void container_verb(struct conn *c, struct container *k, const char *verb)

@@ -26,10 +26,11 @@ struct container {
 	bool oom, ever_ran;
 	char error[256];
 	int64_t pid, created_ns, started_ns, finished_ns;
-	struct str log;                           /* raw for a terminal, else frames */
-	int64_t log_dropped;                      /* lines before it that are gone */
-	struct list waiters, followers, attached; /* of conn.wait_link */
-	uv_timer_t timer;                         /* stop's grace, restart */
+	struct str log;      /* raw for a terminal, else frames */
+	int64_t log_dropped; /* lines before it that are gone */
+	struct list waiters, followers, attached,
+		watchers; /* of conn.wait_link; watchers: of stats */
+	uv_timer_t timer; /* stop's grace, restart */
 	bool timer_open;
 	struct conn *stopper; /* waits for the end of a stop */
 	bool restart;         /* the stop is part of a restart */
@@ -394,11 +395,15 @@ static void container_remove(struct container *k)
 	answer_waiters(k, true);
 	while (!list_empty(&k->followers))
 		stream_end(LIST_ENTRY(k->followers.next, struct conn, wait_link));
+	while (!list_empty(&k->watchers))
+		stream_end(LIST_ENTRY(k->watchers.next, struct conn, wait_link));
 	end_sessions(k);
 	json_object_put(k->config);
 	str_fini(&k->log);
 	uv_close((uv_handle_t *)&k->timer, timer_closed);
 }
+
+static void stats_tick(struct container *k);
 
 static void container_die(struct container *k, int code)
 {
@@ -421,6 +426,7 @@ static void container_die(struct container *k, int code)
 		conn_process(c);
 	}
 	end_sessions(k);
+	stats_tick(k);
 	answer_waiters(k, false);
 	if (json_get_bool(json_get(k->config, "HostConfig"), "AutoRemove", false))
 		container_remove(k);
