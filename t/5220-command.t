@@ -158,6 +158,10 @@ def detached(fake, gantry):
     check(gantry("run", "-d", "--no-wait", "busybox"), 0, ID + "\n", "", "--no-wait does not")
     equal([(r.method, r.query) for r in fake.take()], [("POST", "")], "one request, without wait")
     fake.answers[SPAWN] = (201, operation())
+    check(gantry("run", "-d", "--no-start", "busybox"), 0, ID + "\n", "", "--no-start makes it only")
+    equal([(r.method, r.query) for r in fake.take()], [("POST", "start=false&wait=3600")], "by the same request")
+    equal(gantry("run", "--no-start", "busybox").status, 2, "and has no foreground")
+    fake.take()
 
     # options to JSON
     with open(os.path.join(fake.folder, "env"), "w") as file:

@@ -57,6 +57,17 @@ timings = ended["timings"]
 equal(timings["policy_us"] + timings["store_us"] + timings["engine_us"] + timings["other_us"], timings["total_us"],
       "the parts of its time sum up to the total")
 ok(timings["engine_us"] >= 450000, "the engine's time is the engine's")
+
+# --- made only ---
+mark = get("/v1/health").json["last_event"]
+made = post("/v1/instances?wait=5&start=false", {"name": "made", "image": "busybox"})
+equal((made.status, made.json["result"]["state"], made.json["result"]["intent"]), (201, "stopped", "stopped"), "start=false: it is made, and stopped")
+equal([c["State"] for c in world.containers() if c["Names"] == ["/made"]], ["created"], "and the engine has not started it")
+equal([e["kind"] for e in world.events(mark)], ["instance.created"], "which is told")
+problem(post("/v1/instances?start=perhaps", {"name": "made2", "image": "busybox"}), 400, "another word than true or false", text="true or false")
+equal((post("/v1/instances/made/start?wait=5").status, world.state("made")), (200, "running"), "a start starts it")
+equal(world.delete("/v1/instances/made?force=true&wait=5").status, 200, "and it goes")
+
 again = world.stream(f"/v1/operations/{operation['id']}/watch").rest()
 equal([json.loads(line)["state"] for line in again], ["done"], "watching an ended one gives one line")
 sse = world.stream(f"/v1/operations/{operation['id']}/watch", {"Accept": "text/event-stream"})

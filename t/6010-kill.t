@@ -134,6 +134,21 @@ for kind, step in STEPS:
                 diag("\n".join(problems))
             world.stop()
 
+# made only: it is not started by a gantryd that takes it up again
+for when in ("create/before", "create/during", "create/after"):
+    counter += 1
+    world.start(crash_at=f"spawn/{when}")
+    try:
+        ask(world.socket, "POST", "/v1/instances?wait=5&start=false", {"name": f"i{counter}", "image": "busybox", "environment": ["A=plain"]})
+    except (OSError, http.client.HTTPException):
+        pass
+    world.died()
+    world.start()
+    until(lambda: not world.running_operations(), f"{when}: operations to end")
+    equal((world.disagreements(), world.state(f"i{counter}"), world.instance(f"i{counter}").get("boots", 0)), ([], "stopped", 0),
+          f"made only, killed at {when}: all agree, it is there and was not started")
+    world.stop()
+
 missing = {(k, s) for k, s in STEPS if k in SCENARIOS} - reached - NEVER_REACHED
 equal(missing, set(), "each step of each flow was reached at least once")
 done()

@@ -140,9 +140,12 @@ void handle_instance_spawn(struct call *call)
 	struct operation *operation = NULL;
 	struct gantry_error err;
 	struct flows_ask ask;
+	bool start = true;
 
+	if (http_request_query(call->request, "start") && call_bool(call, "start", &start) < 0)
+		return;
 	if (call_ask(call, 201, &ask) == 0)
-		answer(call, flows_spawn(call->daemon, &ask, call->body, &operation, &err),
+		answer(call, flows_spawn(call->daemon, &ask, call->body, start, &operation, &err),
 		       &operation, &err, 201);
 }
 

@@ -46,6 +46,7 @@ const struct ctl_option ctl_wait_options[] = {
 static const struct ctl_option run_options[] = {
 	{"detach", 'd', "", "print the id as soon as it runs, and leave it", false},
 	{"rm", 0, "", "remove the instance when it has ended", false},
+	{"no-start", 0, "", "with --detach, make it only: gantry start starts it", false},
 	{NULL, 0, NULL, NULL, false},
 };
 static const struct ctl_option attach_options[] = {

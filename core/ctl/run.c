@@ -287,7 +287,8 @@ static int run_detached(struct ctl *ctl, struct json_object *spec)
 	struct json_object *operation = NULL;
 	int status = operation_run(
 		ctl, json_get_string(spec, "name", json_get_string(spec, "image", "run")), "POST",
-		"/v1/instances", spec, &operation, NULL);
+		args_has(ctl->args, "no-start") ? "/v1/instances?start=false" : "/v1/instances",
+		spec, &operation, NULL);
 
 	if (status != CTL_OK)
 		return status;
@@ -311,6 +312,8 @@ int run_command(struct ctl *ctl)
 		output_usage("run", "--no-wait goes with --detach");
 		return CTL_RUN_FAILED;
 	}
+	if (!detach && args_has(args, "no-start"))
+		return output_usage("run", "--no-start goes with --detach");
 	if (detach && args_has(args, "rm"))
 		return output_usage("run", "--rm is for the foreground, where gantry sees the end");
 	if (args->word_count == 0 && !args_has(args, "spec")) {

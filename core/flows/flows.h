@@ -22,8 +22,9 @@ struct flows_ask {
 	uint64_t request_hash;
 };
 
+/* start: else it is made only, and stopped. */
 int flows_spawn(struct daemon *daemon, const struct flows_ask *ask, struct json_object *spec,
-		struct operation **ret_operation, struct gantry_error *err);
+		bool start, struct operation **ret_operation, struct gantry_error *err);
 int flows_start(struct daemon *daemon, const struct flows_ask *ask, struct instance *instance,
 		struct operation **ret_operation, struct gantry_error *err);
 /* grace_ms GANTRY_UNSET: the spec's. */

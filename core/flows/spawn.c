@@ -7,7 +7,7 @@
  *	pull      only where the node does not have the image
  *	create    the container, with labels from which everything can be rebuilt
  *	wire      only where the instance has ports of a network to wire (none yet)
- *	start
+ *	start     unless it is to be made only
  *	announce
  *
  * Where the node is to blame (start_faults.h) it is tried on another one that the policies accept, on
@@ -40,6 +40,7 @@ static void create(struct flow *flow);
 static void create_undo(struct flow *flow);
 static void wire(struct flow *flow);
 static bool wire_wanted(const struct flow *flow);
+static bool start_wanted(const struct flow *flow);
 static void announce(struct flow *flow);
 #define TRIES_MAX 3 /* nodes */
 
@@ -62,6 +63,7 @@ static const struct flow_step steps[] = {
 	[WIRE] = {.name = "wire", .run = wire, .wanted = wire_wanted, .slot = true},
 	[START] = {.name = "start",
 		   .run = step_start,
+		   .wanted = start_wanted,
 		   .limit_ms = STEP_START_MS,
 		   .slot = true,
 		   .boots = true},
@@ -96,7 +98,7 @@ static char *make_name(const struct gantry_spec *spec, const char *id, struct ar
 }
 
 int flows_spawn(struct daemon *daemon, const struct flows_ask *ask, struct json_object *spec,
-		struct operation **ret_operation, struct gantry_error *err)
+		bool start, struct operation **ret_operation, struct gantry_error *err)
 {
 	char id[INSTANCE_ID_SIZE];
 	struct instance *instance;
@@ -114,7 +116,7 @@ int flows_spawn(struct daemon *daemon, const struct flows_ask *ask, struct json_
 			instance->spec.name = make_name(&instance->spec, id, &instance->arena);
 		instance->created_ms = clock_wall_ms();
 		instance->generation = 1;
-		instance->intent = INTENT_RUNNING;
+		instance->intent = start ? INTENT_RUNNING : INTENT_STOPPED;
 		instance->changed = true;
 		code = daemon->stopping ? gantry_error_set(err, -EAGAIN, "gantryd is going down")
 					: fleet_add(&daemon->fleet, instance, err);
@@ -385,9 +387,29 @@ static void wire(struct flow *flow)
 	flow_next(flow);
 }
 
+static bool start_wanted(const struct flow *flow)
+{
+	return flow->instance->intent == INTENT_RUNNING;
+}
+
+static void announce_created(struct flow *flow)
+{
+	struct instance *instance = flow->instance;
+	struct json_object *detail = json_object_new_object();
+
+	instance_move(instance, INSTANCE_STOPPED);
+	instance->changed = true;
+	json_add_string(detail, "operation", flow->operation->id);
+	event_add(&flow->daemon->events, flow_batch(flow), "instance.created", instance, NULL,
+		  detail);
+}
+
 static void announce(struct flow *flow)
 {
-	step_started(flow, "spawn");
+	if (start_wanted(flow))
+		step_started(flow, "spawn");
+	else
+		announce_created(flow);
 	flow_next(flow);
 }
 
