@@ -236,8 +236,8 @@ static void test_spread(struct script_set *set)
 		script_place(set, &trial.request, list, 2, &chosen, &trial.decision, &trial.err);
 	is_int(trial.code, -EACCES, "no room");
 	is_str(trial.err.text,
-	       "no node is left of 2: 1 for memory: 1GiB is wanted, 100MiB is free (40-spread.lua:29); "
-	       "1 for memory: 1GiB is wanted, 512MiB is free (40-spread.lua:29)",
+	       "no node is left of 2: 1 for memory: 1GiB is wanted, 100MiB is free (40-spread.lua:30); "
+	       "1 for memory: 1GiB is wanted, 512MiB is free (40-spread.lua:30)",
 	       "the error sums up");
 	trial_end(&trial);
 	nodes[1].memory_bytes = 0;

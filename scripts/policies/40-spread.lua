@@ -5,7 +5,8 @@
 --
 --   gantry run --label node.zone=b --label node.disk=ssd …
 --
--- goes only to nodes that have zone = "b" and disk = "ssd" under `labels` in gantry.lua.
+-- goes only to nodes that have zone = "b" and disk = "ssd" under `labels` in gantry.lua; with node.name=NAME to
+-- the node of that name.
 --
 -- `filter` is asked for each node that is up, and says whether it may be used. `score` is asked for
 -- each that is left; the scores of all policies add up, and the highest sum wins. Then fewer
@@ -17,7 +18,7 @@ return {
 	filter = function(req, node)
 		for name, value in pairs(req.labels) do
 			if name:sub(1, 5) == "node." then
-				local has = node.labels[name:sub(6)]
+				local has = node.labels[name:sub(6)] or name == "node.name" and node.name
 				if has ~= value then
 					return false, ("label %s is %s, %s is wanted"):format(name:sub(6), has or "missing", value)
 				end
@@ -47,6 +48,10 @@ return {
 			node = { labels = { zone = "b" } }, expect = true },
 		{ name = "the node has another one", hook = "filter", request = { labels = { ["node.zone"] = "b" } },
 			node = { labels = { zone = "a" } }, deny = "label zone is a, b is wanted" },
+		{ name = "a node by its name", hook = "filter", request = { labels = { ["node.name"] = "n1" } },
+			node = { name = "n1" }, expect = true },
+		{ name = "another one", hook = "filter", request = { labels = { ["node.name"] = "n1" } },
+			node = { name = "n2" }, deny = "label name is n2, n1 is wanted" },
 		{ name = "no room", hook = "filter", request = { memory = "2GiB" },
 			node = { memory = "8GiB", memory_promised = "7GiB" }, deny = "memory: 2GiB is wanted, 1GiB is free" },
 		{ name = "half full after, with three there", hook = "score", request = { memory = "2GiB" },
