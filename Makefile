@@ -6,7 +6,8 @@
 #   make check      all tests (SAN=1 with ASan and UBSan, VG=1 under valgrind, T=t/2 one family)
 #   make bench      figures, side by side in one run
 #   make fuzz       policies, patterns, specs, HTTP at random, FUZZ_SECONDS (60) each, with ASan and UBSan
-#   make install    DESTDIR and PREFIX are honoured
+#   make install    DESTDIR and PREFIX are honoured; with the driver where Debian's Nova is
+#   make deb        that driver as a package, .build/…/gantry-nova_VERSION_all.deb
 #
 # Sources are found by folder: core/LAYER/*.c, plugins/NAME/*.c, t/*.c. A new file needs no edit here.
 
@@ -55,7 +56,8 @@ endif
 # V=1 shows the commands
 say = $(if $(V),,@echo "  $(1)" $(patsubst $(B)/%,%,$@);)
 
-.PHONY: all deps deps-check tests check bench fuzz fuzz-programs demo demo-stop demo-sim install install-files install-nova check-nova clean format
+.PHONY: all deps deps-check tests check bench fuzz fuzz-programs demo demo-stop demo-sim install install-files install-nova deb check-nova check-tempest \
+	clean format
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -164,6 +166,7 @@ demo-sim: deps
 I := $(DESTDIR)$(PREFIX)
 install: all
 	@$(MAKE) --no-print-directory install-files
+	@[ ! -d $(P)/nova/virt ] || $(MAKE) --no-print-directory install-nova
 
 # What is built, as it is
 install-files:
@@ -187,9 +190,22 @@ install-nova:
 	install -D -m 644 -t $(P)/gantry_nova contrib/nova/gantry_nova/*.py
 	install -D -m 644 -t $(P)/nova/virt/gantry contrib/nova/nova/virt/gantry/__init__.py
 
+VERSION = $(shell sed -n 's/^\#define API_VERSION "\(.*\)"/\1/p' core/api/api.h)
+D := $(B)/gantry-nova
+deb:
+	@rm -rf $(D)
+	@$(MAKE) --no-print-directory install-nova DESTDIR=$(abspath $(D))
+	install -D -m 644 contrib/nova/README.md $(D)/usr/share/doc/gantry-nova/README.md
+	install -D -m 755 -t $(D)/DEBIAN contrib/nova/debian/postinst contrib/nova/debian/prerm
+	sed 's|@VERSION@|$(VERSION)|' contrib/nova/debian/control >$(D)/DEBIAN/control
+	dpkg-deb --root-owner-group --build $(D) $(B)/gantry-nova_$(VERSION)_all.deb
+
 # A real OpenStack on loopback, from Debian's packages, as root; see contrib/openstack
 check-nova: all
 	@BUILD=$(B) contrib/openstack/check
+
+check-tempest: all
+	@BUILD=$(B) contrib/openstack/check-tempest
 
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h')

@@ -56,6 +56,19 @@ equal(answer.returncode, 0, "gantryd --init writes settings")
 with open(first) as file:
     has(file.read(), 'store = "/var/lib/gantry/gantry.db"', "with the paths that the unit makes folders for")
 
+# Nova's driver as a package
+made = run("make", "-C", ROOT, "-s", "deb", f"D={world.folder}/deb", f"SAN={os.environ.get('SAN', '')}", env=env)
+if not equal(made.returncode, 0, "make deb"):
+    diag(made.stdout + made.stderr)
+version = run(gantryd, "--version").stdout.split()[1]
+equal(run("dpkg-deb", "-x", os.path.join(BUILD, f"gantry-nova_{version}_all.deb"), "unpacked").returncode, 0, "a package with gantryd's version")
+packages = os.path.join(world.folder, "unpacked/usr/lib/python3/dist-packages")
+source = os.path.join(ROOT, "contrib/nova")
+equal(sorted(os.listdir(f"{packages}/gantry_nova")), sorted(name for name in os.listdir(f"{source}/gantry_nova") if name.endswith(".py")),
+      "all of the driver is in it")
+ok(filecmp.cmp(f"{packages}/nova/virt/gantry/__init__.py", f"{source}/nova/virt/gantry/__init__.py", False), "and what Nova loads")
+equal(os.listdir(f"{packages}/nova/virt"), ["gantry"], "nothing of Nova's own")
+
 # the rest
 source = 'const struct gantry_plugin gantry_plugin = {.abi_major = GANTRY_ABI_MAJOR, .size = sizeof(gantry_plugin), .name = "x"};\n'
 answer = run("gcc", "-std=gnu17", "-Wall", "-Wextra", "-Werror", "-Wno-missing-field-initializers", "-fPIC", "-shared", "-o", "x.so",
