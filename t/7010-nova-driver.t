@@ -16,6 +16,7 @@ sys.path.insert(0, os.path.join(ROOT, "contrib/nova"))
 sys.dont_write_bytecode = True
 # unpatched: eventlet's hub would not run beside this test's own waiting
 os.environ["OS_NOVA_DISABLE_EVENTLET_PATCHING"] = "1"
+import base64
 import io
 import tarfile
 import threading
@@ -72,16 +73,17 @@ meta = objects.ImageMeta.from_dict({"id": IMAGE, "properties": {}})
 numbers = iter(range(1, 100))
 
 
-def instance(flavor="tiny", **values):
+def instance(flavor="tiny", node="compute1", **values):
     number = next(numbers)
     made = objects.Instance(id=number, uuid="%08d-0000-4000-8000-000000000000" % number, project_id="project1", user_id="user1", hostname="h%d" % number,
-                            display_name="N", image_ref=IMAGE, availability_zone="az", metadata={"tier": "gold"}, task_state=None, **values)
+                            display_name="N", image_ref=IMAGE, availability_zone="az", metadata={"tier": "gold"}, system_metadata={}, task_state=None, node=node, **values)
+    made.user_data = made.config_drive = made.launched_at = None
     made.flavor = objects.Flavor(name=flavor, memory_mb=64, vcpus=1, root_gb=1, swap=0, extra_specs={"k": "v"})
     return made
 
 
-def spawn(one, image=meta, network=None):
-    nova_driver.spawn(context, one, image, [], None, {}, network_info=network)
+def spawn(one, image=meta, network=None, injected=(), **more):
+    nova_driver.spawn(context, one, image, list(injected), None, {}, network_info=network, **more)
 
 
 def refused(what, kind, call, word=""):
@@ -92,11 +94,19 @@ def refused(what, kind, call, word=""):
     return ok(False, f"{what}: nothing was raised")
 
 
+aggregate = mock.Mock(metadata={"rack": "r1"})
+mock.patch.object(driver.spec.objects.AggregateList, "get_by_host", lambda context, host: [aggregate]).start()
+mock.patch.object(driver.spec.objects.RequestSpec, "get_by_instance_uuid", lambda context, uuid: mock.Mock(scheduler_hints={"group": ["g"]})).start()
 nova_driver = driver.GantryDriver(mock.Mock())
 events = []
 nova_driver.register_event_listener(lambda event: events.append((event.get_instance_uuid(), event.get_name())))
-with mock.patch.object(driver.eventlet, "spawn", lambda function: threading.Thread(target=function, daemon=True).start()):
-    nova_driver.init_host("compute1")
+def thread(function, *arguments):
+    threading.Thread(target=function, args=arguments, daemon=True).start()
+
+
+mock.patch.object(driver.eventlet, "spawn", thread).start()
+mock.patch.object(driver.eventlet, "spawn_n", thread).start()
+nova_driver.init_host("compute1")
 equal(nova_driver.get_available_nodes(), ["compute1"], "one node")
 resource = nova_driver.get_available_resource("compute1")
 equal((resource["vcpus"], resource["memory_mb"], resource["hypervisor_hostname"]), (64, 262144, "compute1"), "with what the engines have")
@@ -110,10 +120,12 @@ spawn(one)
 found = world.get(f"/v1/instances/{one.uuid}").json
 equal((found["state"], found["project"], found["image"], found["spec"]["command"], found["spec"]["memory"], found["spec"]["hostname"]),
      ("running", "project1", f"glance/{IMAGE}:pullable", ["sleep", "1000"], 64 << 20, one.hostname), "spawn: an instance as Nova wants it")
-equal({key: found["labels"][key] for key in ("nova.host", "nova.flavor", "nova.flavor.k", "nova.meta.tier", "nova.zone")},
-     {"nova.host": "compute1", "nova.flavor": "tiny", "nova.flavor.k": "v", "nova.meta.tier": "gold", "nova.zone": "az"}, "policies see Nova's request in labels")
+equal({key: found["labels"][key] for key in ("nova.host", "nova.flavor", "nova.flavor.k", "nova.meta.tier", "nova.zone",
+                                                 "nova.aggregate.rack", "nova.hint.group")},
+     {"nova.aggregate.rack": "r1", "nova.hint.group": "g", "nova.host": "compute1", "nova.flavor": "tiny", "nova.flavor.k": "v", "nova.meta.tier": "gold", "nova.zone": "az"}, "policies see Nova's request in labels")
 equal(nova_driver.get_info(one).state, power_state.RUNNING, "get_info")
 equal((nova_driver.list_instance_uuids(), nova_driver.list_instances()), ([one.uuid], [one.name]), "the lists")
+equal(nova_driver.cache_image(context, IMAGE), False, "its image need not be cached again")
 two = instance()
 spawn(two)
 equal(Glance.downloads, [IMAGE], "the image was downloaded once for two")
@@ -153,7 +165,7 @@ equal((found["state"], found["spec"]["memory"], found["container_id"]), ("runnin
 refused("to another host", exception.InstanceFaultRollback, lambda: nova_driver.migrate_disk_and_power_off(context, one, "10.0.0.1", one.flavor, None))
 
 events.clear()
-world.engine.ask("POST", "/fake/exit", {"id": found["container_id"], "code": 3})
+world.engine.ask("POST", "/fake/exit", {"id": found["container_id"], "code": 137})
 until(lambda: (one.uuid, "Stopped") in events, "the event of its end")
 ok(True, "an end behind Nova's back is told as it happens")
 
@@ -171,14 +183,129 @@ three = instance()
 spawn(three, mock.Mock(id="named"))
 equal(world.get(f"/v1/instances/{three.uuid}").json["image"], "pullable:7", "an image by a registry's name is pulled")
 refused("ports", exception.VirtualInterfaceCreateException, lambda: spawn(instance(), network=[{"id": "p"}]))
-for each in (one, two, three):
+half = archive()[:1000]
+Glance.images["half"] = {"container_format": "docker", "checksum": "pullable", "content": half, "properties": {}}
+refused("half an archive", exception.ImageUnacceptable, lambda: spawn(instance(), mock.Mock(id="half")))
+refused("an image that has gone from Glance", KeyError, lambda: spawn(instance(), mock.Mock(id="gone")))
+
+
+def file_of(each, path):
+    answer = world.get(f"/v1/instances/{each.uuid}/archive?path={path}")
+    return tarfile.open(fileobj=io.BytesIO(answer.body)).extractfile(os.path.basename(path)).read() if answer.status == 200 else None
+
+
+four = instance()
+four.user_data = base64.b64encode(b"#cloud-config").decode()
+spawn(four, injected=[("/etc/motd", b"welcome")])
+equal((file_of(four, "/etc/motd"), file_of(four, "/etc/nova/user_data")), (b"welcome", b"#cloud-config"), "injected files and user data are inside")
+found = world.get(f"/v1/instances/{four.uuid}").json
+equal((found["state"], found["boots"]), ("running", 1), "before its first start")
+equal([one for one in found["spec"]["environment"] if "META" in str(one)], [{"name": "NOVA_META_TIER", "value": "gold"}], "the metadata is in its environment")
+five = instance()
+spawn(five, power_on=False)
+equal((nova_driver.get_info(five).state, world.get(f"/v1/instances/{five.uuid}").json.get("boots", 0)), (power_state.SHUTDOWN, 0), "made without a start")
+five.config_drive = "True"
+CONF.set_override("instances_path", world.folder)
+with mock.patch("nova.api.metadata.base.InstanceMetadata") as metadata:
+    metadata.return_value.metadata_for_config_drive.return_value = [("openstack/latest/meta_data.json", "{}")]
+    nova_driver.destroy(context, five, None)
+    spawn(five)
+folder = os.path.join(world.folder, five.uuid, "config-drive")
+equal(world.get(f"/v1/instances/{five.uuid}").json["spec"]["mounts"], [{"type": "bind", "source": folder, "target": "/mnt/config", "read_only": True}],
+      "a config drive is a folder, mounted to be read")
+ok(os.path.exists(os.path.join(folder, "openstack/latest/meta_data.json")), "with what belongs there")
+
+six, answers = instance(), []
+world.engine.fault("POST /containers/*/start", "delay", ms=700 * SLOW, count=1)
+waiting = threading.Thread(target=lambda: answers.append(spawn(six)))
+waiting.start()
+until(lambda: any(operation["step"] == "start" for operation in world.running_operations()), "its start")
+world.kill()
+world.start()
+waiting.join(LIMIT)
+equal((answers, nova_driver.get_info(six).state), ([None], power_state.RUNNING), "gantryd killed in the middle of a spawn and started again: it goes on")
+equal(len([c for c in world.containers() if c["Labels"]["gantry.instance"] == world.get(f"/v1/instances/{six.uuid}").json["id"]]), 1, "once")
+
+with mock.patch.object(driver.early.compute_utils, "add_instance_fault_from_exc") as told, \
+        mock.patch.object(driver.early.objects.Instance, "get_by_uuid") as get_by_uuid, \
+        mock.patch.object(driver.early.nova_context, "get_admin_context"):
+    get_by_uuid.side_effect = lambda context, uuid: mock.Mock(uuid=uuid, task_state=None, vm_state="active", save=mock.Mock())
+    seven = instance()
+    spawn(seven)
+    world.engine.ask("POST", "/fake/exit", {"id": world.get(f"/v1/instances/{seven.uuid}").json["container_id"], "code": 7, "write": "this is why"})
+    until(lambda: told.call_args, "the fault")
+    has(told.call_args.kwargs["fault_message"], "with code 7", "one that fails at once is told as the instance's fault")
+    ok((seven.uuid, "Stopped") not in events, "and not as a stop")
+
+world.engine.fault("POST /containers/*/start", "500", count=1, message="no such thing")
+nova_driver.power_off(two)
+refused("a power_on that fails", client.Problem, lambda: nova_driver.power_on(context, two, None), "no such thing")
+equal(nova_driver.get_info(two).state, power_state.SHUTDOWN, "keeps the container")
+refused("a volume", exception.BuildAbortException, lambda: spawn(instance(), block_device_info={"block_device_mapping": [{"mount_device": "/dev/vdb"}]}),
+        "no volumes")
+refused("one for an instance that runs", exception.NovaException, lambda: nova_driver.attach_volume(context, {}, four, "/dev/vdb"), "no volumes")
+four.task_state = "rescuing"
+refused("a rescue", exception.NovaException, lambda: nova_driver.power_off(four), "runs on")
+four.task_state = None
+equal(nova_driver.get_info(four).state, power_state.RUNNING, "before anything stops")
+refused("a password", NotImplementedError, lambda: nova_driver.set_admin_password(four, "x"))
+for each in (one, two, three, four, five, six, seven):
     nova_driver.destroy(context, each, None)
     nova_driver.destroy(context, each, None)
 equal(nova_driver.list_instance_uuids(), [], "destroy, a second time too")
+
+
+def loaded(world):
+    return sorted((i["node"], t) for i in world.get("/v1/images").json["images"] for t in i["tags"] if t.startswith("glance/"))
+
+
+CONF.set_override("remove_unused_original_minimum_age_seconds", 3600, "image_cache")
+nova_driver.manage_image_cache(context, [])
+equal(len(loaded(world)), 1, "an image that is not used any more stays for a time")
+CONF.set_override("remove_unused_original_minimum_age_seconds", 0, "image_cache")
+nova_driver.manage_image_cache(context, [])
+equal(loaded(world), [], "and goes then")
+equal(nova_driver.cache_image(context, IMAGE), True, "it is cached before an instance wants it")
+CONF.set_override("remove_unused_base_images", False, "image_cache")
+nova_driver.manage_image_cache(context, [])
+equal(len(loaded(world)), 1, "and stays where Nova is told to keep it")
 refused("what is gone", exception.InstanceNotFound, lambda: nova_driver.get_info(one))
 world.kill()
 refused("gantryd away: the node is not ready, and not gone", exception.VirtDriverNotReady, nova_driver.get_available_nodes)
 world.start()
 equal(nova_driver.get_available_nodes(), ["compute1"], "it is back")
 nova_driver._events = None
+
+# --- each engine a node --------------------------------------------------------------------------------
+
+pair = World(engines=("east", "west"), policies="shipped", settings=f'trusted_actors = {{ "uid:{os.getuid()}" }}', node='labels = { ["nova.traits"] = "FAST SSD" }')
+pair.start()
+CONF.set_override("host", f"unix://{pair.socket}", "gantry")
+CONF.set_override("node_for_each_engine", True, "gantry")
+nova_driver = driver.GantryDriver(mock.Mock())
+nova_driver.init_host("compute2")
+equal(nova_driver.get_available_nodes(), ["east.compute2", "west.compute2"], "each engine is a node of its own")
+east, west = (nova_driver.get_available_resource(f"{name}.compute2") for name in ("east", "west"))
+equal((east["hypervisor_hostname"], east["memory_mb"], east["uuid"] != west["uuid"]), ("east.compute2", 262144, True), "with its own size and identity")
+tree = provider_tree.ProviderTree()
+tree.new_root("east.compute2", east["uuid"])
+nova_driver.update_provider_tree(tree, "east.compute2")
+equal(tree.data("east.compute2").traits, {"CUSTOM_FAST", "CUSTOM_SSD"}, "and the traits that its label names")
+for name in ("west", "east", "west"):
+    each = instance(node=f"{name}.compute2")
+    spawn(each)
+    equal(pair.get(f"/v1/instances/{each.uuid}").json["node"], name, f"an instance that Nova places on {name} runs there")
+equal(sorted(node for node, _ in loaded(pair)), ["east", "west"], "and the image was loaded where it is wanted")
+pair.engines["west"].stop()
+until(lambda: [n["state"] for n in pair.get("/v1/nodes").json["nodes"]] == ["up", "down"], "west to be down")
+equal(nova_driver.get_available_nodes(), ["east.compute2", "west.compute2"], "an engine that is away is still a node")
+tree.new_root("west.compute2", west["uuid"])
+nova_driver.update_provider_tree(tree, "west.compute2")
+found = tree.data("west.compute2").inventory["MEMORY_MB"]
+equal(found["reserved"], found["total"], "that takes nothing")
+listed = nova_driver._nodes.all
+with mock.patch.object(nova_driver._nodes, "all", lambda: listed()[:1]):
+    for _ in range(2):
+        refused("a node that is not in the settings", exception.VirtDriverNotReady, nova_driver.get_available_nodes)
+    equal(nova_driver.get_available_nodes(), ["east.compute2"], "is gone when it is not there a third time")
 done()

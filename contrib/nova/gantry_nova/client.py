@@ -4,7 +4,12 @@ import http.client
 import json
 import socket
 import ssl
+import time
 import urllib.parse
+import uuid
+
+
+AWAY_WAIT_S = 0.5
 
 
 class Problem(Exception):
@@ -71,8 +76,10 @@ class _Chunks:
 
 
 class Client:
-    def __init__(self, host, ca_file=None, cert_file=None, key_file=None, timeout=60):
-        self._timeout = timeout
+    """away: seconds in which a gantryd that does not answer may come back, before its operations are given up."""
+
+    def __init__(self, host, ca_file=None, cert_file=None, key_file=None, timeout=60, away=60):
+        self._timeout, self._away = timeout, away
         self._path = self._context = None
         if host.startswith("https://"):
             url = urllib.parse.urlsplit(host)
@@ -122,13 +129,29 @@ class Client:
         except ValueError:
             return {"detail": data[:200].decode("utf-8", "replace")}
 
-    def call(self, method, target, body=None, actor=None, wait=0):
-        """One exchange; the answer's JSON. wait: how long the answer may be held back on purpose."""
-        headers = self._headers(actor)
+    def call(self, method, target, body=None, actor=None):
+        """One exchange; the answer's JSON."""
+        return self._call(method, target, body, self._headers(actor), self._timeout)
+
+    def operate(self, method, target, body=None, actor=None, wait=0):
+        """An operation, once, though gantryd be killed and started again meanwhile. wait: how long the answer may be held back."""
+        headers, end = self._headers(actor), None
+        if method == "POST":
+            headers["Idempotency-Key"] = str(uuid.uuid4())
+        while True:
+            try:
+                return self._call(method, target, body, headers, self._timeout + wait)
+            except Unreachable:
+                end = end or time.monotonic() + self._away
+                if time.monotonic() > end:
+                    raise
+            time.sleep(AWAY_WAIT_S)
+
+    def _call(self, method, target, body, headers, timeout):
         if body is not None:
             body = json.dumps(body)
-            headers["Content-Type"] = "application/json"
-        connection, answer = self._open(method, target, body, headers, self._timeout + wait)
+            headers = {**headers, "Content-Type": "application/json"}
+        connection, answer = self._open(method, target, body, headers, timeout)
         try:
             data = answer.read()
         except (OSError, http.client.HTTPException) as error:
@@ -140,12 +163,12 @@ class Client:
     def stream(self, target, actor=None, timeout=None):
         return Stream(*self._open("GET", target, None, self._headers(actor), timeout or self._timeout))
 
-    def upload(self, target, give, actor=None, timeout=600):
+    def upload(self, target, give, actor=None, timeout=600, method="POST"):
         """Sends what give(sink) writes, if gantryd asks for it; the answer's JSON."""
         connection = self._connect(timeout)
         try:
             connection.connect()
-            lines = ["POST %s HTTP/1.1" % target, "Host: localhost", "Content-Type: application/x-tar",
+            lines = ["%s %s HTTP/1.1" % (method, target), "Host: localhost", "Content-Type: application/x-tar",
                      "Transfer-Encoding: chunked", "Expect: 100-continue", "Connection: close"]
             lines += ["%s: %s" % item for item in self._headers(actor).items()]
             connection.sock.sendall("\r\n".join(lines + ["", ""]).encode())

@@ -4,9 +4,8 @@
 Thin: what can be decided in gantryd (placement, limits, who may do what) is decided there, by its policies.
 """
 import base64
-import json
-import shlex
 import subprocess
+import time
 import uuid
 
 import eventlet
@@ -16,24 +15,25 @@ from nova.compute import task_states
 from nova.console import type as ctype
 from nova.image import glance
 from nova.objects import diagnostics as diagnostics_object
-from nova.objects import fields
 from nova.virt import driver
 from nova.virt import event as virtevent
 from nova.virt import hardware
 import nova.conf
-import os_resource_classes as orc
 from oslo_log import log as logging
-from oslo_utils import versionutils
 
 from gantry_nova import client as gantry
+from gantry_nova import early
+from gantry_nova import files
+from gantry_nova import images
+from gantry_nova import nodes
 from gantry_nova import options
+from gantry_nova import spec
 
 LOG = logging.getLogger(__name__)
 CONF = nova.conf.CONF
 options.register(CONF)
 
 MIB = 1 << 20
-HOST_LABEL = "nova.host"
 BUSY_TRIES = 120
 CONSOLE_BYTES = 100 << 10  # as much as libvirt's driver gives
 BUSY_WAIT_S = 0.5
@@ -59,20 +59,24 @@ EVENTS = {
 class GantryDriver(driver.ComputeDriver):
     capabilities = {
         **driver.ComputeDriver.capabilities,
+        "has_imagecache": True,
         "supports_migrate_to_same_host": True,
         "supports_image_type_raw": True,  # of Glance's container_format=docker
     }
 
     def __init__(self, virtapi):
         super().__init__(virtapi)
-        self._client = self._events = self._host = None
+        self._client = self._images = self._nodes = self._events = self._host = None
+        self._traits = {}  # custom ones that we gave, by Nova's node
 
     # --- the service ---------------------------------------------------------------------------------
 
     def init_host(self, host):
         self._host = host
         self._client = gantry.Client(CONF.gantry.host, CONF.gantry.ca_file, CONF.gantry.cert_file,
-                                     CONF.gantry.key_file, CONF.gantry.timeout)
+                                     CONF.gantry.key_file, CONF.gantry.timeout, CONF.gantry.away_timeout)
+        self._nodes = nodes.Nodes(self._client, host)
+        self._images = images.Images(self._client, self._nodes)
         self._events = eventlet.spawn(self._follow_events)
 
     def cleanup_host(self, host):
@@ -108,71 +112,45 @@ class GantryDriver(driver.ComputeDriver):
             uuid.UUID(name or "")
         except ValueError:
             return
-        if kind is not None:
+        if kind is None:
+            return
+        if told["kind"] == "instance.exited" and early.is_one(told):
+            eventlet.spawn_n(early.tell, self, told)
+        else:
             self.emit_event(virtevent.LifecycleEvent(name, kind))
 
     # --- resources -----------------------------------------------------------------------------------
 
-    def _nodes(self):
-        try:
-            return self._client.call("GET", "/v1/nodes")["nodes"]
-        except (gantry.Unreachable, gantry.Problem) as error:
-            # never a shorter list: a node that is missing once is lost to Nova for good
-            raise exception.VirtDriverNotReady() from error
-
     def get_available_nodes(self, refresh=False):
-        self._nodes()
-        return [self._host]
+        return self._nodes.names()
 
     def node_is_available(self, nodename):
-        return nodename == self._host
-
-    def _amounts(self):
-        nodes = self._nodes()
-
-        def total(part, name):
-            return sum(node.get(part, {}).get(name) or 0 for node in nodes)
-
-        return {
-            "vcpus": max(1, total("capacity", "nano_cpus") // 10 ** 9),
-            "memory_mb": total("capacity", "memory_bytes") // MIB,
-            "local_gb": CONF.gantry.disk_gb,
-            "vcpus_used": total("promised", "nano_cpus") // 10 ** 9,
-            "memory_mb_used": total("promised", "memory_bytes") // MIB,
-            "local_gb_used": 0,
-        }
+        return nodename == self._host or any(self._nodes.nova_name(node["name"]) == nodename for node in self._nodes.all())
 
     def get_available_resource(self, nodename):
-        version = self._client.call("GET", "/v1/version").get("version", "0.1.0")
-        return {
-            **self._amounts(),
-            "uuid": str(uuid.uuid5(uuid.NAMESPACE_DNS, "gantry/%s" % nodename)),
-            "hypervisor_type": "gantry",
-            "hypervisor_version": versionutils.convert_version_to_int(version),
-            "hypervisor_hostname": nodename,
-            "disk_available_least": CONF.gantry.disk_gb,
-            "cpu_info": json.dumps({}),
-            "numa_topology": None,
-            "supported_instances": [(fields.Architecture.X86_64, fields.HVType.DOCKER, fields.VMMode.EXE)],
-        }
+        return self._nodes.resource(nodename)
 
     def update_provider_tree(self, provider_tree, nodename, allocations=None):
-        amounts = self._amounts()
-        ratios = self._get_allocation_ratios(provider_tree.data(nodename).inventory)
-        inventory = {}
-        for name, total, reserved in (
-                (orc.VCPU, amounts["vcpus"], CONF.reserved_host_cpus),
-                (orc.MEMORY_MB, amounts["memory_mb"], CONF.reserved_host_memory_mb),
-                (orc.DISK_GB, amounts["local_gb"], self._get_reserved_host_disk_gb_from_config())):
-            if total > 0:
-                inventory[name] = {"total": total, "min_unit": 1, "max_unit": total, "step_size": 1,
-                                   "allocation_ratio": ratios[name], "reserved": min(reserved, total)}
-        provider_tree.update_inventory(nodename, inventory)
+        found = provider_tree.data(nodename)
+        provider_tree.update_inventory(nodename, self._nodes.inventory(nodename, self._get_allocation_ratios(found.inventory),
+                                                                       self._get_reserved_host_disk_gb_from_config()))
+        wanted = self._nodes.traits(nodename)
+        provider_tree.add_traits(nodename, *wanted - found.traits)
+        provider_tree.remove_traits(nodename, *(self._traits.get(nodename, set()) & found.traits) - wanted)
+        self._traits[nodename] = wanted
+
+    # --- images --------------------------------------------------------------------------------------
+
+    def cache_image(self, context, image_id):
+        return self._images.cache(context, image_id)
+
+    def manage_image_cache(self, context, all_instances):
+        self._images.drop_unused()
 
     # --- instances -----------------------------------------------------------------------------------
 
     def _listed(self):
-        return self._client.call("GET", self._client.target("instances", label="%s=%s" % (HOST_LABEL, self._host)))["instances"]
+        return self._client.call("GET", self._client.target("instances", label="%s=%s" % (spec.HOST_LABEL, self._host)))["instances"]
 
     def list_instances(self):
         return [one["labels"].get("nova.name", one["name"]) for one in self._listed()]
@@ -192,6 +170,10 @@ class GantryDriver(driver.ComputeDriver):
         found = self._find(instance)
         return hardware.InstanceInfo(state=POWER.get(found["state"], power_state.NOSTATE), internal_id=found["id"])
 
+    def ended_in_first_boot(self, instance):
+        found = self._find(instance)
+        return found["state"] in ("stopped", "failed") and found.get("boots") == 1
+
     def instance_exists(self, instance):
         try:
             self._find(instance)
@@ -205,7 +187,7 @@ class GantryDriver(driver.ComputeDriver):
         target = self._client.target("instances", instance.uuid, verb, wait=wait)
         for left in range(BUSY_TRIES, 0, -1):
             try:
-                answer = self._client.call("POST", target, body, wait=wait)
+                answer = self._client.operate("POST", target, body, wait=wait)
                 break
             except gantry.Problem as problem:
                 if problem.status == 404:
@@ -223,17 +205,25 @@ class GantryDriver(driver.ComputeDriver):
 
     def spawn(self, context, instance, image_meta, injected_files, admin_password, allocations,
               network_info=None, block_device_info=None, power_on=True, accel_info=None):
-        self._refuse(injected_files, network_info, block_device_info)
-        image, properties = self._image(context, image_meta)
-        wait, made = CONF.gantry.operation_timeout, False
+        began = time.monotonic()
+        self._refuse(instance, network_info, block_device_info)
+        node = self._nodes.gantry_name(instance.node)
+        image, properties = self._images.name(context, image_meta.id, node)
+        imaged, wait, made = time.monotonic(), CONF.gantry.operation_timeout, False
         try:
-            answer = self._client.call("POST", self._client.target("instances", wait=wait), self._spec(instance, image, properties),
-                                       actor=(instance.project_id, instance.user_id), wait=wait)
+            within, drive = files.wanted(instance, injected_files), files.drive(instance, injected_files, network_info)
+            at_once = power_on and not within
+            answer = self._client.operate("POST", self._client.target("instances", wait=wait, start=at_once),
+                                          spec.make(context, instance, self._host, node, image, properties, [drive] if drive else ()),
+                                          actor=(instance.project_id, instance.user_id), wait=wait)
             if answer.get("state") == "running":
                 raise exception.NovaException("gantryd: the start has not ended after %d s" % wait)
             made = True
-            if not power_on:
-                self.power_off(instance)
+            if within:
+                self._client.upload(self._client.target("instances", instance.uuid, "archive", path="/"),
+                                    lambda sink: sink.write(files.archive(within)), method="PUT")
+            if power_on and not at_once:
+                self._do(instance, "start")
         except gantry.Problem as problem:
             if problem.status == 409 and not made:
                 raise  # the name is taken: what has it is not ours to remove
@@ -245,77 +235,15 @@ class GantryDriver(driver.ComputeDriver):
         except Exception:
             self.destroy(context, instance, network_info, block_device_info)
             raise
+        timings = answer.get("timings", {})
+        LOG.info("spawned in %d ms: image %d, gantryd %d, of which its engine %d", (time.monotonic() - began) * 1000,
+                 (imaged - began) * 1000, timings.get("total_us", 0) // 1000, timings.get("engine_us", 0) // 1000, instance=instance)
 
-    def _refuse(self, injected_files, network_info, block_device_info):
+    def _refuse(self, instance, network_info, block_device_info):
         if network_info and not CONF.gantry.ignore_ports:
             raise exception.VirtualInterfaceCreateException()
-        if injected_files:
-            raise exception.NovaException("files cannot be injected into a container")
         if driver.block_device_info_get_mapping(block_device_info):
-            raise exception.NovaException("volumes cannot be attached to a container by this driver")
-
-    def _image(self, context, image_meta):
-        """The name of the image for gantryd: a registry's, or one that Glance's content has there."""
-        found = glance.API().get(context, image_meta.id)
-        properties = found.get("properties") or {}
-        if properties.get("gantry_image"):
-            return properties["gantry_image"], properties
-        if found.get("container_format") != "docker":
-            raise exception.ImageUnacceptable(image_id=image_meta.id,
-                                              reason="it is neither of container_format docker nor has the property gantry_image")
-        # its content, not its display name
-        name = "glance/%s:%s" % (image_meta.id, (found.get("checksum") or "none")[:32])
-        for node in self._nodes():
-            if node["state"] == "up":
-                self._load(context, image_meta.id, self._client.target("images", node=node["name"], name=name, once=True))
-        return name, properties
-
-    def _load(self, context, image_id, target):
-        try:
-            self._client.upload(target, lambda sink: glance.API().download(context, image_id, data=sink),
-                                timeout=CONF.gantry.operation_timeout)
-        except gantry.Problem as problem:
-            if 400 <= problem.status < 500:
-                raise exception.ImageUnacceptable(image_id=image_id, reason=str(problem))
-            raise
-
-    def _spec(self, instance, image, properties):
-        flavor = instance.flavor
-        memory = flavor.memory_mb * MIB
-        spec = {
-            "name": instance.uuid,
-            "image": image,
-            "hostname": instance.hostname,
-            "network": CONF.gantry.network,
-            "memory": memory,
-            "memory_swap": memory + (flavor.swap or 0) * MIB,
-            "cpus": flavor.vcpus,
-            "tty": CONF.gantry.terminal,
-            "stdin_open": CONF.gantry.terminal,
-            "labels": self._labels(instance),
-        }
-        command = (flavor.extra_specs or {}).get("gantry:command") or properties.get("gantry_command")
-        if command:
-            spec["command"] = shlex.split(command)
-        prefix = "gantry_env_"
-        environment = ["%s=%s" % (key[len(prefix):], value) for key, value in sorted(properties.items()) if key.startswith(prefix)]
-        if environment:
-            spec["environment"] = environment
-        return spec
-
-    def _labels(self, instance):
-        """What policies see of Nova's request."""
-        labels = {
-            HOST_LABEL: self._host,
-            "nova.name": instance.name,
-            "nova.display_name": instance.display_name,
-            "nova.flavor": instance.flavor.name,
-            "nova.image": instance.image_ref,
-            "nova.zone": instance.availability_zone,
-        }
-        labels.update(("nova.meta.%s" % key, value) for key, value in (instance.metadata or {}).items())
-        labels.update(("nova.flavor.%s" % key, value) for key, value in (instance.flavor.extra_specs or {}).items())
-        return {key: str(value) for key, value in labels.items() if value}
+            raise exception.BuildAbortException(instance_uuid=instance.uuid, reason="a container takes no volumes through this driver")
 
     def destroy(self, context, instance, network_info, block_device_info=None, destroy_disks=True, destroy_secrets=True):
         if instance.task_state == task_states.RESIZE_REVERTING:
@@ -329,11 +257,13 @@ class GantryDriver(driver.ComputeDriver):
         target = self._client.target("instances", instance.uuid, force=True, wait=wait)
         for left in range(BUSY_TRIES, 0, -1):
             try:
-                if self._client.call("DELETE", target, wait=wait).get("state") != "running":
+                if self._client.operate("DELETE", target, wait=wait).get("state") != "running":
+                    files.forget(instance)
                     return
                 raise exception.NovaException("gantryd: the removal has not ended after %d s" % wait)
             except gantry.Problem as problem:
                 if problem.status == 404:
+                    files.forget(instance)
                     return
                 if problem.status != 409 or left == 1:
                     raise
@@ -346,6 +276,9 @@ class GantryDriver(driver.ComputeDriver):
     # --- power ---------------------------------------------------------------------------------------
 
     def power_off(self, instance, timeout=0, retry_interval=0):
+        if instance.task_state == task_states.RESCUING:
+            # what Nova does before it asks for a rescue: nothing is to stop for one that there cannot be
+            raise exception.NovaException("a container has no other system to be rescued by; it runs on")
         self._do(instance, "stop", {"grace": "%ds" % timeout})
 
     def power_on(self, context, instance, network_info, block_device_info=None, accel_info=None):
@@ -381,8 +314,7 @@ class GantryDriver(driver.ComputeDriver):
         return "{}"
 
     def _resize(self, context, instance, flavor, power_on):
-        memory = flavor.memory_mb * MIB
-        self._do(instance, "resize", {"memory": memory, "memory_swap": memory + (flavor.swap or 0) * MIB, "cpus": flavor.vcpus})
+        self._do(instance, "resize", spec.limits(flavor))
         if power_on:
             self.power_on(context, instance, None)
 
@@ -414,7 +346,15 @@ class GantryDriver(driver.ComputeDriver):
             }, data=archive)
             archive.close()
         finally:
-            self._client.call("DELETE", image, wait=CONF.gantry.operation_timeout)
+            self._client.operate("DELETE", image, wait=CONF.gantry.operation_timeout)
+
+    # --- volumes: none ------------------------------------------------------------------------------
+
+    def get_volume_connector(self, instance):
+        raise exception.NovaException("a container takes no volumes through this driver")
+
+    def attach_volume(self, context, connection_info, instance, mountpoint, disk_bus=None, device_type=None, encryption=None):
+        raise exception.NovaException("a container takes no volumes through this driver")
 
     # --- looking at it -------------------------------------------------------------------------------
 

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What gantryd is asked for: Nova's instance, flavor and image as a spec, and as labels that policies see."""
+import re
+import shlex
+import time
+
+from nova import exception
+from nova import objects
+import nova.conf
+
+CONF = nova.conf.CONF
+MIB = 1 << 20
+HOST_LABEL = "nova.host"
+NODE_LABEL = "node.name"  # Gantry's policies place by it
+ENVIRONMENT = "gantry_env_"
+AGGREGATES_S = 60  # for which they are remembered
+_aggregates = {}  # (when, labels) by host
+
+
+def limits(flavor):
+    memory = flavor.memory_mb * MIB
+    return {"memory": memory, "memory_swap": memory + (flavor.swap or 0) * MIB, "cpus": flavor.vcpus}
+
+
+def make(context, instance, host, node, image, properties, mounts=()):
+    spec = {
+        "name": instance.uuid,
+        "image": image,
+        "hostname": instance.hostname,
+        "network": CONF.gantry.network,
+        "tty": CONF.gantry.terminal,
+        "stdin_open": CONF.gantry.terminal,
+        "labels": labels(context, instance, host, node),
+        **limits(instance.flavor),
+    }
+    command = (instance.flavor.extra_specs or {}).get("gantry:command") or properties.get("gantry_command")
+    if command:
+        spec["command"] = shlex.split(command)
+    environment = _environment(instance, properties)
+    if environment:
+        spec["environment"] = environment
+    if mounts:
+        spec["mounts"] = list(mounts)
+    return spec
+
+
+def _environment(instance, properties):
+    """The image's; and the instance's metadata, where it is wanted there."""
+    told = ["%s=%s" % (key[len(ENVIRONMENT):], value) for key, value in sorted(properties.items()) if key.startswith(ENVIRONMENT)]
+    if CONF.gantry.metadata_prefix:
+        told += ["%s%s=%s" % (CONF.gantry.metadata_prefix, re.sub("[^A-Z0-9]", "_", key.upper()), value)
+                 for key, value in sorted((instance.metadata or {}).items())]
+    return told
+
+
+def labels(context, instance, host, node):
+    told = {
+        HOST_LABEL: host,
+        NODE_LABEL: node,
+        "nova.name": instance.name,
+        "nova.display_name": instance.display_name,
+        "nova.flavor": instance.flavor.name,
+        "nova.image": instance.image_ref,
+        "nova.zone": instance.availability_zone,
+    }
+    told.update(("nova.meta.%s" % key, value) for key, value in (instance.metadata or {}).items())
+    told.update(("nova.flavor.%s" % key, value) for key, value in (instance.flavor.extra_specs or {}).items())
+    if CONF.gantry.request_labels:
+        told.update(_of_aggregates(context, host))
+        told.update(_of_request(context, instance))
+    return {key: str(value) for key, value in told.items() if value}
+
+
+def _of_aggregates(context, host):
+    when, told = _aggregates.get(host, (0, {}))
+    if not when or time.monotonic() - when > AGGREGATES_S:
+        told = {}
+        for aggregate in objects.AggregateList.get_by_host(context.elevated(), host):
+            told.update(("nova.aggregate.%s" % key, value) for key, value in aggregate.metadata.items())
+        _aggregates[host] = time.monotonic(), told
+    return told
+
+
+def _of_request(context, instance):
+    try:
+        hints = objects.RequestSpec.get_by_instance_uuid(context.elevated(), instance.uuid).scheduler_hints
+    except exception.RequestSpecNotFound:
+        return {}
+    return {"nova.hint.%s" % key: ",".join(value) if isinstance(value, list) else value for key, value in (hints or {}).items()}

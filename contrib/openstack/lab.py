@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the checks stand on: Docker Engines of their own, a gantryd on them, and a cloud whose nova-compute asks it. It goes when
+the check ends."""
+import atexit
+import io
+import os
+import subprocess
+import sys
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "t/fake"))
+sys.path.insert(1, "/usr/lib/python3/dist-packages")
+from docker import *
+from daemon import *
+
+CLOUD = os.environ.setdefault("CLOUD", "/var/tmp/gantry-cloud")
+SCRIPT = os.path.join(ROOT, "contrib/openstack/cloud")
+
+
+class Lab:
+    def __init__(self, **environment):
+        self.engine = Docker(own=True)
+        self.environment = environment
+        self.world = World("shipped", engine=False, endpoint=f"unix://{self.engine.socket}", owner=self.engine.owner, node='cpus = "100"',
+                           settings='trusted_actors = { "uid:0" }')
+        with open(os.path.join(self.world.policies, "30-unsafe.lua")) as file:
+            text = file.read()
+        mark = "local allow = {"
+        assert mark in text
+        self.world.policy("30-unsafe.lua", text.replace(mark, f'{mark} "mounts: bind {CLOUD}/nova/instances/*",', 1))
+        self.world.start()
+        atexit.register(self.end)
+        if not ok(self.cloud("up", self.world.socket), "an OpenStack is up"):
+            finish()
+        import openstack  # after the packages are there
+
+        with open(os.path.join(CLOUD, "password")) as file:
+            self.password = file.read()
+        self.connection = openstack.connect(auth_url="http://127.0.0.1:5000/v3", username="admin", password=self.password,
+                                            project_name="admin", user_domain_name="Default", project_domain_name="Default",
+                                            region_name="RegionOne")
+        self.nova, self.glance = self.connection.compute, self.connection.image
+        self.archive = subprocess.run([os.path.join(BUILD, "gantry"), "--host", f"unix://{self.world.socket}", "save", IMAGE],
+                                      capture_output=True, check=True).stdout
+        self.clean()
+
+    def cloud(self, *words):
+        return subprocess.run([SCRIPT, *words], env={**os.environ, **self.environment}, check=False).returncode == 0
+
+    def end(self):
+        with open(self.world.log) as log:
+            os.makedirs(os.path.join(CLOUD, "log"), exist_ok=True)
+            with open(os.path.join(CLOUD, "log/gantryd"), "w") as kept:
+                kept.write(log.read())
+        self.cloud("down")
+
+    def clean(self):
+        """Of a run that was broken off."""
+        for left in self.nova.servers(all_projects=True):
+            self.nova.delete_server(left)
+        until(lambda: not list(self.nova.servers(all_projects=True)), "what was left to go", 60)
+        for left in self.glance.images():
+            self.glance.delete_image(left)
+
+    def image(self, name, data=None, **properties):
+        return self.glance.create_image(name=name, container_format="docker", disk_format="raw", data=io.BytesIO(data or self.archive),
+                                        validate_checksum=False, **properties)
+
+    def flavor(self, name, ram, extra=None, **more):
+        found = self.nova.find_flavor(name) or self.nova.create_flavor(**{"name": name, "ram": ram, "vcpus": 1, "disk": 1, **more})
+        if extra:
+            self.nova.create_flavor_extra_specs(found, extra)
+        return found
+
+    def boot(self, name, of, size, **more):
+        return self.nova.create_server(name=name, image_id=of.id, flavor_id=size.id, networks="none", **more)
+
+    def fault(self, server):
+        return self.nova.get(f"/servers/{server.id}").json()["server"].get("fault")
+
+    def becomes(self, server, status, limit=90):
+        """The status that it has in the end."""
+        stop = time.monotonic() + limit
+        while (now := self.nova.get_server(server.id)).status not in (status, "ERROR") and time.monotonic() < stop:
+            time.sleep(0.2)
+        if now.status == "ERROR" and status != "ERROR":
+            diag(self.fault(now))
+        return now.status
+
+    def inside(self, server):
+        return self.world.get(f"/v1/instances/{server.id}").json
