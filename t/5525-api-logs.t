@@ -243,4 +243,34 @@ follower = world.stream(path(name, follow="true", tail=1))
 follower.json()
 equal(world.stop(), 0, "gantryd ends in order while somebody follows")
 equal((follower.json(), follower.cut), (None, True), "whose stream is cut, not ended")
+
+# a follower is given so much of what is printed in a second, and told of the rest; who reads what there is has all
+world = World(settings='plugins = { stdout = { follow_rate = "100KiB", follow_burst = "300KiB" } }').start()
+lines = world.log_lines
+name, files = begin("local")
+follower = world.stream(path(name, follow="true"))
+SECOND, WHY = 10**9, "more was printed than a follower is given"
+for second in (1, 2, 3):
+    for number in range(1000):
+        files.line(f"{second} " + "r" * 958, ns=1_700_000_000 * SECOND + second * SECOND + number)  # 1,024 bytes with what a line costs
+files.line("then less", ns=1_700_000_010 * SECOND)
+found = take(follower, 300 + 1 + 100 + 1 + 100 + 1 + 1)
+equal([line.get("text", "GAP")[:4] for line in found], ["1 rr"] * 300 + ["GAP"] + ["2 rr"] * 100 + ["GAP"] + ["3 rr"] * 100 + ["GAP", "then"], "a burst, then the rate")
+equal([(line["gap"]["lines"], line["gap"]["why"]) for line in found if "gap" in line], [(700, WHY), (900, WHY), (900, WHY)],
+      "what is left out is counted, and told with its reason")
+equal((numbers(found)[299:302], numbers(found)[-1]), ([300, 300, 1001], 3001), "numbers go on")
+equal(found[300]["gap"]["from"][-13:-1], "21.000000300", "with the time from which")
+for number in range(1000):
+    files.line("last " + "r" * 955, ns=1_700_000_011 * SECOND + number)
+found = take(follower, 301)
+equal((texts(found)[-1], found[-1]["gap"]["lines"]), ("GAP", 700), "a gap at the end is told where nothing comes behind it")
+equal(len(lines(name)), 4001, "who does not follow has every line")
+equal(numbers(lines(name, after="1.300", tail=2701))[0], 1301, "also those that were left out")
+late = world.stream(path(name, follow="true"))
+equal([line.get("text", "GAP")[:4] for line in take(late, 302)], ["1 rr"] * 300 + ["GAP", "2 rr"], "another follower is given the same, later")
+late.close()
+world.post(f"/v1/instances/{name}/stop?wait={LIMIT}")
+until(lambda: world.state(name) == "stopped", "the end")
+equal((follower.json(), follower.ended), (None, True), "a follower ends")
+equal(world.stop(), 0, "gantryd ends in order")
 done()

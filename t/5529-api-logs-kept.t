@@ -143,7 +143,7 @@ for driver in ("local", "json-file"):
     id = remove(f"much-{driver}", files)
     after = lines(id)
     equal("GAP", cursors(after)[0][1], f"{driver}: what is over the budget of an instance is a gap")
-    equal((after[0]["gap"]["lines"], after[0]["gap"]["why"]), (int(after[1]["cursor"].split(".")[1]) - 1, "these lines were not kept when the instance was removed"),
+    equal((after[0]["gap"]["lines"], after[0]["gap"]["why"]), (int(after[1]["cursor"].split(".")[1]) - 1, "the engine had dropped these lines, or they were not kept when the instance was removed"),
           "which is counted, as somebody had read it")
     equal(cursors(after[1:]), cursors(before)[-len(after) + 1:], "the last ones are there")
     ok(len(after) > 300 and sum(os.path.getsize(file) for file in glob.glob(folder(id) + "/output*")) <= 256 << 10, "as many as fit")

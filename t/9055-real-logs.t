@@ -12,7 +12,7 @@ from command import Command
 from daemon import *
 
 docker = Docker(own=True)
-world = docker.world(node='log_size = "64KiB"; log_files = 3').start()
+world = docker.world(node='log_size = "64KiB"; log_files = 3', settings='plugins = { stdout = { follow_rate = "1MiB", follow_burst = "8MiB" } }').start()
 gantry = Command("unix://" + world.socket)
 NASTY = r'''echo hi; printf 'a\0b\r\303\n'; printf '\n'; head -c 40000 /dev/zero | tr '\0' x; echo; echo '<>&"\' ; printf '\342\200\250\t\033\177\360\237\230\200\n'
 echo err >&2; head -c 16384 /dev/zero | tr '\0' y; echo; printf end'''
@@ -93,6 +93,42 @@ for driver in ("local", "json-file"):
 
 result = gantry("logs", "n-local", "-n", "1", "--grep", "err", "--stream", "stderr", "-t", raw=True)
 ok(result.out == b"" and result.err.endswith(b" err\n") and result.err[:2] == b"20", "options", result)
-equal(gantry("rm", "-f", "n-local").status, 0, "removed")
-equal(gantry("logs", "n-local").status, 3, "no log of what is gone")
+
+# what is removed is there for a while
+for driver in ("local", "json-file"):
+    name = f"r-{driver}"
+    id, before = world.instance(name)["id"], lines(name)
+    container = world.instance(name)["container_id"]
+    equal(gantry("rm", "-f", name).status, 0, "removed")
+    ok(container not in docker("ps", "-aq", "--no-trunc"), "with its container")
+    after = lines(name)
+    equal(after[0]["gap"]["lines"], before[0]["gap"]["lines"], "what the engine had dropped is a gap still")
+    equal(after[1:], before[1:], f"{driver}: the same lines after it, rotated and compressed files included")
+    equal(lines(id, after=before[-50]["cursor"]), before[-49:], "and behind a cursor")
+equal(gantry("logs", "nobody").status, 3, "no log of what was never there")
+
+# a producer at full speed: a follower is given its rate and told of the rest, and the producer waits for nobody
+flood = {"image": IMAGE, "command": ["sh", "-c", "yes " + "f" * 500], "log": {"driver": "local", "size": "256MiB", "files": 2}}
+equal(world.spawn(name="flood", **flood).status, 201, "a flood")
+follower = world.stream("/v1/instances/flood/logs?follow=true")
+last, given, lost, gaps = 0, 0, 0, 0
+while gaps < 3:
+    line = follower.json()
+    sequence = int(line["cursor"].split(".")[1])
+    if "gap" in line:
+        gaps += 1
+        if line["gap"]["why"] != "more was printed than a follower is given" or sequence != last:
+            ok(False, f"the gap is the rate's, behind the last line: {line}, {last}")
+        lost += line["gap"]["lines"]
+        last += line["gap"]["lines"]
+    else:
+        given += 1
+        if sequence != last + 1:
+            equal(sequence, last + 1, "each line is given or counted")
+        last = sequence
+equal(given + lost, last, f"a follower at full speed has been given {given} lines and told of {lost}")
+ok(lost > given, "most of a flood is left out")
+equal(gantry("logs", "flood", "-n", "1").out.split("\n")[0], "f" * 500, "gantryd answers meanwhile")
+follower.close()
+equal(gantry("kill", "flood").status, 0, "the end of it")
 done()

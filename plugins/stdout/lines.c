@@ -57,6 +57,18 @@ bool filter_matches(const struct filter *filter, const struct gantry_log_line *l
 	return !filter->text || memmem(line->data, line->length, filter->text, filter->text_length);
 }
 
+struct gantry_log_line *batch_matching(const struct batch *batch, const struct filter *filter,
+				       size_t *ret_count)
+{
+	struct gantry_log_line *some = take_memory(NULL, batch->count * sizeof(*some));
+
+	*ret_count = 0;
+	for (size_t i = 0; i < batch->count; i++)
+		if (filter_matches(filter, &batch->lines[i]))
+			some[(*ret_count)++] = batch->lines[i];
+	return some;
+}
+
 /* --- boots --- */
 
 void boots_add(struct boots *boots, const struct gantry_log_boot *boot)

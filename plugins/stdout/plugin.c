@@ -13,6 +13,21 @@ static const struct gantry_option options[] = {
 		.minimum = 256 << 10,
 		.maximum = (int64_t)1 << 40,
 	},
+	{
+		.key = "follow_rate",
+		.type = GANTRY_OPTION_SIZE,
+		.fallback = "4MiB",
+		.offset = offsetof(struct stdout_settings, rate_bytes),
+		.help = "how many bytes that an instance prints in a second a follower or sink is given; the rest is left "
+			"out and told as a gap; 0: all",
+	},
+	{
+		.key = "follow_burst",
+		.type = GANTRY_OPTION_SIZE,
+		.fallback = "64MiB",
+		.offset = offsetof(struct stdout_settings, burst_bytes),
+		.help = "how many more at once, where less was printed before",
+	},
 	{0},
 };
 

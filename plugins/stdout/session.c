@@ -19,6 +19,8 @@
 
 #include <string.h>
 
+#define GAP_MS 1000 /* what was left out is told after so long at the most */
+
 enum reader_state { READER_OPENING, READER_READING, READER_JOINING, READER_LIVE };
 
 /* One piece of work on a place. */
@@ -43,6 +45,8 @@ struct reader {
 	struct place place; /* owned, but for LIVE */
 	struct job job;
 	bool busy, paused, closed, calling;
+	struct limit limit;
+	struct gantry_timer *gap_timer; /* set while limit has a gap to tell; NULL: not */
 };
 
 struct session {
@@ -131,16 +135,34 @@ static void free_reader(struct reader *reader)
 	while (*at != reader)
 		at = &(*at)->next;
 	*at = reader->next;
+	if (reader->gap_timer)
+		session->plugin->host->timer_stop(reader->gap_timer);
 	place_fini(&reader->place);
 	free(reader->filter.text);
 	free(reader);
 	let_go(session);
 }
 
+/* False: it is closed, and freed. */
+static bool hand_over(struct reader *reader, const struct gantry_log_line *lines, size_t count)
+{
+	reader->calling = true;
+	reader->paused = !reader->sink.lines(reader->sink.arg, lines, count);
+	reader->calling = false;
+	if (!reader->closed)
+		return true;
+	if (!reader->busy) /* else on_read does */
+		free_reader(reader);
+	return false;
+}
+
 static void finish(struct reader *reader, const struct gantry_error *err)
 {
 	struct gantry_log_sink sink = reader->sink;
+	struct gantry_log_line gap;
 
+	if (limit_flush(&reader->limit, &gap) && !hand_over(reader, &gap, 1))
+		return;
 	free_reader(reader);
 	sink.end(sink.arg, err);
 }
@@ -205,32 +227,48 @@ static struct session *open_session(struct stdout_plugin *plugin,
 
 /* --- lines to a reader --------------------------------------------------------------------------- */
 
-/* False: it is closed, and freed. */
-static bool hand_over(struct reader *reader, const struct gantry_log_line *lines, size_t count)
+static void on_gap_timer(void *arg)
 {
-	reader->calling = true;
-	reader->paused = !reader->sink.lines(reader->sink.arg, lines, count);
-	reader->calling = false;
-	if (!reader->closed)
-		return true;
-	free_reader(reader);
-	return false;
+	struct reader *reader = arg;
+	struct gantry_log_line gap;
+	bool paused = reader->paused;
+
+	reader->gap_timer = NULL;
+	if (limit_flush(&reader->limit, &gap) && hand_over(reader, &gap, 1))
+		reader->paused = reader->paused || paused;
+}
+
+/* A follower is given what its limit lets pass. */
+static bool hand_over_limited(struct reader *reader, const struct gantry_log_line *lines,
+			      size_t count)
+{
+	const struct gantry_host *host = reader->session->plugin->host;
+	struct gantry_log_line *some;
+	size_t passed;
+	bool alive = true;
+
+	if (!reader->follow || !reader->limit.rate_bytes || count == 0)
+		return hand_over(reader, lines, count);
+	some = take_memory(NULL, 2 * count * sizeof(*some));
+	passed = limit_take(&reader->limit, lines, count, some);
+	if (reader->limit.gap.lost && !reader->gap_timer)
+		reader->gap_timer = host->timer_start(host->core, GAP_MS, on_gap_timer, reader);
+	if (passed)
+		alive = hand_over(reader, some, passed);
+	free(some);
+	return alive;
 }
 
 static bool hand_over_matching(struct reader *reader, const struct batch *batch)
 {
-	const struct filter *filter = &reader->filter;
 	struct gantry_log_line *some;
-	size_t count = 0;
+	size_t count;
 	bool alive;
 
 	if (batch->count == 0)
 		return true;
-	some = take_memory(NULL, batch->count * sizeof(*some));
-	for (size_t i = 0; i < batch->count; i++)
-		if (filter_matches(filter, &batch->lines[i]))
-			some[count++] = batch->lines[i];
-	alive = count == 0 || hand_over(reader, some, count);
+	some = batch_matching(batch, &reader->filter, &count);
+	alive = count == 0 || hand_over_limited(reader, some, count);
 	free(some);
 	return alive;
 }
@@ -330,7 +368,8 @@ static void on_read(void *arg)
 	} else {
 		reader->state = READER_READING;
 		/* the first time in any case: it tells that there is a log */
-		if ((!opened && batch.count == 0) || hand_over(reader, batch.lines, batch.count)) {
+		if ((!opened && batch.count == 0) ||
+		    hand_over_limited(reader, batch.lines, batch.count)) {
 			if (is_past(reader, reader->place.lines.time_ns) || over ||
 			    (job->end != PLACE_MORE && !reader->follow))
 				finish(reader, NULL);
@@ -541,6 +580,8 @@ void *session_read(void *plugin, const struct gantry_log_source *source,
 		.follow = query->follow,
 		.place = {.file = {.fd = -1}},
 	};
+	limit_init(&reader->limit, session->plugin->settings->rate_bytes,
+		   session->plugin->settings->burst_bytes);
 	session->readers = reader;
 	if (session->feed)
 		reader->needs = feed_ask(session->feed);

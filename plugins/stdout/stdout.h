@@ -13,6 +13,7 @@
  *   spool.c      files of our own, for a log whose files are not on this host
  *   feed.c       reads such a log from the engine into a spool
  *   kept.c       what stays of a log whose instance is removed
+ *   limit.c      how much of what is printed a follower is given
  *   session.c    an instance that is read: its readers, and the one place at the live end
  *   plugin.c     the exported struct
  *
@@ -73,7 +74,9 @@ int64_t entry_parse_time(const char *text, size_t length);
 /* Why there is a gap. */
 #define GAP_DROPPED   "the engine had dropped these lines"
 #define GAP_UNCOUNTED "the engine had dropped lines here, and nobody knows how many"
-#define GAP_UNKEPT    "these lines were not kept when the instance was removed"
+#define GAP_UNKEPT                                                                                 \
+	"the engine had dropped these lines, or they were not kept when the instance was removed"
+#define GAP_RATE      "more was printed than a follower is given"
 #define GAP_BEGINNING "the engine had dropped the beginning of a line"
 #define GAP_DAMAGED   "a message in the log is damaged"
 #define GAP_UNKNOWN   "the cursor is of no line of this log; it is read from its beginning"
@@ -100,6 +103,9 @@ struct filter {
 	bool count_only; /* nothing is kept but batch->matched */
 };
 
+/* Those of the batch that match; the caller frees. */
+struct gantry_log_line *batch_matching(const struct batch *batch, const struct filter *filter,
+				       size_t *ret_count);
 /* Whether a line is wanted; its data must be decoded where the filter has a text. */
 bool filter_matches(const struct filter *filter, const struct gantry_log_line *line);
 
@@ -357,6 +363,22 @@ void feed_removed(struct feed *feed);
 /* All of this read is in the spool. */
 bool feed_has(const struct feed *feed, int64_t read);
 
+/* --- limit.c --- */
+
+struct limit {
+	int64_t rate_bytes; /* 0: there is none */
+	int64_t most_bytes, left_bytes;
+	int64_t second;             /* in which it was filled up last */
+	struct gantry_log_line gap; /* what was left out and not told; lost 0: nothing */
+};
+
+void limit_init(struct limit *limit, int64_t rate_bytes, int64_t burst_bytes);
+/* Those lines that pass, with gaps among them; ret_lines has room for twice as many. How many these are. */
+size_t limit_take(struct limit *limit, const struct gantry_log_line *lines, size_t count,
+		  struct gantry_log_line *ret_lines);
+/* What is not told yet. False: nothing. */
+bool limit_flush(struct limit *limit, struct gantry_log_line *ret_gap);
+
 /* --- session.c --- */
 
 /* The spool has grown, or a read has ended; err: it could not be, this time. */
@@ -365,7 +387,7 @@ void session_fed(struct session *session, const struct gantry_error *err);
 bool session_wants_more(const struct session *session);
 
 struct stdout_settings {
-	int64_t kept_bytes;
+	int64_t kept_bytes, rate_bytes, burst_bytes;
 };
 
 struct lookup;
