@@ -264,6 +264,10 @@ until(lambda: right.get("/v1/health").json["status"] == "ok", "the node to be up
 equal(right.spawn(name="over-tls", image=IMAGE).status, 201, "TLS: an instance is made over it")
 equal(docker.inspect("over-tls")["State"]["Running"], True, "TLS: and it runs")
 right.settled("TLS")
+for words in (("run", "-i", "--rm", IMAGE, "cat"), ("exec", "-i", "over-tls", "cat")):
+    sent = os.urandom(4 << 20)
+    result = Command("unix://" + right.socket)(*words, stdin=sent, raw=True)
+    equal((result.status, result.out == sent), (0, True), f"TLS: {words[0]} -i: what is sent comes back, and its end ends the process")
 equal(right.delete("/v1/instances/over-tls?force=true&wait=30").status, 200, "TLS: removed")
 equal(right.stop(), 0, "TLS: gantryd ends in order")
 for what, options, word in (

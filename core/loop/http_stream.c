@@ -23,6 +23,7 @@
 #include "base/str.h"
 #include "loop/curl_error.h"
 #include "loop/curl_loop.h"
+#include "loop/tls_end.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -309,9 +310,13 @@ static void shut_now(struct gantry_stream *stream)
 {
 	uv_os_fd_t fd;
 
+	if (stream->tls && tls_end(stream->easy) == -EAGAIN) {
+		stream->shutting = stream->blocked = true;
+		return;
+	}
 	stream->shutting = false;
 	stream->shut = true;
-	if (uv_fileno((uv_handle_t *)stream->poll, &fd) == 0)
+	if (!stream->tls && uv_fileno((uv_handle_t *)stream->poll, &fd) == 0)
 		shutdown(fd, SHUT_WR);
 }
 
@@ -368,14 +373,15 @@ bool http_stream_send(struct gantry_stream *stream, const void *data, size_t len
 
 int http_stream_shutdown(struct gantry_stream *stream)
 {
-	if (stream->tls)
-		return -ENOTSUP;
 	if (stream->state != STATE_OPEN || stream->ended || stream->shut)
 		return 0;
-	if (!stream->queue)
+	if (stream->tls && !tls_end_possible(stream->easy))
+		return -ENOTSUP;
+	stream->shutting = true;
+	if (!stream->queue) {
 		shut_now(stream);
-	else
-		stream->shutting = true;
+		watch(stream);
+	}
 	return 0;
 }
 

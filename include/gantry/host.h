@@ -168,7 +168,7 @@ struct gantry_host {
 					 const struct gantry_upgrade *upgrade);
 	/* From on_open on. Queues a copy; false: it is not open, or the peer is behind, on_drain will come. */
 	bool (*stream_write)(struct gantry_stream *stream, const void *data, size_t length);
-	/* Ends our side once all is sent, while the peer goes on. -ENOTSUP: over TLS. */
+	/* Ends our side once all is sent, while the peer goes on. -ENOTSUP: over TLS, where libcurl has not OpenSSL. */
 	int (*stream_shutdown)(struct gantry_stream *stream);
 	/* Nothing is read while paused, but for what was read already. */
 	void (*stream_pause)(struct gantry_stream *stream, bool paused);

@@ -9,7 +9,7 @@
  * An engine that goes away ends its streams as well as one whose process has ended: so it is asked.
  *
  * With a terminal the bytes are as they are, else output comes in frames as in output.c. Input has no
- * frames; its end is the end of our side of the connection, which TLS as we have it cannot give.
+ * frames; its end is the end of our side of the connection.
  *
  * The engine looks for keys that detach in the input of a terminal, and swallows them: ctrl-p ctrl-q
  * unless told otherwise. Nobody here wants that, so it is told keys that nobody types.
