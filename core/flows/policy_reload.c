@@ -44,11 +44,22 @@ static void run(void *arg)
 		script_set_load(loading->folder, &loading->budget, &loading->set, &loading->err);
 }
 
+/* In a thread: to close the states of many policies takes longer than a request may wait. */
+static void run_free(void *set)
+{
+	script_set_free(set);
+}
+
+static void on_freed(void *set)
+{
+	(void)set;
+}
+
 static void swap(struct daemon *daemon, struct script_set *set)
 {
 	bool same = str_equal(script_set_revision(set), script_set_revision(daemon->policies));
 
-	script_set_free(daemon->policies);
+	loop_work(daemon->loop, run_free, on_freed, daemon->policies);
 	daemon->policies = set;
 	event_hooks_reload(daemon);
 	daemon->policies_loaded_ms = clock_wall_ms();
