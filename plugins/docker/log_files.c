@@ -66,7 +66,9 @@ static void inspected(struct docker_call *call, const struct gantry_error *err,
 		files->path = path && path[0] ? docker_keep(node, call->op, path) : NULL;
 		files->files_max = most ? atoll(most) : 1;
 	}
-	if (!is_here(node, files->path))
+	if (node->podman) /* which calls its own k8s-file json-file */
+		files->driver = "k8s-file";
+	if (node->podman || !is_here(node, files->path))
 		files->path = NULL;
 	node->host->op_done(call->op, NULL, files);
 }
