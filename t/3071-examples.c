@@ -3,6 +3,7 @@
 #include "base/str.h"
 #include "policy.h"
 #include "script/event.h"
+#include "script/log_hook.h"
 
 /* The example with some of its lines changed: pairs of old and new text, NULL at the end. */
 static struct script_set *load(const char *name, const char *const *edits)
@@ -561,6 +562,37 @@ static void test_notify(void)
 	script_set_free(set);
 }
 
+/* --- logs ---------------------------------------------------------------------------------------- */
+
+static void test_logs(void)
+{
+	const struct gantry_pairs none = {0};
+	const struct script_origin origin = {.instance = "i", .labels = &none};
+	struct script_set *set = load("logs", NULL); /* with its own tests */
+	struct script_log_counts counts = {0};
+	struct script_line lines[1000];
+	struct arena arena = {0};
+	size_t shown = 0;
+
+	for (int i = 0; i < 1000; i++)
+		lines[i] = (struct script_line){.origin = &origin,
+						.sequence = i,
+						.stream = 1,
+						.text = "DEBUG token=abc",
+						.length = 15};
+	script_log(set, lines, 1000, &arena, &counts);
+	for (int i = 0; i < 1000; i++) {
+		shown += lines[i].fate == SCRIPT_LINE_SHOWN;
+		if (lines[i].fate == SCRIPT_LINE_SHOWN &&
+		    !str_equal(lines[i].text, "DEBUG token=***"))
+			ok(false, "a secret is shown: %s", lines[i].text);
+	}
+	ok(shown > 20 && shown < 90, "of 1000 lines that debug some 50 are shown: %zu", shown);
+	is_int(counts.failed, 0, "and none fails");
+	arena_fini(&arena);
+	script_set_free(set);
+}
+
 int main(void)
 {
 	policy_start();
@@ -573,6 +605,7 @@ int main(void)
 	test_canary();
 	test_restart();
 	test_notify();
+	test_logs();
 	policy_stop();
 	done_testing();
 	return tap_end();

@@ -66,6 +66,18 @@ static void add_gap(struct str *text, const struct gantry_log_line *line)
 	str_add(text, "}");
 }
 
+static void add_tags(struct str *text, const struct gantry_pairs *tags)
+{
+	for (size_t i = 0; i < tags->count; i++) {
+		str_add(text, i ? ",\"" : ",\"tags\":{\"");
+		str_add(text, tags->items[i].name);
+		str_add(text, "\":\"");
+		str_add_json(text, tags->items[i].value, strlen(tags->items[i].value));
+		str_add(text, "\"");
+	}
+	str_add(text, "}");
+}
+
 static void add_ndjson(struct str *text, const struct gantry_log_line *line)
 {
 	char time[CLOCK_NS_SIZE];
@@ -99,6 +111,8 @@ static void add_ndjson(struct str *text, const struct gantry_log_line *line)
 		str_add(text, ",\"no_newline\":true");
 	if (line->flags & GANTRY_LOG_LOSSY)
 		str_add(text, ",\"lossy_source\":true");
+	if (line->tags)
+		add_tags(text, line->tags);
 	str_add(text, "}\n");
 }
 

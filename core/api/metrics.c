@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "flows/event_hooks.h"
 #include "flows/log_kept.h"
+#include "flows/log_policy.h"
 #include "flows/log_sinks.h"
 
 static void metric(struct str *text, const char *name, const char *type, const char *help,
@@ -139,6 +140,22 @@ static void add_kept_logs(struct str *text, const struct daemon *daemon)
 	metric(text, "gantry_kept_logs_bytes", "gauge", "What these take on the disk.", bytes);
 }
 
+static void add_log_hooks(struct str *text, const struct script_log_counts *counts)
+{
+	str_addf(text,
+		 "# HELP gantry_policy_log_lines_total Lines that log hooks were asked about.\n"
+		 "# TYPE gantry_policy_log_lines_total counter\n"
+		 "gantry_policy_log_lines_total{result=\"dropped\"} %lld\n"
+		 "gantry_policy_log_lines_total{result=\"changed\"} %lld\n"
+		 "gantry_policy_log_lines_total{result=\"failed\"} %lld\n"
+		 "gantry_policy_log_lines_total{result=\"any\"} %lld\n"
+		 "# HELP gantry_policy_log_seconds_total Time that log hooks have taken.\n"
+		 "# TYPE gantry_policy_log_seconds_total counter\n"
+		 "gantry_policy_log_seconds_total %.6f\n",
+		 (long long)counts->dropped, (long long)counts->changed, (long long)counts->failed,
+		 (long long)counts->lines, (double)counts->took_us / 1e6);
+}
+
 void handle_metrics(struct call *call)
 {
 	const struct daemon *daemon = call->daemon;
@@ -162,6 +179,7 @@ void handle_metrics(struct call *call)
 	if (daemon->settings->sink_count)
 		add_sinks(&text, daemon);
 	add_kept_logs(&text, daemon);
+	add_log_hooks(&text, log_policy_counts(daemon));
 	metric(&text, "gantry_http_requests_total", "counter", "Requests to the API.",
 	       (int64_t)http->requests_total);
 	metric(&text, "gantry_http_bad_requests_total", "counter",

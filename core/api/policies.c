@@ -7,6 +7,7 @@
 #include "flows/event_hooks.h"
 #include "flows/placements.h"
 #include "flows/policy_reload.h"
+#include "script/log_hook.h"
 #include "model/spec.h"
 
 #include <stdlib.h>
@@ -106,6 +107,41 @@ static int ask_all(struct call *call, const struct script_request *request, stru
 	return script_place(set, request, nodes, count, &chosen, decision, err);
 }
 
+/* What would be made of a line. -EINVAL: answered. */
+static int ask_log(struct call *call, struct arena *arena, const struct gantry_spec *spec,
+		   struct script_decision *decision)
+{
+	struct json_object *given = json_get(call->body, "line");
+	const char *text = json_get_string(given, "text", NULL);
+	const char *stream = json_get_string(given, "stream", "stdout");
+	const struct script_origin origin = {
+		.name = spec->name,
+		.project = spec->project,
+		.image = spec->image,
+		.labels = &spec->labels,
+	};
+	struct script_line line = {
+		.origin = &origin,
+		.sequence = 1,
+		.boot = 1,
+		.time_ns = clock_wall_ns(),
+		.stream = str_equal(stream, "stderr") ? 2 : 1,
+		.text = text,
+		.length = text ? strlen(text) : 0,
+	};
+	struct gantry_error err;
+
+	if (!text || (line.stream == 1 && !str_equal(stream, "stdout"))) {
+		gantry_error_field(&err, -EINVAL, "line",
+				   "must be a text and maybe a stream, as "
+				   "{\"text\": \"x\", \"stream\": \"stderr\"}");
+		call_fail(call, &err);
+		return -EINVAL;
+	}
+	script_log_decide(call->daemon->policies, &line, arena, decision);
+	return 0;
+}
+
 /* Those members that are there must be texts. */
 static int check_texts(struct call *call, const char *const *names)
 {
@@ -127,7 +163,7 @@ static int check_texts(struct call *call, const char *const *names)
 void handle_policy_eval(struct call *call)
 {
 	static const char *const members[] = {"spec",    "verb", "actor", "user",
-					      "project", "exec", NULL};
+					      "project", "exec", "line",  NULL};
 	static const char *const texts[] = {"verb", "actor", "user", "project", NULL};
 	struct arena *arena = http_request_arena(call->request);
 	struct script_decision decision;
@@ -169,8 +205,15 @@ void handle_policy_eval(struct call *call)
 		.usage = fleet_usage(&call->daemon->fleet, spec.project, NULL),
 	};
 	spec_unsafe(&spec, arena, &request.unsafe);
+	if (json_get(call->body, "line"))
+		request.verb = "log";
 	script_decision_init(&decision, call->daemon->policies, &request, 0);
-	ask_all(call, &request, arena, &spec, &decision, &err);
+	if (!json_get(call->body, "line"))
+		ask_all(call, &request, arena, &spec, &decision, &err);
+	else if (ask_log(call, arena, &spec, &decision) < 0) {
+		script_decision_fini(&decision);
+		return;
+	}
 	object = json_object_new_object();
 	json_object_object_add(object, "decision", script_decision_print(&decision));
 	json_object_object_add(object, "spec", spec_print(&spec, SPEC_VALUES_PLAIN));

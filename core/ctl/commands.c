@@ -146,6 +146,7 @@ static const struct ctl_option image_remove_options[] = {
 static const struct ctl_option eval_options[] = {
 	{"verb", 0, "VERB", "what is asked for; spawn unless given", false},
 	{"actor", 0, "ACTOR", "who asks, as uid:1000; you unless given", false},
+	{"line", 0, "TEXT", "what the hooks log would make of this line of its log", false},
 	{NULL, 0, NULL, NULL, false},
 };
 static const struct ctl_option explain_options[] = {

@@ -27,6 +27,25 @@ static void show_events(struct json_object *policy)
 		    error ? error : "");
 }
 
+/* What a policy's log hook has made of lines. */
+static void show_log(struct json_object *policy)
+{
+	struct json_object *log = json_get(policy, "log");
+	int64_t lines = json_get_int(log, "lines", 0);
+
+	if (!log)
+		return;
+	output_line(
+		"%s: log hook: %lld lines, %lld dropped, %lld changed, %lld tagged, %lld failed, "
+		"%.1f us a line",
+		json_get_string(policy, "name", "?"), (long long)lines,
+		(long long)json_get_int(log, "dropped", 0),
+		(long long)json_get_int(log, "changed", 0),
+		(long long)json_get_int(log, "tagged", 0),
+		(long long)json_get_int(log, "failed", 0),
+		lines ? (double)json_get_int(log, "took_us", 0) / (double)lines : 0.0);
+}
+
 /* Asks for the set in force, by whatever route answers it, and shows it. */
 static int show_set(struct ctl *ctl, const char *method, const char *route)
 {
@@ -60,8 +79,10 @@ static int show_set(struct ctl *ctl, const char *method, const char *route)
 		str_fini(&text);
 	}
 	table_print(&table);
-	for (size_t i = 0; list && i < json_object_array_length(list); i++)
+	for (size_t i = 0; list && i < json_object_array_length(list); i++) {
 		show_events(json_object_array_get_idx(list, i));
+		show_log(json_object_array_get_idx(list, i));
+	}
 	client_reply_fini(&reply);
 	return CTL_OK;
 }
@@ -113,6 +134,10 @@ int policy_eval_command(struct ctl *ctl)
 	json_object_object_add(body, "spec", spec);
 	json_add_string(body, "verb", args_text(args, "verb", NULL));
 	json_add_string(body, "actor", args_text(args, "actor", NULL));
+	if (args_has(args, "line")) {
+		json_object_object_add(body, "line", json_object_new_object());
+		json_add_string(json_get(body, "line"), "text", args_text(args, "line", ""));
+	}
 	status = call(ctl, NULL, "POST", "/v1/policies/eval", body, 0, &reply, NULL);
 	json_object_put(body);
 	if (status != CTL_OK)

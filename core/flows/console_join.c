@@ -204,6 +204,7 @@ static int open_reader(struct console_join *join, struct instance *instance,
 
 	join->began_us = clock_monotonic_us();
 	code = log_reader_open(&join->reader, join->daemon, instance, &query, &sink, err);
+	join->reader.raw = true; /* what the process prints is matched with it */
 	join->reading = code == 0;
 	return code;
 }

@@ -5,6 +5,7 @@
 #include "flows/flow.h"
 #include "flows/flows.h"
 #include "flows/log_kept.h"
+#include "flows/log_policy.h"
 #include "flows/log_sinks.h"
 #include "flows/placements.h"
 #include "flows/policy_reload.h"
@@ -338,6 +339,7 @@ void daemon_fini(struct daemon *daemon)
 	operations_fini(&daemon->operations);
 	log_sinks_free(daemon);
 	log_kept_free(daemon);
+	log_policy_free(daemon);
 	fleet_fini(&daemon->fleet);
 	for (size_t i = 0; i < count; i++)
 		node_link_free(daemon->links[i]);

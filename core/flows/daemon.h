@@ -20,6 +20,7 @@ struct node_link;
 struct folder_watch;
 struct placements;
 struct event_hooks;
+struct log_policy;
 struct serials;
 
 /* Recordings under way; see recording.c. */
@@ -63,6 +64,7 @@ struct daemon {
 	int64_t last_decision;
 	struct placements *placements;   /* owned; see placements.h */
 	struct event_hooks *event_hooks; /* owned; see event_hooks.h. NULL before daemon_load */
+	struct log_policy *log_policy;   /* owned; see log_policy.h. NULL before it is needed */
 	struct serials *serials;         /* owned; see serial.h. NULL before daemon_load */
 	int64_t started_us;              /* on the monotonic clock: the other may be set back */
 	bool store_was_new;   /* the store was made at this start: history and intent are lost */

@@ -31,7 +31,7 @@ static void on_save(struct loop_timer *timer);
 
 static size_t cost(const struct log_item *item)
 {
-	return item->item.line.length + ITEM_BYTES;
+	return item->item.line.length + ITEM_BYTES + 64 * item->tags.count;
 }
 
 static struct log_item *first(const struct list *list)
@@ -244,9 +244,43 @@ bool log_sink_full(const struct log_sink *sink)
 	return sink->queued_bytes >= (size_t)sink->settings->queue_bytes;
 }
 
+/* Of a copy: the pairs, with room to be aligned, and the texts. */
+static size_t tags_size(const struct gantry_pairs *tags)
+{
+	size_t size = sizeof(struct gantry_pair);
+
+	for (size_t i = 0; tags && i < tags->count; i++)
+		size += sizeof(struct gantry_pair) + strlen(tags->items[i].name) +
+			strlen(tags->items[i].value) + 2;
+	return tags ? size : 0;
+}
+
+static char *put(char **to, const char *text)
+{
+	char *copy = *to;
+
+	*to = stpcpy(copy, text) + 1;
+	return copy;
+}
+
+static void copy_tags(struct log_item *item, const struct gantry_pairs *tags, char *to)
+{
+	size_t align = _Alignof(struct gantry_pair);
+
+	to += (align - (uintptr_t)to % align) % align;
+	item->tags = (struct gantry_pairs){.items = (struct gantry_pair *)(void *)to,
+					   .count = tags->count};
+	to += tags->count * sizeof(struct gantry_pair);
+	for (size_t i = 0; i < tags->count; i++) {
+		item->tags.items[i].name = put(&to, tags->items[i].name);
+		item->tags.items[i].value = put(&to, tags->items[i].value);
+	}
+	item->item.line.tags = &item->tags;
+}
+
 void log_sink_add(struct log_sink *sink, struct log_feed *feed, const struct gantry_log_line *line)
 {
-	struct log_item *item = xmalloc(sizeof(*item) + line->length + 1);
+	struct log_item *item = xmalloc(sizeof(*item) + line->length + 1 + tags_size(line->tags));
 
 	*item = (struct log_item){
 		.feed = feed,
@@ -255,6 +289,8 @@ void log_sink_add(struct log_sink *sink, struct log_feed *feed, const struct gan
 	memcpy(item->data, line->data, line->length);
 	item->data[line->length] = '\0';
 	item->item.line.data = item->data;
+	if (line->tags)
+		copy_tags(item, line->tags, item->data + line->length + 1);
 	list_append(&sink->queue, &item->link);
 	sink->queued++;
 	sink->queued_bytes += cost(item);

@@ -39,8 +39,9 @@ struct log_item {
 	struct list link;
 	struct log_feed *feed; /* borrowed */
 	struct gantry_log_item item;
-	int64_t sent_us; /* when the receiver was given it */
-	bool tried;      /* it was under way before */
+	struct gantry_pairs tags; /* what line has of them */
+	int64_t sent_us;          /* when the receiver was given it */
+	bool tried;               /* it was under way before */
 	char data[];
 };
 

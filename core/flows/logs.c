@@ -15,6 +15,8 @@ static void let_go(struct log_reader *reader)
 {
 	list_remove(&reader->link);
 	loop_later_cancel(reader->daemon->loop, &reader->later);
+	log_origin_unref(reader->origin);
+	reader->origin = NULL;
 	reader->instance = NULL;
 	reader->op = NULL;
 	reader->reader = NULL;
@@ -54,12 +56,23 @@ static void on_end(void *arg, const struct gantry_error *err)
 static bool on_lines(void *arg, const struct gantry_log_line *lines, size_t count)
 {
 	struct log_reader *reader = arg;
+	size_t given;
+	bool room;
 
 	if (count) {
 		reader->sequence = lines[count - 1].sequence;
 		reader->boot = lines[count - 1].boot;
 	}
-	return reader->sink.lines(reader->sink.arg, lines, count);
+	given = count;
+	if (!reader->raw)
+		lines = log_policy_lines(reader->daemon, reader->origin, lines, &count,
+					 reader->query.text, reader->query.text_length);
+	if (given && !count && reader->begun)
+		return !reader->full;
+	room = reader->sink.lines(reader->sink.arg, lines, count);
+	reader->begun = true;
+	reader->full = !room; /* its memory is there, also where the sink has closed it */
+	return room;
 }
 
 /* Whether more may come without anybody asking for it. */
@@ -229,6 +242,17 @@ static void on_told(void *arg, const struct gantry_error *err, const void *resul
 		begin(reader);
 }
 
+/* Readers of one instance share it. */
+static void stand_in(struct log_reader *reader, struct instance *instance)
+{
+	reader->origin =
+		list_empty(&instance->readers)
+			? log_origin_new(instance)
+			: log_origin_ref(LIST_ENTRY(instance->readers.next, struct log_reader, link)
+						 ->origin);
+	list_append(&instance->readers, &reader->link);
+}
+
 static void on_later(struct loop_later *later)
 {
 	on_end(LIST_ENTRY(later, struct log_reader, later), NULL);
@@ -250,7 +274,7 @@ int log_reader_open_kept(struct log_reader *reader, struct daemon *daemon, struc
 		.why = kept->why,
 		.sequence = query->after > 0 ? query->after : 0,
 	};
-	list_append(&instance->readers, &reader->link);
+	stand_in(reader, instance);
 	loop_later_init(&reader->later, on_later);
 	instance->log.driver = kept->driver;
 	instance->log.path = kept->path;
@@ -281,7 +305,7 @@ int log_reader_open(struct log_reader *reader, struct daemon *daemon, struct ins
 		.query = *query,
 		.sink = *sink,
 	};
-	list_append(&instance->readers, &reader->link);
+	stand_in(reader, instance);
 	loop_later_init(&reader->later, on_later);
 	if (logs_known(instance)) {
 		begin(reader);
@@ -295,6 +319,7 @@ int log_reader_open(struct log_reader *reader, struct daemon *daemon, struct ins
 
 void log_reader_resume(struct log_reader *reader)
 {
+	reader->full = false;
 	if (reader->reader)
 		reader->daemon->logger->resume(reader->reader);
 }

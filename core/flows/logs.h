@@ -13,6 +13,7 @@
 #include <gantry/runtime.h>
 
 #include "flows/daemon.h"
+#include "flows/log_policy.h"
 #include "model/instance.h"
 
 struct kept_log;
@@ -27,8 +28,11 @@ struct log_reader {
 	struct gantry_op *op; /* while the engine is asked */
 	void *reader;         /* the plugin's, owned: closed by its end or by log_reader_close */
 	const char *why; /* of one that was removed: why its last lines are missing; borrowed */
-	int64_t sequence, boot; /* of the last line */
-	bool closed;
+	int64_t sequence, boot;    /* of the last line */
+	struct log_origin *origin; /* owned: a share of it */
+	bool full;                 /* the sink wants no more for now */
+	bool closed, begun;
+	bool raw; /* policies are not asked; set after it was opened, before the loop goes on */
 	struct loop_later later;
 };
 

@@ -24,6 +24,7 @@ struct plugin {
 /* With a struct that ends before this nothing can be done. */
 #define PLUGIN_SIZE_LEAST  (offsetof(struct gantry_plugin, close) + sizeof(void (*)(void)))
 #define RUNTIME_SIZE_LEAST (offsetof(struct gantry_runtime, inspect) + sizeof(void (*)(void)))
+#define LOGGER_MINOR_LEAST 11 /* struct gantry_log_line has grown, and comes in rows */
 #define LOGGER_SIZE_LEAST  (offsetof(struct gantry_logger, removed) + sizeof(void (*)(void)))
 
 static const struct gantry_option no_options[] = {{0}};
@@ -86,6 +87,12 @@ static int take_logger(struct plugin *plugin, const char *from, struct gantry_er
 		return gantry_error_set(
 			err, -EPROTO, "%s: its logger table has %u bytes; at least %zu are wanted",
 			from, offer->size, LOGGER_SIZE_LEAST);
+	if (plugin->info.abi_minor < LOGGER_MINOR_LEAST)
+		return gantry_error_set(
+			err, -EPROTO,
+			"%s: built for plugin ABI %u.%u, whose lines of logs have another "
+			"size; build it anew against these headers",
+			from, plugin->info.abi_major, plugin->info.abi_minor);
 	memcpy(&plugin->logger, offer, smaller(offer->size, sizeof(plugin->logger)));
 	plugin->logger.size = sizeof(plugin->logger);
 	if (!offer->read || !offer->resume || !offer->close || !offer->started || !offer->ended ||

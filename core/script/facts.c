@@ -53,6 +53,7 @@ static const char *const kind_names[] = {
 	[FACT_LOG] = "log",
 	[FACT_EXEC] = "an exec",
 	[FACT_RECORDING] = "a recording",
+	[FACT_LINE] = "a line",
 };
 
 const char *const *facts_resource_keys(void)

@@ -35,6 +35,7 @@ enum fact_kind {
 	FACT_LOG,
 	FACT_EXEC,                   /* struct gantry_exec */
 	FACT_RECORDING,              /* struct script_recording */
+	FACT_LINE,                   /* struct script_line */
 	FACT_OBJECTS,                /* from here on no objects */
 	FACT_STRINGS = FACT_OBJECTS, /* struct gantry_strings */
 	FACT_PAIRS,                  /* struct gantry_pairs */

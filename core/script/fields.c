@@ -2,6 +2,7 @@
 #include "script/fields.h"
 #include "script/copies.h"
 #include "script/event_call.h"
+#include "script/log_hook.h"
 #include "script/value.h"
 
 #include <stddef.h>
@@ -152,6 +153,35 @@ static void push_mount_type(lua_State *L, const void *data)
 	static const char *const names[] = {"bind", "volume", "tmpfs"};
 
 	lua_pushstring(L, names[((const struct gantry_mount *)data)->type]);
+}
+
+#define PUSH_LINE(name, push, value)                                                               \
+	static void push_line_##name(lua_State *L, const void *data)                               \
+	{                                                                                          \
+		const struct script_line *line = data;                                             \
+                                                                                                   \
+		push(L, value);                                                                    \
+	}
+
+PUSH_LINE(stream, lua_pushstring, line->stream == 2 ? "stderr" : "stdout")
+PUSH_LINE(time, lua_pushnumber, (lua_Number)line->time_ns / 1e9)
+PUSH_LINE(instance, lua_pushstring, line->origin->instance)
+PUSH_LINE(name, lua_pushstring, line->origin->name)
+PUSH_LINE(project, lua_pushstring, line->origin->project)
+PUSH_LINE(node, lua_pushstring, line->origin->node)
+PUSH_LINE(image, lua_pushstring, line->origin->image)
+
+static void push_line_text(lua_State *L, const void *data)
+{
+	const struct script_line *line = data;
+
+	sandbox_charge(L, (int64_t)line->length / 16);
+	lua_pushlstring(L, line->text, line->length);
+}
+
+static void push_line_labels(lua_State *L, const void *data)
+{
+	facts_push(L, FACT_PAIRS, ((const struct script_line *)data)->origin->labels);
 }
 
 /* --- the table ------------------------------------------------------------------------------------- */
@@ -320,6 +350,19 @@ const struct field fact_fields[] = {
 	FIELD(FACT_RECORDING, "project", GANTRY_FIELD_STRING, script_recording, project),
 	FIELD(FACT_RECORDING, "verb", GANTRY_FIELD_STRING, script_recording, verb),
 	FIELD(FACT_RECORDING, "actor", GANTRY_FIELD_STRING, script_recording, actor),
+
+	WORKED_OUT(FACT_LINE, "text", push_line_text),
+	WORKED_OUT(FACT_LINE, "stream", push_line_stream),
+	WORKED_OUT(FACT_LINE, "time", push_line_time),
+	FIELD(FACT_LINE, "sequence", VALUE_COUNT, script_line, sequence),
+	FIELD(FACT_LINE, "boot", VALUE_COUNT, script_line, boot),
+	FIELD(FACT_LINE, "partial", GANTRY_FIELD_BOOL, script_line, partial),
+	WORKED_OUT(FACT_LINE, "instance", push_line_instance),
+	WORKED_OUT(FACT_LINE, "name", push_line_name),
+	WORKED_OUT(FACT_LINE, "project", push_line_project),
+	WORKED_OUT(FACT_LINE, "node", push_line_node),
+	WORKED_OUT(FACT_LINE, "image", push_line_image),
+	WORKED_OUT(FACT_LINE, "labels", push_line_labels),
 };
 /* clang-format on */
 

@@ -9,11 +9,11 @@
 #include <ctype.h>
 #include <stdlib.h>
 
-static const char *const hook_names[] = {"admit", "environment", "resources", "filter",
-					 "score", "restart",     "event",     NULL};
-static const char *const known_keys[] = {"name",        "mode",      "on_error", "admit",
-					 "environment", "resources", "filter",   "score",
-					 "restart",     "event",     "tests",    NULL};
+static const char *const hook_names[] = {"admit",   "environment", "resources", "filter", "score",
+					 "restart", "event",       "log",       NULL};
+static const char *const known_keys[] = {
+	"name",  "mode",    "on_error", "admit", "environment", "resources", "filter",
+	"score", "restart", "event",    "log",   "tests",       NULL};
 
 const char *hook_text(enum hook hook)
 {

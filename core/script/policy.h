@@ -9,6 +9,7 @@
 #define SCRIPT_POLICY_H
 
 #include "script/kept.h"
+#include "script/log_hook.h"
 #include "script/sandbox.h"
 #include "script/source.h"
 
@@ -20,6 +21,7 @@ enum hook {
 	HOOK_SCORE,
 	HOOK_RESTART,
 	HOOK_EVENT,
+	HOOK_LOG,
 	HOOK_COUNT
 };
 
@@ -37,6 +39,8 @@ struct policy {
 	int hooks[HOOK_COUNT];   /* references in the sandbox's registry, LUA_NOREF */
 	int *returns;            /* owned: the lines with a return statement, in order */
 	size_t returns_count;
+	struct script_log_counts log_counts;
+	int64_t log_warned_us;     /* when its log hook was last told to fail; 0: never */
 	struct json_object *tests; /* owned: a list, see selftest.h; NULL: it has none */
 	struct policy
 		*for_events; /* owned; the same file in a state of its own, see event.h; NULL */

@@ -14,7 +14,8 @@
  *	  filter = function(req, node) … end, score = function(req, node) … end,
  *	  restart = function(instance, exit) … end,   -- seconds, false or "fail"; and a reason
  *	  event = function(ev) … end,                 -- may wait: see event.h
-	  tests = { { hook = "admit", request = { … }, expect = true }, … }, -- see selftest.h
+ *	  log = function(line) … end,                 -- see log_hook.h
+ *	  tests = { { hook = "admit", request = { … }, expect = true }, … }, -- see selftest.h
  *	}
  *
  * A hook that returns nil has no opinion. Every call is protected, within a budget of instructions,

@@ -41,6 +41,9 @@ static void ask(struct trial *trial, struct script_restart *ret_restart)
 	case HOOK_RESTART:
 		script_restart(trial->set, request, &trial->told, decision, ret_restart);
 		break;
+	case HOOK_LOG:
+		script_log_decide(trial->set, &trial->line, &trial->arena, decision);
+		break;
 	case HOOK_EVENT:
 	case HOOK_COUNT:
 		break; /* trial_read takes none of them */

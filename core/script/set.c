@@ -159,6 +159,20 @@ const char *script_set_revision(const struct script_set *set)
 	return set->revision;
 }
 
+static struct json_object *print_log_counts(const struct policy *policy)
+{
+	const struct script_log_counts *counts = &policy->log_counts;
+	struct json_object *object = json_object_new_object();
+
+	json_add_int(object, "lines", counts->lines);
+	json_add_int(object, "dropped", counts->dropped);
+	json_add_int(object, "changed", counts->changed);
+	json_add_int(object, "tagged", counts->tagged);
+	json_add_int(object, "failed", counts->failed);
+	json_add_int(object, "took_us", counts->took_us);
+	return object;
+}
+
 struct json_object *script_set_print(const struct script_set *set)
 {
 	static const char *const rules[] = {"default", "deny", "skip"};
@@ -178,6 +192,8 @@ struct json_object *script_set_print(const struct script_set *set)
 				json_object_array_add(hooks,
 						      json_object_new_string(hook_text(hook)));
 		json_object_object_add(object, "hooks", hooks);
+		if (policy_has(policy, HOOK_LOG))
+			json_object_object_add(object, "log", print_log_counts(policy));
 		json_add_int(object, "tests", (int64_t)policy_tests(policy));
 		json_object_array_add(list, object);
 	}

@@ -30,6 +30,8 @@ struct trial {
 	struct instance_exit end;
 	struct script_exit told;
 	struct script_request request;
+	struct script_origin origin;
+	struct script_line line;
 	struct script_decision decision; /* none before it is asked */
 };
 

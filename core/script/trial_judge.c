@@ -208,6 +208,58 @@ static int judge_values(struct trial *trial, struct gantry_error *err)
 					       : compare_resources(trial, &wanted, err);
 }
 
+static const char *line_text(const struct trial *trial, bool dropped, const char *text,
+			     size_t length)
+{
+	if (dropped)
+		return "dropped";
+	return arena_printf((struct arena *)&trial->arena, "shown as \"%.*s\"",
+			    length > 200 ? 200 : (int)length, text);
+}
+
+static int judge_tags(const struct trial *trial, struct json_object *wanted,
+		      struct gantry_error *err)
+{
+	const struct gantry_pairs *tags = &trial->line.tags;
+	size_t found = 0;
+
+	if (!wanted)
+		return 0;
+	for (size_t i = 0; i < tags->count; i++)
+		found += str_equal(json_get_string(wanted, tags->items[i].name, NULL),
+				   tags->items[i].value);
+	if (found == tags->count && found == (size_t)json_object_object_length(wanted))
+		return 0;
+	return gantry_error_set(err, -EINVAL, "should have the tags %s, has %zu of its own",
+				json_object_to_json_string_ext(wanted, JSON_C_TO_STRING_PLAIN),
+				tags->count);
+}
+
+static int judge_line(const struct trial *trial, struct gantry_error *err)
+{
+	struct json_object *expect = trial->expect;
+	bool table = json_object_is_type(expect, json_type_object);
+	bool dropped = trial->line.fate == SCRIPT_LINE_DROPPED;
+	bool wants_drop =
+		json_object_is_type(expect, json_type_boolean) && !json_object_get_boolean(expect);
+	const char *given = json_get_string(json_get(trial->test, "line"), "text", NULL), *text;
+
+	if (!given && json_object_is_type(json_get(trial->test, "line"), json_type_string))
+		given = json_object_get_string(json_get(trial->test, "line"));
+	text = json_object_is_type(expect, json_type_string) ? json_object_get_string(expect)
+	       : table ? json_get_string(expect, "text", given)
+		       : given;
+	text = text ? text : "";
+	if (dropped != wants_drop ||
+	    (!dropped && (strlen(text) != trial->line.length ||
+			  memcmp(text, trial->line.text, trial->line.length) != 0)))
+		return gantry_error_set(
+			err, -EINVAL, "should be %s, is %s",
+			line_text(trial, wants_drop, text, strlen(text)),
+			line_text(trial, dropped, trial->line.text, trial->line.length));
+	return judge_tags(trial, table ? json_get(expect, "tags") : NULL, err);
+}
+
 int trial_judge(struct trial *trial, const struct script_restart *restart, struct gantry_error *err)
 {
 	const struct script_record *failure = find_record(trial, NULL, "error");
@@ -221,6 +273,8 @@ int trial_judge(struct trial *trial, const struct script_restart *restart, struc
 	switch (trial->hook) {
 	case HOOK_SCORE:
 		return judge_score(trial, err);
+	case HOOK_LOG:
+		return judge_line(trial, err);
 	case HOOK_RESTART:
 		return judge_restart(trial, restart, err);
 	case HOOK_ENVIRONMENT:

@@ -24,6 +24,12 @@ struct words_of_exit {
 	bool oom_seen, oom_killed, start_failed;
 };
 
+struct words_of_line {
+	const char *text, *stream;
+	int64_t sequence, boot;
+	bool partial;
+};
+
 #define WORD(word, kind, member, default)                                                          \
 	{                                                                                          \
 		.key = word, .type = GANTRY_OPTION_##kind, .fallback = default,                    \
@@ -53,6 +59,7 @@ static const struct gantry_option test_words[] = {
 	PART("project_usage"),
 	PART("node"),
 	PART("exit"),
+	PART("line"),
 	PART("expect"),
 	{0},
 };
@@ -104,6 +111,14 @@ static const struct gantry_option exit_words[] = {
 	WORD("oom_killed", BOOL, oom_killed, NULL),
 	WORD("start_failed", BOOL, start_failed, NULL),
 	{0},
+};
+#undef WORDS
+
+#define WORDS words_of_line
+static const struct gantry_option line_words[] = {
+	WORD("text", STRING, text, ""),       WORD("stream", STRING, stream, "stdout"),
+	WORD("sequence", INT, sequence, "1"), WORD("boot", INT, boot, "1"),
+	WORD("partial", BOOL, partial, NULL), {0},
 };
 #undef WORDS
 
@@ -191,6 +206,13 @@ static int check_expect(const struct trial *trial, struct gantry_error *err)
 	case HOOK_RESTART:
 		if (!number && !no && !str_equal(json_object_get_string(expect), "fail"))
 			wanted = "a number of seconds, false or \"fail\"";
+		break;
+	case HOOK_LOG:
+		if (!json_object_is_type(expect, json_type_boolean) &&
+		    !json_object_is_type(expect, json_type_string) &&
+		    !json_object_is_type(expect, json_type_object))
+			wanted =
+				"true (as it is), false (dropped), a text, or a table of text and tags";
 		break;
 	default:
 		if (!json_object_is_type(expect, json_type_object))
@@ -312,6 +334,39 @@ static int read_exit(struct trial *trial, struct gantry_error *err)
 	return code;
 }
 
+static int read_line(struct trial *trial, struct gantry_error *err)
+{
+	struct json_object *given = json_get(trial->test, "line");
+	struct json_object *object = NULL;
+	struct words_of_line words = {0};
+	int code;
+
+	if (json_object_is_type(given, json_type_string)) { /* its text alone */
+		object = json_object_new_object();
+		json_object_object_add(object, "text", json_object_get(given));
+		given = object;
+	}
+	code = option_apply(line_words, given, "line", &trial->arena, &words, err);
+	json_object_put(object);
+	if (code == 0 && !str_equal(words.stream, "stdout") && !str_equal(words.stream, "stderr"))
+		code = gantry_error_field(err, -EINVAL, "line.stream",
+					  "must be \"stdout\" or \"stderr\"");
+	trial->origin = (struct script_origin){.instance = "00000000-0000-4000-8000-000000000000",
+					       .name = trial->spec.name,
+					       .project = trial->spec.project,
+					       .node = "node",
+					       .image = trial->spec.image,
+					       .labels = &trial->spec.labels};
+	trial->line = (struct script_line){.origin = &trial->origin,
+					   .sequence = words.sequence,
+					   .boot = words.boot,
+					   .stream = str_equal(words.stream, "stderr") ? 2 : 1,
+					   .partial = words.partial,
+					   .text = words.text,
+					   .length = words.text ? strlen(words.text) : 0};
+	return code;
+}
+
 static int read_usage(struct trial *trial, struct gantry_error *err)
 {
 	struct words_of_usage words = {0};
@@ -343,6 +398,7 @@ static int make_request(struct trial *trial, struct gantry_error *err)
 	trial->request.project = trial->spec.project;
 	trial->request.spec = &trial->spec;
 	trial->request.now_ms = now_ns / 1000000;
+	trial->line.time_ns = now_ns;
 	spec_unsafe(&trial->spec, &trial->arena, &trial->request.unsafe);
 	if (str_equal(verb, "spawn"))
 		return 0;
@@ -370,11 +426,12 @@ int trial_read(struct trial *trial, struct gantry_error *err)
 	trial->expect = json_get(trial->test, "expect");
 	if ((code = check_place(trial, "node", places, err)) < 0 ||
 	    (code = check_place(trial, "exit", trial->hook == HOOK_RESTART, err)) < 0 ||
+	    (code = check_place(trial, "line", trial->hook == HOOK_LOG, err)) < 0 ||
 	    (code = check_place(trial, "deny", gives_verdict(trial->hook), err)) < 0 ||
 	    (code = check_expect(trial, err)) < 0 || (code = read_request(trial, err)) < 0 ||
 	    (code = read_exec(trial, err)) < 0 || (code = read_recording(trial, err)) < 0 ||
 	    (code = read_node(trial, err)) < 0 || (code = read_exit(trial, err)) < 0 ||
-	    (code = read_usage(trial, err)) < 0)
+	    (code = read_line(trial, err)) < 0 || (code = read_usage(trial, err)) < 0)
 		return code;
 	return make_request(trial, err);
 }

@@ -42,6 +42,8 @@ struct gantry_log_line {
 	size_t length;
 	int64_t lost;         /* of a gap: how many lines; -1: nobody knows */
 	int64_t gap_since_ns; /* of a gap: lines from here on, 0: unknown; up to time_ns */
+	const struct gantry_pairs
+		*tags; /* of policies, set by the core; NULL: none. Since ABI 1.11 */
 };
 
 /* From since_ns on the process was started for the boot-th time. */

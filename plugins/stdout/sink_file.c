@@ -186,6 +186,11 @@ static void add_ndjson(struct text *out, const struct gantry_log_item *item)
 		text_str(out, ",\"no_newline\":true");
 	if (line->flags & GANTRY_LOG_LOSSY)
 		text_str(out, ",\"lossy_source\":true");
+	for (size_t i = 0; i < text_tags(line); i++) {
+		text_format(out, "%s\"%s\":\"", i ? "," : ",\"tags\":{", line->tags->items[i].name);
+		text_json(out, line->tags->items[i].value, strlen(line->tags->items[i].value));
+		text_str(out, i + 1 < text_tags(line) ? "\"" : "\"}");
+	}
 	text_str(out, "}\n");
 }
 

@@ -56,7 +56,7 @@ static void add_entry(struct text *out, const struct gantry_log_item *item)
 
 	pack_array(out, 2);
 	pack_time(out, line->time_ns);
-	pack_map(out, 8 + (size_t)partial + (size_t)gap);
+	pack_map(out, 8 + (size_t)partial + (size_t)gap + (size_t)(text_tags(line) > 0));
 	pack_string(out, gap ? "gap" : "log");
 	pack_text(out, line->data, line->length);
 	if (gap) {
@@ -77,6 +77,12 @@ static void add_entry(struct text *out, const struct gantry_log_item *item)
 		pack_string(out, "partial_message");
 		pack_bool(out, true);
 	}
+	if (text_tags(line) == 0)
+		return;
+	pack_string(out, "tags");
+	pack_map(out, line->tags->count);
+	for (size_t i = 0; i < line->tags->count; i++)
+		add_pair(out, line->tags->items[i].name, line->tags->items[i].value);
 }
 
 static void add_chunk(struct fluent *fluent)

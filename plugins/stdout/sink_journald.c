@@ -7,6 +7,7 @@
 #include "sinks.h"
 #include "stdout.h"
 
+#include <ctype.h>
 #include <endian.h>
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -51,6 +52,18 @@ static void add_message(struct text *out, const struct gantry_log_line *line)
 	add_number(out, "GANTRY_GAP_LINES", line->lost);
 }
 
+/* Names of fields are capitals. */
+static void add_tag(struct text *out, const struct gantry_pair *tag)
+{
+	char name[64] = "GANTRY_TAG_";
+	size_t used = strlen(name);
+
+	for (size_t i = 0; tag->name[i] && used < sizeof(name) - 1; i++)
+		name[used++] = (char)toupper((unsigned char)tag->name[i]);
+	name[used] = '\0';
+	add_field(out, name, tag->value);
+}
+
 static void add_entry(struct text *out, const struct gantry_log_item *item)
 {
 	const struct gantry_log_origin *origin = item->origin;
@@ -73,6 +86,8 @@ static void add_entry(struct text *out, const struct gantry_log_item *item)
 	text_str(out, "\n");
 	if (line->flags & GANTRY_LOG_PARTIAL)
 		text_str(out, "CONTAINER_PARTIAL_MESSAGE=true\n");
+	for (size_t i = 0; i < text_tags(line); i++)
+		add_tag(out, &line->tags->items[i]);
 }
 
 static int pass_file(int socket_fd, int fd)

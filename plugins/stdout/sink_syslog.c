@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #define ID         "gantry@32473"
+#define TAGS_ID    "tags@32473"
 #define LEAST_SENT 480 /* what every receiver takes */
 
 struct settings {
@@ -91,7 +92,13 @@ static void add_head(const struct syslog *syslog, struct text *text,
 		text_format(text, " part=\"%d\"", part);
 	if (line->flags & GANTRY_LOG_PARTIAL)
 		text_str(text, " partial=\"true\"");
-	text_str(text, "] ");
+	text_str(text, "]");
+	for (size_t i = 0; i < text_tags(line); i++) {
+		text_str(text, i ? "" : "[" TAGS_ID);
+		add_param(text, line->tags->items[i].name, line->tags->items[i].value);
+		text_str(text, i + 1 < text_tags(line) ? "" : "]");
+	}
+	text_str(text, " ");
 }
 
 static void add_message(struct syslog *syslog)

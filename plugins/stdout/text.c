@@ -148,6 +148,11 @@ bool is_utf8(const char *data, size_t length)
 	return true;
 }
 
+size_t text_tags(const struct gantry_log_line *line)
+{
+	return line->tags ? line->tags->count : 0;
+}
+
 const char *stream_name(const struct gantry_log_line *line)
 {
 	return line->stream == 0 ? "gap" : line->stream == 2 ? "stderr" : "stdout";
