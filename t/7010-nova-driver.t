@@ -249,7 +249,23 @@ refused("a rescue", exception.NovaException, lambda: nova_driver.power_off(four)
 four.task_state = None
 equal(nova_driver.get_info(four).state, power_state.RUNNING, "before anything stops")
 refused("a password", NotImplementedError, lambda: nova_driver.set_admin_password(four, "x"))
-for each in (one, two, three, four, five, six, seven):
+
+# --- a node that comes back with other containers ----------------------------------------------------
+
+lost, kept = instance(), instance()
+spawn(lost)
+spawn(kept)
+container = world.get(f"/v1/instances/{lost.uuid}").json["container_id"]
+world.kill()
+events.clear()
+world.engine.ask("DELETE", f"/v1.41/containers/{container}?force=1")
+world.start()
+until(lambda: (lost.uuid, "Stopped") in events, "the event of its loss")
+ok(nova_driver.get_info(lost).state in (power_state.SHUTDOWN, power_state.CRASHED), "a container that is not there any more: its instance is down, which is told")
+equal(nova_driver.get_info(kept).state, power_state.RUNNING, "the others run on")
+refused("a power_on of it", client.Problem, lambda: nova_driver.power_on(context, lost, None))
+ok(nova_driver.instance_exists(lost), "which leaves it for Nova to delete or rebuild")
+for each in (one, two, lost, kept, three, four, five, six, seven):
     nova_driver.destroy(context, each, None)
     nova_driver.destroy(context, each, None)
 equal(nova_driver.list_instance_uuids(), [], "destroy, a second time too")
@@ -296,6 +312,43 @@ for name in ("west", "east", "west"):
     spawn(each)
     equal(pair.get(f"/v1/instances/{each.uuid}").json["node"], name, f"an instance that Nova places on {name} runs there")
 equal(sorted(node for node, _ in loaded(pair)), ["east", "west"], "and the image was loaded where it is wanted")
+
+def placed(each):
+    found = pair.get(f"/v1/instances/{each.uuid}").json
+    return found["node"], found["state"], found["spec"]["memory"] >> 20
+
+
+def left_of(kind):
+    return sorted((i["node"], t) for i in pair.get("/v1/images").json["images"] for t in i["tags"] if t.startswith(kind))
+
+
+moved = instance(node="east.compute2")
+moved.system_metadata = {"image_gantry_command": "sleep 1000"}
+spawn(moved)
+for number, end in enumerate(("revert", "confirm"), 7):
+    migration, image = mock.Mock(id=number, source_node="east.compute2", dest_node="west.compute2"), f"migration/{moved.uuid}:{number}"
+    disk = nova_driver.migrate_disk_and_power_off(context, moved, CONF.my_ip, moved.flavor, None)
+    moved.new_flavor, moved.old_flavor = objects.Flavor(name="small", memory_mb=128, vcpus=1, swap=0), objects.Flavor(name="tiny", memory_mb=64, vcpus=1, swap=0)
+    nova_driver.finish_migration(context, migration, moved, disk, None, meta, True, {})
+    equal(placed(moved), ("west", "running", 128), "a migration: it is made on the other engine, of what it was")
+    equal((left_of("migration/"), pair.disagreements()), ([("east", image), ("west", image)], []),
+          "and its image stays behind, for a way back")
+    if end == "revert":
+        moved.task_state = "resize_reverting"
+        nova_driver.destroy(context, moved, None)
+        nova_driver.finish_revert_migration(context, moved, None, migration)
+        moved.task_state = None
+        equal((placed(moved), left_of("migration/")), (("east", "running", 64), [("east", image)]), "which a revert goes, to the old limits")
+nova_driver.confirm_migration(context, migration, moved, None)
+equal(left_of("migration/"), [("west", image)], "a confirm drops what stayed behind")
+pair.engines["east"].fault("POST /containers/create*", "500", message="no room")
+back = mock.Mock(id=9, source_node="west.compute2", dest_node="east.compute2")
+refused("a migration that fails there", client.Problem, lambda: nova_driver.finish_migration(context, back, moved, disk, None, meta, False, {}), "no room")
+equal(placed(moved)[0], "west", "leaves it where it was")
+pair.engines["east"].clear()
+nova_driver.destroy(context, moved, None)
+equal((left_of("migration/"), pair.get(f"/v1/instances/{moved.uuid}").status), ([], 404), "and deleted, it leaves nothing")
+
 pair.engines["west"].stop()
 until(lambda: [n["state"] for n in pair.get("/v1/nodes").json["nodes"]] == ["up", "down"], "west to be down")
 equal(nova_driver.get_available_nodes(), ["east.compute2", "west.compute2"], "an engine that is away is still a node")

@@ -19,11 +19,18 @@ SCRIPT = os.path.join(ROOT, "contrib/openstack/cloud")
 
 
 class Lab:
-    def __init__(self, **environment):
-        self.engine = Docker(own=True)
-        self.environment = environment
-        self.world = World("shipped", engine=False, endpoint=f"unix://{self.engine.socket}", owner=self.engine.owner, node='cpus = "100"',
-                           settings='trusted_actors = { "uid:0" }')
+    number = 0
+
+    def __init__(self, *nodes, **options):
+        """nodes: names of gantryd's, each with an engine of its own; options: of [gantry] in nova.conf."""
+        Lab.number += 1
+        self.log = f"gantryd{Lab.number}"
+        self.engines = {name: Docker(own=True) for name in nodes or ("local", )}
+        self.engine = next(iter(self.engines.values()))
+        self.options = options
+        settings = ", ".join(f'["{name}"] = {{ plugin = "docker", endpoint = "unix://{engine.socket}", cpus = "100" }}'
+                             for name, engine in self.engines.items())
+        self.world = World("shipped", engine=False, nodes=settings, owner=self.engine.owner, settings='trusted_actors = { "uid:0" }')
         with open(os.path.join(self.world.policies, "30-unsafe.lua")) as file:
             text = file.read()
         mark = "local allow = {"
@@ -41,17 +48,18 @@ class Lab:
                                             project_name="admin", user_domain_name="Default", project_domain_name="Default",
                                             region_name="RegionOne")
         self.nova, self.glance = self.connection.compute, self.connection.image
-        self.archive = subprocess.run([os.path.join(BUILD, "gantry"), "--host", f"unix://{self.world.socket}", "save", IMAGE],
+        self.archive = subprocess.run([os.path.join(BUILD, "gantry"), "--host", f"unix://{self.world.socket}", "save", "--node",
+                                       next(iter(self.engines)), IMAGE],
                                       capture_output=True, check=True).stdout
         self.clean()
 
     def cloud(self, *words):
-        return subprocess.run([SCRIPT, *words], env={**os.environ, **self.environment}, check=False).returncode == 0
+        return subprocess.run([SCRIPT, *words], env={**os.environ, "CLOUD_GANTRY": json.dumps(self.options)}, check=False).returncode == 0
 
     def end(self):
         with open(self.world.log) as log:
             os.makedirs(os.path.join(CLOUD, "log"), exist_ok=True)
-            with open(os.path.join(CLOUD, "log/gantryd"), "w") as kept:
+            with open(os.path.join(CLOUD, "log", self.log), "w") as kept:
                 kept.write(log.read())
         self.cloud("down")
 

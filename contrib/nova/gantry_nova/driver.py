@@ -25,6 +25,7 @@ from gantry_nova import client as gantry
 from gantry_nova import early
 from gantry_nova import files
 from gantry_nova import images
+from gantry_nova import move
 from gantry_nova import nodes
 from gantry_nova import options
 from gantry_nova import spec
@@ -66,16 +67,17 @@ class GantryDriver(driver.ComputeDriver):
 
     def __init__(self, virtapi):
         super().__init__(virtapi)
-        self._client = self._images = self._nodes = self._events = self._host = None
+        self._client = self._images = self._nodes = self._move = self._events = self.host = None
         self._traits = {}  # custom ones that we gave, by Nova's node
 
     # --- the service ---------------------------------------------------------------------------------
 
     def init_host(self, host):
-        self._host = host
+        self.host = host
         self._client = gantry.Client(CONF.gantry.host, CONF.gantry.ca_file, CONF.gantry.cert_file,
                                      CONF.gantry.key_file, CONF.gantry.timeout, CONF.gantry.away_timeout)
         self._nodes = nodes.Nodes(self._client, host)
+        self._move = move.Move(self._client, self)
         self._images = images.Images(self._client, self._nodes)
         self._events = eventlet.spawn(self._follow_events)
 
@@ -125,16 +127,16 @@ class GantryDriver(driver.ComputeDriver):
         return self._nodes.names()
 
     def node_is_available(self, nodename):
-        return nodename == self._host or any(self._nodes.nova_name(node["name"]) == nodename for node in self._nodes.all())
+        return nodename == self.host or any(self._nodes.nova_name(node["name"]) == nodename for node in self._nodes.all())
 
     def get_available_resource(self, nodename):
         return self._nodes.resource(nodename)
 
     def update_provider_tree(self, provider_tree, nodename, allocations=None):
         found = provider_tree.data(nodename)
-        provider_tree.update_inventory(nodename, self._nodes.inventory(nodename, self._get_allocation_ratios(found.inventory),
-                                                                       self._get_reserved_host_disk_gb_from_config()))
-        wanted = self._nodes.traits(nodename)
+        inventory, wanted = self._nodes.offer(nodename, self._get_allocation_ratios(found.inventory),
+                                              self._get_reserved_host_disk_gb_from_config())
+        provider_tree.update_inventory(nodename, inventory)
         provider_tree.add_traits(nodename, *wanted - found.traits)
         provider_tree.remove_traits(nodename, *(self._traits.get(nodename, set()) & found.traits) - wanted)
         self._traits[nodename] = wanted
@@ -150,7 +152,7 @@ class GantryDriver(driver.ComputeDriver):
     # --- instances -----------------------------------------------------------------------------------
 
     def _listed(self):
-        return self._client.call("GET", self._client.target("instances", label="%s=%s" % (spec.HOST_LABEL, self._host)))["instances"]
+        return self._client.call("GET", self._client.target("instances", label="%s=%s" % (spec.HOST_LABEL, self.host)))["instances"]
 
     def list_instances(self):
         return [one["labels"].get("nova.name", one["name"]) for one in self._listed()]
@@ -158,7 +160,7 @@ class GantryDriver(driver.ComputeDriver):
     def list_instance_uuids(self):
         return [one["name"] for one in self._listed()]
 
-    def _find(self, instance):
+    def find(self, instance):
         try:
             return self._client.call("GET", self._client.target("instances", instance.uuid))
         except gantry.Problem as problem:
@@ -167,21 +169,21 @@ class GantryDriver(driver.ComputeDriver):
             raise
 
     def get_info(self, instance, use_cache=True):
-        found = self._find(instance)
+        found = self.find(instance)
         return hardware.InstanceInfo(state=POWER.get(found["state"], power_state.NOSTATE), internal_id=found["id"])
 
     def ended_in_first_boot(self, instance):
-        found = self._find(instance)
+        found = self.find(instance)
         return found["state"] in ("stopped", "failed") and found.get("boots") == 1
 
     def instance_exists(self, instance):
         try:
-            self._find(instance)
+            self.find(instance)
         except exception.InstanceNotFound:
             return False
         return True
 
-    def _do(self, instance, verb, body=None, wait=None):
+    def do(self, instance, verb, body=None, wait=None):
         """A verb, to its end. What is under way on the instance is waited for."""
         wait = wait or CONF.gantry.operation_timeout
         target = self._client.target("instances", instance.uuid, verb, wait=wait)
@@ -209,21 +211,17 @@ class GantryDriver(driver.ComputeDriver):
         self._refuse(instance, network_info, block_device_info)
         node = self._nodes.gantry_name(instance.node)
         image, properties = self._images.name(context, image_meta.id, node)
-        imaged, wait, made = time.monotonic(), CONF.gantry.operation_timeout, False
+        imaged, made = time.monotonic(), False
         try:
             within, drive = files.wanted(instance, injected_files), files.drive(instance, injected_files, network_info)
             at_once = power_on and not within
-            answer = self._client.operate("POST", self._client.target("instances", wait=wait, start=at_once),
-                                          spec.make(context, instance, self._host, node, image, properties, [drive] if drive else ()),
-                                          actor=(instance.project_id, instance.user_id), wait=wait)
-            if answer.get("state") == "running":
-                raise exception.NovaException("gantryd: the start has not ended after %d s" % wait)
+            answer = self.make(instance, spec.make(context, instance, self.host, node, image, properties, drive), at_once)
             made = True
             if within:
                 self._client.upload(self._client.target("instances", instance.uuid, "archive", path="/"),
                                     lambda sink: sink.write(files.archive(within)), method="PUT")
             if power_on and not at_once:
-                self._do(instance, "start")
+                self.do(instance, "start")
         except gantry.Problem as problem:
             if problem.status == 409 and not made:
                 raise  # the name is taken: what has it is not ours to remove
@@ -239,6 +237,14 @@ class GantryDriver(driver.ComputeDriver):
         LOG.info("spawned in %d ms: image %d, gantryd %d, of which its engine %d", (time.monotonic() - began) * 1000,
                  (imaged - began) * 1000, timings.get("total_us", 0) // 1000, timings.get("engine_us", 0) // 1000, instance=instance)
 
+    def make(self, instance, wanted, start):
+        wait = CONF.gantry.operation_timeout
+        answer = self._client.operate("POST", self._client.target("instances", wait=wait, start=start), wanted,
+                                      actor=(instance.project_id, instance.user_id), wait=wait)
+        if answer.get("state") == "running":
+            raise exception.NovaException("gantryd: the start has not ended after %d s" % wait)
+        return answer
+
     def _refuse(self, instance, network_info, block_device_info):
         if network_info and not CONF.gantry.ignore_ports:
             raise exception.VirtualInterfaceCreateException()
@@ -253,17 +259,20 @@ class GantryDriver(driver.ComputeDriver):
             except exception.InstanceNotFound:
                 pass
             return
+        self._move.forget(instance)
+        files.forget(instance)
+
+    def remove(self, instance):
+        """It is gone then, whatever it was at."""
         wait = CONF.gantry.operation_timeout
         target = self._client.target("instances", instance.uuid, force=True, wait=wait)
         for left in range(BUSY_TRIES, 0, -1):
             try:
                 if self._client.operate("DELETE", target, wait=wait).get("state") != "running":
-                    files.forget(instance)
                     return
                 raise exception.NovaException("gantryd: the removal has not ended after %d s" % wait)
             except gantry.Problem as problem:
                 if problem.status == 404:
-                    files.forget(instance)
                     return
                 if problem.status != 409 or left == 1:
                     raise
@@ -279,31 +288,31 @@ class GantryDriver(driver.ComputeDriver):
         if instance.task_state == task_states.RESCUING:
             # what Nova does before it asks for a rescue: nothing is to stop for one that there cannot be
             raise exception.NovaException("a container has no other system to be rescued by; it runs on")
-        self._do(instance, "stop", {"grace": "%ds" % timeout})
+        self.do(instance, "stop", {"grace": "%ds" % timeout})
 
     def power_on(self, context, instance, network_info, block_device_info=None, accel_info=None):
-        self._do(instance, "start")
+        self.do(instance, "start")
 
     def reboot(self, context, instance, network_info, reboot_type, block_device_info=None,
                bad_volumes_callback=None, accel_info=None):
-        self._do(instance, "restart", {"grace": "0s"} if reboot_type == "HARD" else {})
+        self.do(instance, "restart", {"grace": "0s"} if reboot_type == "HARD" else {})
 
     def pause(self, instance):
-        self._do(instance, "pause")
+        self.do(instance, "pause")
 
     def unpause(self, instance):
-        self._do(instance, "unpause")
+        self.do(instance, "unpause")
 
     def suspend(self, context, instance):
-        self._do(instance, "pause")
+        self.do(instance, "pause")
 
     def resume(self, context, instance, network_info, block_device_info=None):
-        self._do(instance, "unpause")
+        self.do(instance, "unpause")
 
     def resume_state_on_host_boot(self, context, instance, network_info, block_device_info=None):
         self.power_on(context, instance, network_info)
 
-    # --- resize, on the same node --------------------------------------------------------------------
+    # --- resize, and to another engine --------------------------------------------------------------------
 
     def migrate_disk_and_power_off(self, context, instance, dest, flavor, network_info, block_device_info=None,
                                    timeout=0, retry_interval=0):
@@ -313,27 +322,39 @@ class GantryDriver(driver.ComputeDriver):
         self.power_off(instance, timeout)
         return "{}"
 
+    def _moves(self, migration):
+        return migration is not None and migration.source_node != migration.dest_node and CONF.gantry.node_for_each_engine
+
     def _resize(self, context, instance, flavor, power_on):
-        self._do(instance, "resize", spec.limits(flavor))
+        self.do(instance, "resize", spec.limits(flavor))
         if power_on:
             self.power_on(context, instance, None)
 
     def finish_migration(self, context, migration, instance, disk_info, network_info, image_meta, resize_instance,
                          allocations, block_device_info=None, power_on=True):
-        self._resize(context, instance, instance.new_flavor or instance.flavor, power_on)
+        flavor = instance.new_flavor or instance.flavor
+        if self._moves(migration):
+            self._move.there(context, instance, migration, self._nodes.gantry_name(migration.dest_node), flavor, power_on)
+        else:
+            self._resize(context, instance, flavor, power_on)
 
     def finish_revert_migration(self, context, instance, network_info, migration, block_device_info=None, power_on=True):
-        self._resize(context, instance, instance.old_flavor or instance.flavor, power_on)
+        flavor = instance.old_flavor or instance.flavor
+        if self._moves(migration):
+            self._move.back(context, instance, migration, self._nodes.gantry_name(migration.source_node), flavor, power_on)
+        else:
+            self._resize(context, instance, flavor, power_on)
 
     def confirm_migration(self, context, migration, instance, network_info):
-        pass  # it has not moved
+        if self._moves(migration):
+            self._move.drop(self._move.image(instance, migration), self._nodes.gantry_name(migration.source_node))
 
     # --- snapshot ------------------------------------------------------------------------------------
 
     def snapshot(self, context, instance, image_id, update_task_state):
         update_task_state(task_state=task_states.IMAGE_PENDING_UPLOAD)
-        found, name = self._find(instance), "snapshot/%s:latest" % image_id
-        self._do(instance, "commit", {"image": name})
+        found, name = self.find(instance), "snapshot/%s:latest" % image_id
+        self.do(instance, "commit", {"image": name})
         image = self._client.target("images", name, node=found["node"], wait=CONF.gantry.operation_timeout)
         try:
             archive = self._client.stream(self._client.target("images", name, "archive", node=found["node"]),
@@ -359,7 +380,7 @@ class GantryDriver(driver.ComputeDriver):
     # --- looking at it -------------------------------------------------------------------------------
 
     def get_console_output(self, context, instance):
-        self._find(instance)
+        self.find(instance)
         target = self._client.target("instances", instance.uuid, "logs", tail=CONF.gantry.console_lines)
         text = b""
         stream = self._client.stream(target)

@@ -36,18 +36,28 @@ def _folder(instance):
     return os.path.join(CONF.instances_path, instance.uuid)
 
 
+def _drive(instance):
+    return os.path.join(_folder(instance), "config-drive")
+
+
+def mounted(instance):
+    """The mounts of what was written for it."""
+    folder = _drive(instance)
+    return ["%s:%s:ro" % (folder, CONF.gantry.config_drive_path)] if os.path.isdir(folder) else []
+
+
 def drive(instance, injected_files, network_info):
-    """Writes the config drive where one is wanted; how it is mounted, or None."""
+    """Writes the config drive where one is wanted; its mounts."""
     if not configdrive.required_by(instance):
-        return None
-    folder = os.path.join(_folder(instance), "config-drive")
+        return []
+    folder = _drive(instance)
     metadata = instance_metadata.InstanceMetadata(instance, content=injected_files, extra_md={}, network_info=network_info)
     for path, data in metadata.metadata_for_config_drive():
         name = os.path.join(folder, path)
         os.makedirs(os.path.dirname(name), exist_ok=True)
         with open(name, "wb") as file:
             file.write(data if isinstance(data, bytes) else data.encode())
-    return "%s:%s:ro" % (folder, CONF.gantry.config_drive_path)
+    return mounted(instance)
 
 
 def forget(instance):

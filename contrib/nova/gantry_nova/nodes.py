@@ -31,9 +31,9 @@ class Nodes:
             # never a shorter list: a node that is missing once is lost to Nova for good
             raise exception.VirtDriverNotReady() from error
 
-    def up(self, nodename=None):
-        """Names of gantryd's nodes that are up; nodename: of those that this one of Nova's stands for."""
-        return [node["name"] for node in (self.behind(nodename) if nodename else self.all()) if node["state"] == "up"]
+    def up(self):
+        """Names of gantryd's nodes that are up."""
+        return [node["name"] for node in self.all() if node["state"] == "up"]
 
     def nova_name(self, name):
         return "%s.%s" % (name, self._host) if CONF.gantry.node_for_each_engine else self._host
@@ -58,9 +58,8 @@ class Nodes:
             raise exception.VirtDriverNotReady()
         return sorted(found)
 
-    def amounts(self, nodename):
-        nodes = self.behind(nodename)
-
+    @staticmethod
+    def amounts(nodes):
         def total(part, name):
             return sum(node.get(part, {}).get(name) or 0 for node in nodes)
 
@@ -79,7 +78,7 @@ class Nodes:
     def resource(self, nodename):
         version = self._client.call("GET", "/v1/version").get("version", "0.1.0")
         return {
-            **self.amounts(nodename),
+            **self.amounts(self.behind(nodename)),
             "uuid": str(uuid.uuid5(uuid.NAMESPACE_DNS, "gantry/%s" % nodename)),
             "hypervisor_type": "gantry",
             "hypervisor_version": versionutils.convert_version_to_int(version),
@@ -90,18 +89,15 @@ class Nodes:
             "supported_instances": [(fields.Architecture.X86_64, fields.HVType.DOCKER, fields.VMMode.EXE)],
         }
 
-    def inventory(self, nodename, ratios, reserved_disk_gb):
-        """One that is down takes nothing: all of it is reserved."""
-        amounts, up, inventory = self.amounts(nodename), self.up(nodename), {}
+    def offer(self, nodename, ratios, reserved_disk_gb):
+        """Inventory and custom traits, by one question: Nova asks in every claim, with all others waiting."""
+        nodes = self.behind(nodename)
+        amounts, up, inventory = self.amounts(nodes), any(node["state"] == "up" for node in nodes), {}
         for name, total, reserved in ((orc.VCPU, amounts["vcpus"], CONF.reserved_host_cpus),
                                       (orc.MEMORY_MB, amounts["memory_mb"], CONF.reserved_host_memory_mb),
                                       (orc.DISK_GB, amounts["local_gb"], reserved_disk_gb)):
-            if total > 0:
+            if total > 0:  # one that is down takes nothing: all of it is reserved
                 inventory[name] = {"total": total, "min_unit": 1, "max_unit": total, "step_size": 1, "allocation_ratio": ratios[name],
                                    "reserved": min(reserved, total) if up else total}
-        return inventory
-
-    def traits(self, nodename):
-        """Custom ones that all of its engines have."""
-        sets = [set(node.get("labels", {}).get(TRAITS_LABEL, "").split()) for node in self.behind(nodename)]
-        return {"CUSTOM_" + name.upper().removeprefix("CUSTOM_") for name in (set.intersection(*sets) if sets else ())}
+        sets = [set(node.get("labels", {}).get(TRAITS_LABEL, "").split()) for node in nodes]
+        return inventory, {"CUSTOM_" + name.upper().removeprefix("CUSTOM_") for name in set.intersection(*sets)}

@@ -22,7 +22,7 @@ def limits(flavor):
     return {"memory": memory, "memory_swap": memory + (flavor.swap or 0) * MIB, "cpus": flavor.vcpus}
 
 
-def make(context, instance, host, node, image, properties, mounts=()):
+def make(context, instance, host, node, image, properties, mounts):
     spec = {
         "name": instance.uuid,
         "image": image,
@@ -40,7 +40,7 @@ def make(context, instance, host, node, image, properties, mounts=()):
     if environment:
         spec["environment"] = environment
     if mounts:
-        spec["mounts"] = list(mounts)
+        spec["mounts"] = mounts
     return spec
 
 
