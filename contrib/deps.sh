@@ -4,7 +4,7 @@
 # what the tests need too. Says nothing where nothing is missing.
 set -eu
 packages="gcc make libc6-dev pkg-config libuv1-dev liblua5.4-dev libjson-c-dev libsqlite3-dev uthash-dev libcurl4-openssl-dev
-libarchive-dev libssl-dev libwslay-dev zlib1g-dev node-llhttp docker.io iptables iproute2 busybox-static procps tar curl
+libarchive-dev libssl-dev libwslay-dev zlib1g-dev libmnl-dev node-llhttp docker.io iptables iproute2 busybox-static procps tar curl
 ca-certificates"
 [ "${1:-}" != check ] || packages="$packages lua5.4 perl python3 python3-yaml python3-msgpack openssl git valgrind mandoc faketime
 docker-registry rsyslog chromium chromium-driver"

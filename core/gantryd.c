@@ -121,6 +121,8 @@ static void on_daemon_stopped(struct daemon *daemon)
 {
 	struct gantryd *gantryd = LIST_ENTRY(daemon, struct gantryd, daemon);
 
+	if (daemon->network)
+		daemon->network->stop(daemon->network_handle);
 	store_close(gantryd->store, on_store_closed, gantryd);
 }
 
@@ -213,7 +215,9 @@ static int open_all(struct gantryd *gantryd, struct gantry_error *err)
 	gantryd->daemon.store_was_new = created;
 	gantryd->daemon.key_was_damaged = key_damaged;
 	gantryd_take_logger(gantryd);
-	code = gantryd_open_nodes(gantryd, err);
+	code = gantryd_take_network(gantryd, err);
+	if (code == 0)
+		code = gantryd_open_nodes(gantryd, err);
 	if (code == 0)
 		code = gantryd_open_sinks(gantryd, err);
 	if (code < 0)

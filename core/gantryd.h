@@ -43,6 +43,8 @@ void gantryd_init_plugins(struct gantryd *gantryd);
 int gantryd_load_plugins(struct gantryd *gantryd, struct gantry_error *err);
 int gantryd_load_policies(struct gantryd *gantryd, struct gantry_error *err);
 void gantryd_take_logger(struct gantryd *gantryd);
+/* Engines are served from then on. */
+int gantryd_take_network(struct gantryd *gantryd, struct gantry_error *err);
 int gantryd_open_nodes(struct gantryd *gantryd, struct gantry_error *err);
 int gantryd_open_sinks(struct gantryd *gantryd, struct gantry_error *err);
 /* Opens nodes and sinks, and closes them again. */

@@ -85,6 +85,24 @@ void gantryd_take_logger(struct gantryd *gantryd)
 		gantryd->daemon.logger = plugin_logger(logger, &gantryd->daemon.logger_handle);
 }
 
+int gantryd_take_network(struct gantryd *gantryd, struct gantry_error *err)
+{
+	struct daemon *daemon = &gantryd->daemon;
+	int code = 0;
+
+	for (size_t i = 0; !daemon->network && i < gantryd->plugins.count; i++) {
+		struct plugin *plugin = gantryd->plugins.items[i];
+
+		daemon->network = plugin_network(plugin, &daemon->network_handle);
+		if (!daemon->network)
+			continue;
+		code = daemon->network->serve(daemon->network_handle, gantryd->settings.owner, err);
+		if (code < 0)
+			gantry_error_prefix(err, "plugin %s", plugin_name(plugin));
+	}
+	return code;
+}
+
 int gantryd_load_plugins(struct gantryd *gantryd, struct gantry_error *err)
 {
 	struct settings *settings = &gantryd->settings;

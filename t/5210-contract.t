@@ -121,7 +121,7 @@ equal(list(contract["components"]["schemas"]["Resize"]["properties"]),
 
 kinds = {"STRING": {"type": "string"}, "BOOL": {"type": "boolean"}, "INT": {"type": "integer"}, "CPUS": {"type": "number"}}
 refs = {"SIZE": "Size", "DURATION": "Duration", "HEALTH": "HealthCheck", "BLOCK_IO": "BlockIo", "LOG": "Log"}
-items = {"ENV": "EnvironmentVariable", "MOUNTS": "Mount", "PORTS": "Port", "DEVICES": "Device", "ULIMITS": "Ulimit"}
+items = {"ENV": "EnvironmentVariable", "MOUNTS": "Mount", "PORTS": "Port", "NETWORK_PORTS": "NetworkPort", "DEVICES": "Device", "ULIMITS": "Ulimit"}
 wrong = []
 for _, key, kind, *_ in rows:
     value = spec["properties"][key]

@@ -177,14 +177,14 @@ def detached(fake, gantry):
              "--stop-grace", "3s", "--health-cmd", "true", "--health-interval", "5s", "--health-timeout", "1s",
              "--health-start", "2s", "--health-retries", "3", "-m", "64m", "--memory-swap", "128m", "--cpus", "1.5",
              "--cpu-shares", "512", "--cpuset", "0-1", "--pids", "100", "--blkio-weight", "300", "--log-size", "1m",
-             "--log-driver", "local", "--log-files", "3", "-d", "busybox", "sh", "-c", "echo -d $A", "--rm"]
+             "--log-driver", "local", "--log-files", "3", "--port-spec", "p-1,bridge=br0", "-d", "busybox", "sh", "-c", "echo -d $A", "--rm"]
     want = {"name": "web", "project": "blue", "labels": {"a": "1", "b": "x=y", "c": ""}, "image": "busybox",
             "command": ["sh", "-c", "echo -d $A", "--rm"], "entrypoint": ["/bin/x", "-c"],
             "environment": ["B=from file", "C=x=y", "A=1", "E=", "INHERITED=yes",
                             {"name": "TOKEN", "value": "t0ken", "secret": True}, {"name": "PASSWORD", "value": "pass=word", "secret": True}],
             "user": "1:2", "working_dir": "/srv", "hostname": "h", "tty": True, "stdin_open": True,
             "mounts": ["/a:/b:ro", "tmpfs:/t:1m"], "ports": ["8080:80", "127.0.0.1::53/udp"], "network": "none",
-            "dns": ["1.1.1.1", "::1"], "dns_search": ["x.org"], "cap_add": ["NET_ADMIN"], "cap_drop": ["ALL"],
+            "network_ports": ["p-1,bridge=br0"], "dns": ["1.1.1.1", "::1"], "dns_search": ["x.org"], "cap_add": ["NET_ADMIN"], "cap_drop": ["ALL"],
             "devices": ["/dev/null"], "ulimits": ["nofile=1:2"], "sysctls": {"net.core.somaxconn": "1"}, "read_only": True,
             "init": True, "stop_signal": "INT", "stop_grace": "3s",
             "health_check": {"test": ["CMD-SHELL", "true"], "interval": "5s", "timeout": "1s", "start_period": "2s", "retries": 3},

@@ -12,7 +12,7 @@ from command import Command, spec_rows
 from daemon import *
 
 docker = Docker()
-world = docker.world().start()
+world = docker.world(settings="plugins = { net = {} }").start()
 gantry = Command("unix://" + world.socket)
 P = f"f{os.getpid()}-"
 HOME = os.path.join(world.folder, "bound")
@@ -66,6 +66,10 @@ FIELDS = {
               [(host("PortBindings", "80/tcp", 0, "HostIp"), "127.0.0.1"), (host("PortBindings", "53/udp", 0, "HostIp"), "127.0.0.2"),
                (config("ExposedPorts"), {"80/tcp": {}, "53/udp": {}})]),
     "network": ("none", ["--network", "none"], [(host("NetworkMode"), "none")]),
+    "network_ports": ([{"id": f"{P}port", "bridge": f"br{os.getpid()}", "create_bridge": True}],
+                      ["--port-spec", f"{P}port,bridge=br{os.getpid()},create_bridge"],
+                      [(("NetworkSettings", "Networks", f"gantry-{docker.owner}-00", "DriverOpts", "gantry.addresses"), ""),
+                       (host("NetworkMode"), "none")]),
     "dns": (["192.0.2.53"], ["--dns", "192.0.2.53"], [(host("Dns"), ["192.0.2.53"])]),
     "dns_search": (["example.test"], ["--dns-search", "example.test"], [(host("DnsSearch"), ["example.test"])]),
     "cap_add": (["NET_ADMIN"], ["--cap-add", "NET_ADMIN"], [(host("CapAdd"), ["CAP_NET_ADMIN"])]),

@@ -44,6 +44,15 @@ static const struct {
 	 "{\"host_ip\":\"::1\",\"host_port\":1,\"container_port\":2,\"protocol\":\"sctp\"},"
 	 "{\"host_ip\":\"::\",\"host_port\":0,\"container_port\":9,\"protocol\":\"tcp\"}]"},
 	{"network", "\"container:web\"", NULL},
+	{"network_ports",
+	 "[\"p-1,bridge=br0,mac=FA:16:3E:00:00:01,address=10.0.0.5/24,address=fd00::5/64,route=default via "
+	 "10.0.0.1,dns=192.0.2.1,mtu=1400,create_bridge\",\"p-2,type=ovs,bridge=br-int\",{\"id\":\"p-3\","
+	 "\"bridge\":\"br0\",\"routes\":[\"10.1.0.0/16\"]}]",
+	 "[{\"id\":\"p-1\",\"type\":\"bridge\",\"bridge\":\"br0\",\"create_bridge\":true,\"mac\":"
+	 "\"fa:16:3e:00:00:01\",\"addresses\":[\"10.0.0.5/24\",\"fd00::5/64\"],\"routes\":[\"default via "
+	 "10.0.0.1\"],\"dns\":[\"192.0.2.1\"],\"mtu\":1400},"
+	 "{\"id\":\"p-2\",\"type\":\"ovs\",\"bridge\":\"br-int\"},"
+	 "{\"id\":\"p-3\",\"type\":\"bridge\",\"bridge\":\"br0\",\"routes\":[\"10.1.0.0/16\"]}]"},
 	{"dns", "[\"192.0.2.53\",\"2001:db8::53\"]", NULL},
 	{"dns_search", "[\"example.org\",\".\"]", NULL},
 	{"cap_add", "[\"net_admin\",\"CAP_SYS_TIME\"]", "[\"NET_ADMIN\",\"SYS_TIME\"]"},

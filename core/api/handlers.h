@@ -25,6 +25,9 @@ void handle_instance_unpause(struct call *call);
 void handle_instance_kill(struct call *call);
 void handle_instance_resize(struct call *call);
 void handle_instance_commit(struct call *call);
+void handle_port_list(struct call *call); /* ports.c */
+void handle_port_attach(struct call *call);
+void handle_port_detach(struct call *call);
 /* process.c */
 void handle_instance_wait(struct call *call);
 void handle_instance_output(struct call *call);

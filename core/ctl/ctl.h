@@ -133,6 +133,9 @@ int events_command(struct ctl *ctl);         /* events.c */
 int operations_command(struct ctl *ctl);
 int console_command(struct ctl *ctl); /* serial.c */
 int serial_command(struct ctl *ctl);
+int net_attach_command(struct ctl *ctl); /* net.c */
+int net_detach_command(struct ctl *ctl);
+int net_doctor_command(struct ctl *ctl);
 int doctor_command(struct ctl *ctl); /* system.c */
 int version_command(struct ctl *ctl);
 int completion_command(struct ctl *ctl); /* completion.c */

@@ -38,7 +38,8 @@ static const struct field fields[] = {GANTRY_SPEC_FIELDS(FIELD){NULL, 0, 0, NULL
 #define IS_LIST(kind)                                                                              \
 	(kind == GANTRY_FIELD_STRINGS || kind == GANTRY_FIELD_PAIRS || kind == GANTRY_FIELD_ENV || \
 	 kind == GANTRY_FIELD_MOUNTS || kind == GANTRY_FIELD_PORTS ||                              \
-	 kind == GANTRY_FIELD_DEVICES || kind == GANTRY_FIELD_ULIMITS)
+	 kind == GANTRY_FIELD_NETWORK_PORTS || kind == GANTRY_FIELD_DEVICES ||                     \
+	 kind == GANTRY_FIELD_ULIMITS)
 #define OPTION(member, key, kind, flags, option, metavar, help)                                    \
 	{option, LETTER(option), metavar, help, IS_LIST(GANTRY_FIELD_##kind)},
 const struct ctl_option spec_options[] = {GANTRY_SPEC_FIELDS(OPTION){NULL, 0, NULL, NULL, false}};
@@ -289,6 +290,7 @@ static int add_field(struct json_object *spec, const struct field *field, const 
 	case GANTRY_FIELD_STRINGS:
 	case GANTRY_FIELD_MOUNTS:
 	case GANTRY_FIELD_PORTS:
+	case GANTRY_FIELD_NETWORK_PORTS:
 	case GANTRY_FIELD_DEVICES:
 	case GANTRY_FIELD_ULIMITS:
 		json_object_array_add(member(spec, field->key, json_type_array),

@@ -24,9 +24,9 @@
 #define ID_FACT        "daemon_id"
 
 const struct flow_kind *const flows_kinds[] = {
-	&flow_spawn,        &flow_start,  &flow_stop,   &flow_restart, &flow_pause,
-	&flow_unpause,      &flow_kill,   &flow_resize, &flow_remove,  &flow_pull,
-	&flow_image_remove, &flow_commit, NULL,
+	&flow_spawn,        &flow_start,  &flow_stop,        &flow_restart,     &flow_pause,
+	&flow_unpause,      &flow_kill,   &flow_resize,      &flow_remove,      &flow_pull,
+	&flow_image_remove, &flow_commit, &flow_port_attach, &flow_port_detach, NULL,
 };
 
 static void on_scope_empty(struct op_scope *scope);

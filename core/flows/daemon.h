@@ -7,6 +7,7 @@
 #define FLOWS_DAEMON_H
 
 #include <gantry/logger.h>
+#include <gantry/network.h>
 
 #include "flows/event_log.h"
 #include "flows/operation.h"
@@ -44,6 +45,8 @@ struct daemon {
 	char *holder;              /* where it is, for people who find it on an engine; owned */
 	const struct gantry_logger *logger; /* of a plugin; NULL: no logs are read */
 	void *logger_handle;
+	const struct gantry_network *network; /* of a plugin; NULL: no ports are wired */
+	void *network_handle;
 	struct fleet fleet;
 	struct operations operations;
 	struct event_log events;

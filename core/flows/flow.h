@@ -83,15 +83,17 @@ struct flow {
 	bool decision_saved;
 	size_t step;
 	enum { FLOW_FORTH, FLOW_BACK, FLOW_OVER } phase;
-	bool resumed;            /* taken up again after a restart of the daemon */
-	bool promised;           /* the node counts it */
-	bool begins_anew;        /* its row is written whole with the next step */
-	bool awaiting_node;      /* goes on when its node is up again */
-	bool awaiting_besides;   /* goes on when nothing runs beside it any more */
-	const char *image_id;    /* commit: what was made; in arena */
-	int undo_tries;          /* of the step at hand */
-	bool undo_failed;        /* something may be left on the engine */
-	struct gantry_error err; /* the first failure; code 0: none */
+	bool resumed;                      /* taken up again after a restart of the daemon */
+	bool promised;                     /* the node counts it */
+	bool begins_anew;                  /* its row is written whole with the next step */
+	bool awaiting_node;                /* goes on when its node is up again */
+	bool awaiting_besides;             /* goes on when nothing runs beside it any more */
+	struct gantry_endpoints endpoints; /* wire; in arena */
+	bool unfinished;                   /* wire: something is left to do after the start */
+	const char *image_id;              /* commit: what was made; in arena */
+	int undo_tries;                    /* of the step at hand */
+	bool undo_failed;                  /* something may be left on the engine */
+	struct gantry_error err;           /* the first failure; code 0: none */
 
 	/* what it waits for */
 	struct gantry_op *op; /* borrowed; NULL: none */

@@ -51,6 +51,12 @@ struct node_link;
 int flows_image_remove(struct daemon *daemon, const struct flows_ask *ask, struct node_link *link,
 		       const char *image, struct operation **ret_operation,
 		       struct gantry_error *err);
+/* request: {port: as in network_ports of a spec}. */
+int flows_port_attach(struct daemon *daemon, const struct flows_ask *ask, struct instance *instance,
+		      struct json_object *request, struct operation **ret_operation,
+		      struct gantry_error *err);
+int flows_port_detach(struct daemon *daemon, const struct flows_ask *ask, struct instance *instance,
+		      const char *port, struct operation **ret_operation, struct gantry_error *err);
 /* image: NAME or NAME:TAG. pause: the processes rest meanwhile. */
 int flows_commit(struct daemon *daemon, const struct flows_ask *ask, struct instance *instance,
 		 const char *image, bool pause, struct operation **ret_operation,
@@ -61,6 +67,6 @@ struct flow_kind;
 extern const struct flow_kind *const flows_kinds[];
 extern const struct flow_kind flow_spawn, flow_start, flow_stop, flow_restart, flow_pause,
 	flow_unpause, flow_kill, flow_resize, flow_remove, flow_pull, flow_image_remove,
-	flow_commit;
+	flow_commit, flow_port_attach, flow_port_detach;
 
 #endif

@@ -2,7 +2,7 @@
 /*
  * start, stop and restart of an instance that has its container.
  *
- *	start    policy, wire, start, announce
+ *	start    policy, wire, start, finish, announce
  *	stop     policy, signal, grace, kill, announce: the spec's stop signal, then SIGKILL
  *	restart  the two after each other, as one operation
  *
@@ -12,6 +12,7 @@
 #include "flows/flows.h"
 #include "flows/restarts.h"
 #include "flows/steps.h"
+#include "flows/wire.h"
 #include "base/str.h"
 
 static void announce_start(struct flow *flow)
@@ -55,11 +56,20 @@ static void announce_stop(struct flow *flow)
 		.boots = true                                                                      \
 	}
 
+#define WIRE                                                                                       \
+	{                                                                                          \
+		.name = "wire", .run = step_wire, .undo = step_wire_undo,                          \
+		.wanted = step_wire_wanted, .limit_ms = STEP_WIRE_MS                               \
+	}
+#define FINISH                                                                                     \
+	{                                                                                          \
+		.name = "finish", .run = step_finish, .wanted = step_finish_wanted,                \
+		.limit_ms = STEP_WIRE_MS, .boots = true                                            \
+	}
+
 static const struct flow_step start_steps[] = {
-	{.name = "policy", .run = step_policy, .memory = true},
-	START,
-	{.name = "announce", .run = announce_start, .boots = true},
-	{0},
+	{.name = "policy", .run = step_policy, .memory = true},     WIRE, START, FINISH,
+	{.name = "announce", .run = announce_start, .boots = true}, {0},
 };
 
 static const struct flow_step stop_steps[] = {
@@ -72,8 +82,15 @@ static const struct flow_step stop_steps[] = {
 };
 
 static const struct flow_step restart_steps[] = {
-	{.name = "policy", .run = step_policy, .memory = true},     SIGNAL, GRACE, KILL, START,
-	{.name = "announce", .run = announce_start, .boots = true}, {0},
+	{.name = "policy", .run = step_policy, .memory = true},
+	SIGNAL,
+	GRACE,
+	KILL,
+	WIRE,
+	START,
+	FINISH,
+	{.name = "announce", .run = announce_start, .boots = true},
+	{0},
 };
 
 const struct flow_kind flow_start = {

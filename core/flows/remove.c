@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * remove: the container and then the instance. One that runs is only removed where asked with force;
- * then it is killed first, so that its exit is known. What it printed is kept before the engine forgets it.
+ * remove: the container, what is left of its ports, and then the instance. One that runs is only removed
+ * where asked with force; then it is killed first, so that its exit is known. What it printed is kept before
+ * the engine forgets it.
  *
  * A remove that fails leaves the instance failed, with its container in sight; removing it again
  * goes on from there. One whose node was taken out of the settings is forgotten, with force. Killed in between: the step is done once more, and a container that is gone
@@ -13,6 +14,7 @@
 #include "flows/logs.h"
 #include "flows/restarts.h"
 #include "flows/steps.h"
+#include "flows/wire.h"
 
 static bool has_container(const struct flow *flow)
 {
@@ -67,6 +69,10 @@ static const struct flow_step steps[] = {
 	{.name = "kill", .run = kill_first, .wanted = kill_wanted, .limit_ms = STEP_DEATH_MS},
 	{.name = "keep", .run = log_keep_run, .wanted = log_keep_wanted, .limit_ms = STEP_KEEP_MS},
 	{.name = "remove", .run = remove_run, .wanted = has_container, .limit_ms = STEP_REMOVE_MS},
+	{.name = "unwire",
+	 .run = step_unwire,
+	 .wanted = step_wire_wanted,
+	 .limit_ms = STEP_WIRE_MS},
 	{.name = "announce", .run = announce},
 	{0},
 };

@@ -6,8 +6,9 @@
  *	reserve   filter and score choose the node; the node promises memory and CPUs
  *	pull      only where the node does not have the image
  *	create    the container, with labels from which everything can be rebuilt
- *	wire      only where the instance has ports of a network to wire (none yet)
+ *	wire      only where the instance has ports of networks
  *	start     unless it is to be made only
+ *	finish    of the ports, where something is left to do
  *	announce
  *
  * Where the node is to blame (start_faults.h) it is tried on another one that the policies accept, on
@@ -26,6 +27,7 @@
 #include "flows/start_faults.h"
 #include "flows/steps.h"
 #include "flows/strays.h"
+#include "flows/wire.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"
@@ -38,8 +40,6 @@ static void pull(struct flow *flow);
 static bool pull_wanted(const struct flow *flow);
 static void create(struct flow *flow);
 static void create_undo(struct flow *flow);
-static void wire(struct flow *flow);
-static bool wire_wanted(const struct flow *flow);
 static bool start_wanted(const struct flow *flow);
 static void announce(struct flow *flow);
 #define TRIES_MAX 3 /* nodes */
@@ -49,7 +49,7 @@ static void leave(struct flow *flow);
 static void failed(struct flow *flow);
 static size_t resume(struct flow *flow, size_t step);
 
-enum { POLICY, RESERVE, PULL, CREATE, WIRE, START, ANNOUNCE };
+enum { POLICY, RESERVE, PULL, CREATE, WIRE, START, FINISH, ANNOUNCE };
 
 static const struct flow_step steps[] = {
 	[POLICY] = {.name = "policy", .run = policy, .memory = true},
@@ -60,13 +60,23 @@ static const struct flow_step steps[] = {
 		    .undo = create_undo,
 		    .limit_ms = STEP_CREATE_MS,
 		    .slot = true},
-	[WIRE] = {.name = "wire", .run = wire, .wanted = wire_wanted, .slot = true},
+	[WIRE] = {.name = "wire",
+		  .run = step_wire,
+		  .undo = step_wire_undo,
+		  .wanted = step_wire_wanted,
+		  .limit_ms = STEP_WIRE_MS,
+		  .slot = true},
 	[START] = {.name = "start",
 		   .run = step_start,
 		   .wanted = start_wanted,
 		   .limit_ms = STEP_START_MS,
 		   .slot = true,
 		   .boots = true},
+	[FINISH] = {.name = "finish",
+		    .run = step_finish,
+		    .wanted = step_finish_wanted,
+		    .limit_ms = STEP_WIRE_MS,
+		    .boots = true},
 	[ANNOUNCE] = {.name = "announce", .run = announce, .boots = true},
 	{0},
 };
@@ -108,12 +118,16 @@ int flows_spawn(struct daemon *daemon, const struct flows_ask *ask, struct json_
 	instance_make_id(id);
 	instance = instance_new(id);
 	code = spec_parse(spec, &instance->arena, &instance->spec, err);
+	if (code == 0)
+		code = wire_check(daemon, instance, &instance->spec, err);
 	if (code == 0) {
 		if (!instance->spec.project)
 			instance->spec.project = arena_strdup(
 				&instance->arena, ask->project ? ask->project : "default");
 		if (!instance->spec.name)
 			instance->spec.name = make_name(&instance->spec, id, &instance->arena);
+		if (instance->spec.network_ports.count > 0 && !instance->spec.network)
+			instance->spec.network = "none"; /* of the engine's own */
 		instance->created_ms = clock_wall_ms();
 		instance->generation = 1;
 		instance->intent = start ? INTENT_RUNNING : INTENT_STOPPED;
@@ -376,17 +390,6 @@ static void create_undo(struct flow *flow)
 					  flow_op(flow, "look for a container", on_listed));
 }
 
-static bool wire_wanted(const struct flow *flow)
-{
-	(void)flow; /* ports of networks come with the net plugin; until then there is nothing to wire */
-	return false;
-}
-
-static void wire(struct flow *flow)
-{
-	flow_next(flow);
-}
-
 static bool start_wanted(const struct flow *flow)
 {
 	return flow->instance->intent == INTENT_RUNNING;
@@ -537,7 +540,7 @@ static size_t resume(struct flow *flow, size_t step)
 	if (instance->container_id[0]) {
 		if (instance->state == INSTANCE_PENDING)
 			instance_move(instance, INSTANCE_CREATING);
-		return START;
+		return WIRE;
 	}
 	if (take_request(flow, &err) < 0) {
 		flow->step = step;

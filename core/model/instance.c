@@ -65,6 +65,7 @@ static const struct {
 			 BIT(PENDING) | BIT(CREATING) | BIT(STARTING) | BIT(RUNNING) | BIT(PAUSED) |
 				 BIT(STOPPING) | BIT(STOPPED) | BIT(FAILED),
 			 BIT(REMOVING)},
+	[VERB_PORTS] = {"change the ports of", BIT(RUNNING) | BIT(PAUSED) | BIT(STOPPED), 0},
 	[VERB_COMMIT] = {"commit", BIT(RUNNING) | BIT(PAUSED) | BIT(STOPPED) | BIT(FAILED), 0},
 };
 

@@ -158,6 +158,7 @@ enum instance_verb {
 	VERB_RESIZE,
 	VERB_REMOVE,
 	VERB_COMMIT,
+	VERB_PORTS, /* one more or less */
 	VERB_COUNT
 };
 const char *instance_verb_text(enum instance_verb verb);

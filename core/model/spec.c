@@ -126,6 +126,15 @@ int spec_check_limits(int64_t memory_bytes, int64_t memory_swap_bytes, struct ga
 		swap);
 }
 
+static int check_networks(const struct gantry_spec *spec, struct gantry_error *err)
+{
+	if (spec->network_ports.count == 0 || !spec->network || str_equal(spec->network, "none"))
+		return 0;
+	return gantry_error_field(
+		err, -EINVAL, "network",
+		"\"%s\" cannot be had beside network_ports; leave one of them out", spec->network);
+}
+
 int spec_check_complete(const struct gantry_spec *spec, struct gantry_error *err)
 {
 	int code;
@@ -139,7 +148,9 @@ int spec_check_complete(const struct gantry_spec *spec, struct gantry_error *err
 		return gantry_error_field(
 			err, -EINVAL, "memory_swap",
 			"needs memory as well: it counts memory and swap together");
-	code = spec_check_values(&spec->environment, err);
+	code = check_networks(spec, err);
+	if (code == 0)
+		code = spec_check_values(&spec->environment, err);
 	return code < 0 ? code
 			: spec_check_limits(spec->memory_bytes, spec->memory_swap_bytes, err);
 }
@@ -196,6 +207,8 @@ static void walk_unsafe(const struct gantry_spec *spec, void (*fn)(void *arg, co
 			       spec->mounts.items[i].read_only ? "ro" : "rw");
 	if (!is_safe_network(spec->network))
 		UNSAFE("network: %s", spec->network);
+	for (size_t i = 0; i < spec->network_ports.count; i++)
+		UNSAFE("network_ports: %s", spec->network_ports.items[i].bridge);
 	for (size_t i = 0; i < spec->cap_add.count; i++)
 		UNSAFE("cap_add: %s", spec->cap_add.items[i]);
 	for (size_t i = 0; i < spec->devices.count; i++)

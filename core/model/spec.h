@@ -56,6 +56,10 @@ int spec_parse_resize(struct json_object *object, struct arena *arena,
 int spec_parse_exec(struct json_object *object, struct arena *arena, struct gantry_exec *ret_exec,
 		    struct gantry_error *err);
 
+/* Reads one of network_ports; fields begin with "port". */
+int spec_parse_port(struct json_object *value, struct arena *arena,
+		    struct gantry_network_port *ret_port, struct gantry_error *err);
+
 /* memory_swap counts both, so it is not under memory; GANTRY_UNSET is not held against the other. */
 int spec_check_limits(int64_t memory_bytes, int64_t memory_swap_bytes, struct gantry_error *err);
 /* Each variable has a value. */
@@ -81,7 +85,7 @@ void spec_copy(const struct gantry_spec *from, struct arena *arena, struct gantr
 /*
  * What in the spec could reach out of the container, one line each in a fixed form that policies
  * match: "mounts: bind /etc rw", "mounts: bind /srv ro", "network: host", "network: container:x",
- * "network: NAME" of any network but the engine's bridge, "cap_add: SYS_ADMIN",
+ * "network: NAME" of any network but the engine's bridge, "network_ports: br-int", "cap_add: SYS_ADMIN",
  * "devices: /dev/kvm", "sysctls: kernel.msgmax". Volumes, tmpfs, bridge and none are no such thing.
  * Capabilities are upper case without "CAP_"; paths have no "..", "." or "//" and no "/" at the end
  * (a symbolic link on the node is not seen through).

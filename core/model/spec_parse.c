@@ -258,6 +258,19 @@ static int parse_members(struct json_object *object, const struct spec_shape *sh
 	return 0;
 }
 
+static int check_texts(const struct gantry_strings *texts, const struct spec_rule *rule,
+		       const char *field, struct gantry_error *err)
+{
+	char path[SPEC_FIELD_SIZE];
+	int code = 0;
+
+	for (size_t i = 0; code == 0 && i < texts->count; i++) {
+		index_of(path, field, i);
+		code = check_text(texts->items[i], rule, path, err);
+	}
+	return code;
+}
+
 /* The rules over what the short form gave. */
 static int check_members(const struct spec_shape *shape, char *item, const char *field,
 			 struct gantry_error *err)
@@ -283,10 +296,15 @@ static int check_members(const struct spec_shape *shape, char *item, const char 
 			code = spec_number_check(port, member->kind, &member->rule, path, err);
 			break;
 		case GANTRY_FIELD_SIZE:
+		case GANTRY_FIELD_INT:
 			memcpy(&number, item + member->offset, sizeof(number));
 			if (number != GANTRY_UNSET)
 				code = spec_number_check(number, member->kind, &member->rule, path,
 							 err);
+			break;
+		case GANTRY_FIELD_STRINGS:
+			code = check_texts((const void *)(item + member->offset), &member->rule,
+					   path, err);
 			break;
 		}
 	}
@@ -550,4 +568,12 @@ int spec_parse_exec(struct json_object *object, struct arena *arena, struct gant
 		.input = spec.stdin_open,
 	};
 	return code;
+}
+
+int spec_parse_port(struct json_object *value, struct arena *arena,
+		    struct gantry_network_port *ret_port, struct gantry_error *err)
+{
+	*ret_port = (struct gantry_network_port){0};
+	return parse_item(value, spec_shape_of(GANTRY_FIELD_NETWORK_PORTS), arena, ret_port, "port",
+			  err);
 }

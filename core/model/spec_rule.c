@@ -8,6 +8,7 @@
  */
 #include "model/spec_shape.h"
 #include "model/instance.h"
+#include "base/cidr.h"
 #include "base/str.h"
 
 #include <arpa/inet.h>
@@ -149,6 +150,93 @@ static int rule_network(char *text, const char *field, struct gantry_error *err)
 		return 0;
 	return no_such(text, "network", "bridge, host, none, container:ID or a network's name",
 		       field, err);
+}
+
+int spec_rule_port_id(char *text, const char *field, struct gantry_error *err)
+{
+	if (is_word(text, "-", 36))
+		return 0;
+	return no_such(text, "id of a port",
+		       "letters, digits and \"-\", starting with a letter or digit, at most 36",
+		       field, err);
+}
+
+int spec_rule_port_type(char *text, const char *field, struct gantry_error *err)
+{
+	static const char *const types[] = {"bridge", "ovs", NULL};
+
+	return is_one_of(text, types) ? 0 : not_of(text, "type of a port", types, field, err);
+}
+
+int spec_rule_bridge(char *text, const char *field, struct gantry_error *err)
+{
+	if (is_word(text, "-_.", 15))
+		return 0;
+	return no_such(text, "bridge", "the name of one on the node, at most 15 characters", field,
+		       err);
+}
+
+int spec_rule_mac(char *text, const char *field, struct gantry_error *err)
+{
+	bool good = strlen(text) == 17;
+
+	for (int i = 0; good && i < 17; i++)
+		good = i % 3 == 2 ? text[i] == ':' : isxdigit((unsigned char)text[i]);
+	for (char *p = text; good && *p; p++)
+		*p = (char)tolower((unsigned char)*p);
+	if (good && !strchr("13579bdf", text[1]) && strcmp(text, "00:00:00:00:00:00") != 0)
+		return 0;
+	return no_such(text, "MAC address of an interface", "six bytes, as \"fa:16:3e:12:34:56\"",
+		       field, err);
+}
+
+/* An address with the bits of its network; *ret_family is AF_INET or AF_INET6. */
+static bool is_prefixed(const char *text, int *ret_family)
+{
+	unsigned char bytes[16];
+	char address[INET6_ADDRSTRLEN];
+	const char *slash = strchr(text, '/');
+	char *end;
+	long bits;
+
+	if (!slash || !isdigit((unsigned char)slash[1]) || slash - text >= INET6_ADDRSTRLEN)
+		return false;
+	snprintf(address, sizeof(address), "%.*s", (int)(slash - text), text);
+	*ret_family = strchr(address, ':') ? AF_INET6 : AF_INET;
+	bits = strtol(slash + 1, &end, 10);
+	return !*end && bits <= (*ret_family == AF_INET ? 32 : 128) &&
+	       inet_pton(*ret_family, address, bytes) == 1;
+}
+
+int spec_rule_prefix(char *text, const char *field, struct gantry_error *err)
+{
+	int family;
+
+	if (is_prefixed(text, &family))
+		return 0;
+	return no_such(text, "address with the bits of its network", "it as \"10.0.0.5/24\"", field,
+		       err);
+}
+
+int spec_rule_route(char *text, const char *field, struct gantry_error *err)
+{
+	static const char form[] =
+		"\"default via IP\", \"NETWORK/BITS via IP\" or \"NETWORK/BITS\"";
+	const char *via = strstr(text, " via ");
+	char destination[64];
+	unsigned char bytes[16];
+	struct cidr range;
+	int family, hop = via && strchr(via, ':') ? AF_INET6 : AF_INET;
+
+	snprintf(destination, sizeof(destination), "%.*s", via ? (int)(via - text) : 60, text);
+	if (via && inet_pton(hop, via + 5, bytes) != 1)
+		return no_such(text, "route", form, field, err);
+	if (str_equal(destination, "default"))
+		return via ? 0 : no_such(text, "route", form, field, err);
+	if (!is_prefixed(destination, &family) || (via && family != hop) ||
+	    cidr_parse(destination, &range, NULL) < 0)
+		return no_such(text, "route", form, field, err);
+	return 0;
 }
 
 static int rule_domain(char *text, const char *field, struct gantry_error *err)

@@ -201,6 +201,110 @@ static const struct spec_member port_members[] = {
 	END_OF_MEMBERS,
 };
 
+/* --- ports of networks --- */
+
+static void network_port_init(void *item)
+{
+	struct gantry_network_port *port = item;
+
+	port->type = "bridge";
+	port->mtu = GANTRY_UNSET;
+}
+
+static void add_word(struct gantry_strings *list, const char *word, struct arena *arena)
+{
+	const char **items = ARENA_ARRAY(arena, const char *, list->count + 1);
+
+	if (list->count)
+		memcpy(items, list->items, list->count * sizeof(*items));
+	items[list->count++] = word;
+	list->items = items;
+}
+
+static bool set_port(struct gantry_network_port *port, const char *key, const char *value,
+		     struct arena *arena)
+{
+	const struct {
+		const char *key, **text;
+		struct gantry_strings *list;
+	} places[] = {
+		{"bridge", &port->bridge, NULL}, {"type", &port->type, NULL},
+		{"mac", &port->mac, NULL},       {"address", NULL, &port->addresses},
+		{"route", NULL, &port->routes},  {"dns", NULL, &port->dns},
+	};
+	char *end;
+
+	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+		if (!str_equal(key, places[i].key))
+			continue;
+		if (places[i].text)
+			*places[i].text = value;
+		else
+			add_word(places[i].list, value, arena);
+		return true;
+	}
+	if (!str_equal(key, "mtu") || !isdigit((unsigned char)value[0]))
+		return false;
+	port->mtu = strtoll(value, &end, 10);
+	return !*end;
+}
+
+static int network_port_from_text(char *text, struct arena *arena, void *item, const char *field,
+				  struct gantry_error *err)
+{
+	struct gantry_network_port *port = item;
+	char *whole = arena_strdup(arena, text), *rest = text, *word, *value;
+
+	port->id = strsep(&rest, ",");
+	while ((word = strsep(&rest, ","))) {
+		value = strchr(word, '=');
+		if (value)
+			*value++ = '\0';
+		if (str_equal(word, "create_bridge") && !value)
+			port->create_bridge = true;
+		else if (!value || !set_port(port, word, value, arena))
+			return bad_form(whole, GANTRY_FIELD_NETWORK_PORTS, field, err);
+	}
+	return 0;
+}
+
+static int network_port_check(void *item, const char *field, struct gantry_error *err)
+{
+	const struct gantry_network_port *port = item;
+	char path[SPEC_FIELD_SIZE];
+
+	snprintf(path, sizeof(path), "%s.bridge", field);
+	if (!port->bridge)
+		return gantry_error_field(err, -EINVAL, path,
+					  "is required: the bridge of the node that it goes to");
+	snprintf(path, sizeof(path), "%s.create_bridge", field);
+	if (port->create_bridge && !str_equal(port->type, "bridge"))
+		return gantry_error_field(err, -EINVAL, path,
+					  "is for type bridge only; leave it out");
+	return 0;
+}
+
+static const struct spec_member network_port_members[] = {
+	MEMBER(gantry_network_port, id, "id", GANTRY_FIELD_STRING, .required = true,
+	       .rule = {.check = spec_rule_port_id}),
+	MEMBER(gantry_network_port, type, "type", GANTRY_FIELD_STRING,
+	       .rule = {.check = spec_rule_port_type}),
+	MEMBER(gantry_network_port, bridge, "bridge", GANTRY_FIELD_STRING,
+	       .rule = {.check = spec_rule_bridge}),
+	MEMBER(gantry_network_port, create_bridge, "create_bridge", GANTRY_FIELD_BOOL),
+	MEMBER(gantry_network_port, mac, "mac", GANTRY_FIELD_STRING,
+	       .rule = {.check = spec_rule_mac}),
+	MEMBER(gantry_network_port, addresses, "addresses", GANTRY_FIELD_STRINGS,
+	       .rule = {.check = spec_rule_prefix}),
+	MEMBER(gantry_network_port, routes, "routes", GANTRY_FIELD_STRINGS,
+	       .rule = {.check = spec_rule_route}),
+	MEMBER(gantry_network_port, dns, "dns", GANTRY_FIELD_STRINGS,
+	       .rule = {.check = spec_rule_address}),
+	MEMBER(gantry_network_port, mtu, "mtu", GANTRY_FIELD_INT,
+	       .rule = {.minimum = 68, .maximum = 65535}),
+	END_OF_MEMBERS,
+};
+
 /* --- devices --- */
 
 static void device_init(void *item)
@@ -448,6 +552,13 @@ static const struct {
 	  .from_text = port_from_text,
 	  .form = "\"[IP:][HOST:]CONTAINER[/PROTOCOL]\" or {host_ip, host_port, container_port, "
 		  "protocol}"}},
+	{GANTRY_FIELD_NETWORK_PORTS,
+	 {LIST_OF(gantry_network_port), .members = network_port_members,
+	  .unique = &network_port_members[0], .init = network_port_init,
+	  .from_text = network_port_from_text, .check = network_port_check,
+	  .form = "\"ID,bridge=NAME[,type=ovs][,create_bridge][,mac=MAC][,address=IP/BITS][,route=DEST "
+		  "via IP][,dns=IP][,mtu=N]\" or {id, bridge, type, create_bridge, mac, addresses, "
+		  "routes, dns, mtu}"}},
 	{GANTRY_FIELD_DEVICES,
 	 {LIST_OF(gantry_device), .members = device_members, .unique = &device_members[1],
 	  .init = device_init, .from_text = device_from_text, .check = device_check,

@@ -75,6 +75,12 @@ extern const char *const spec_mount_types[]; /* by enum gantry_mount_type, ends 
 int spec_rule_path(char *text, const char *field, struct gantry_error *err);
 int spec_rule_address(char *text, const char *field, struct gantry_error *err);
 int spec_rule_variable(char *text, const char *field, struct gantry_error *err);
+int spec_rule_port_id(char *text, const char *field, struct gantry_error *err);
+int spec_rule_port_type(char *text, const char *field, struct gantry_error *err);
+int spec_rule_bridge(char *text, const char *field, struct gantry_error *err);
+int spec_rule_mac(char *text, const char *field, struct gantry_error *err);
+int spec_rule_prefix(char *text, const char *field, struct gantry_error *err); /* "10.0.0.5/24" */
+int spec_rule_route(char *text, const char *field, struct gantry_error *err);
 int spec_rule_process_limit(char *text, const char *field, struct gantry_error *err);
 int spec_rule_permissions(char *text, const char *field, struct gantry_error *err);
 int spec_rule_protocol(char *text, const char *field, struct gantry_error *err);

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "http/server.h"
 #include "loop/fd_watch.h"
 #include "loop/folder_watch.h"
 #include "loop/http_client.h"
@@ -22,6 +23,7 @@ struct gantry_core {
 	struct list works;            /* of host_work, owned: on the pool */
 	struct list watches;          /* of gantry_watch, owned */
 	struct list polls;            /* of gantry_poll, owned */
+	struct list servers;          /* of gantry_server, owned */
 };
 
 struct host_work {
@@ -40,6 +42,18 @@ struct gantry_watch {
 struct gantry_poll {
 	struct list link;
 	struct fd_watch *watch; /* owned */
+};
+
+struct gantry_server {
+	struct list link;
+	struct http_server *server; /* owned */
+	void (*handle)(void *arg, struct gantry_request *request, const char *path,
+		       const char *body);
+	void *arg; /* borrowed from the plugin */
+};
+
+struct gantry_request {
+	struct http_request *request; /* a reference */
 };
 
 struct gantry_timer {
@@ -218,6 +232,67 @@ static void host_poll_close(struct gantry_poll *poll)
 	free(poll);
 }
 
+static void on_server_closed(void *arg)
+{
+	struct gantry_server *server = arg;
+
+	list_remove(&server->link);
+	free(server);
+}
+
+static void host_serve_end(struct gantry_server *server)
+{
+	http_server_drain(server->server, 0, on_server_closed, server);
+}
+
+static void on_served_body(void *arg, struct http_request *http)
+{
+	struct gantry_server *server = arg;
+	struct gantry_request *request = xcalloc(1, sizeof(*request));
+	size_t length;
+
+	request->request = http_request_ref(http);
+	server->handle(server->arg, request, http_request_path(http),
+		       http_request_body(http, &length));
+}
+
+static void on_served(void *arg, struct http_request *http)
+{
+	if (str_equal(http_request_method(http), "POST"))
+		http_request_read_body(http, 0, on_served_body, arg);
+	else
+		http_reply_problem(http, 405, "only POST is known here");
+}
+
+static int host_serve(struct gantry_core *core, const char *socket,
+		      void (*handle)(void *arg, struct gantry_request *request, const char *path,
+				     const char *body),
+		      void *arg, struct gantry_server **ret_server, struct gantry_error *err)
+{
+	struct gantry_server *server = xcalloc(1, sizeof(*server));
+	int code;
+
+	server->handle = handle;
+	server->arg = arg;
+	server->server = http_server_new(core->loop, NULL, on_served, server);
+	list_append(&core->servers, &server->link);
+	code = http_listen_unix(server->server, socket, 0600, (gid_t)-1, NULL, NULL, err);
+	if (code < 0) {
+		host_serve_end(server);
+		return code;
+	}
+	*ret_server = server;
+	return 0;
+}
+
+static void host_reply(struct gantry_request *request, int status, const char *content_type,
+		       const char *body)
+{
+	http_reply(request->request, status, content_type, body, strlen(body));
+	http_request_unref(request->request);
+	free(request);
+}
+
 struct gantry_core *host_open(struct loop *loop, const char *name)
 {
 	struct gantry_core *core = xcalloc(1, sizeof(*core));
@@ -228,6 +303,7 @@ struct gantry_core *host_open(struct loop *loop, const char *name)
 	list_init(&core->works);
 	list_init(&core->watches);
 	list_init(&core->polls);
+	list_init(&core->servers);
 	core->table = (struct gantry_host){
 		.size = sizeof(core->table),
 		.core = core,
@@ -257,6 +333,9 @@ struct gantry_core *host_open(struct loop *loop, const char *name)
 		.poll_set = host_poll_set,
 		.poll_close = host_poll_close,
 		.http_header = http_client_header,
+		.serve = host_serve,
+		.reply = host_reply,
+		.serve_end = host_serve_end,
 	};
 	return core;
 }
@@ -280,6 +359,9 @@ size_t host_pending(const struct gantry_core *core)
 		count++;
 	}
 	LIST_FOREACH (node, &core->polls) {
+		count++;
+	}
+	LIST_FOREACH (node, &core->servers) {
 		count++;
 	}
 	return count;
@@ -306,12 +388,15 @@ void host_walk(struct gantry_core *core, void (*fn)(void *arg, const char *name,
 	LIST_FOREACH (node, &core->polls) {
 		fn(arg, "watch of a descriptor", 0);
 	}
+	LIST_FOREACH (node, &core->servers) {
+		fn(arg, "a socket that is served", 0);
+	}
 }
 
 int host_close(struct gantry_core *core)
 {
 	if (http_client_pending(core->client) + http_streams_pending(core->streams) > 0 ||
-	    !list_empty(&core->works))
+	    !list_empty(&core->works) || !list_empty(&core->servers))
 		return -EBUSY;
 	while (!list_empty(&core->watches)) {
 		log_error("plugin %s: left a watch of a folder behind", core->name);

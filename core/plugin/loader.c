@@ -14,6 +14,7 @@ struct plugin {
 	struct gantry_plugin info;     /* a copy; what it points to is the plugin's */
 	struct gantry_runtime runtime; /* a copy; size 0: no such role */
 	struct gantry_logger logger;   /* likewise */
+	struct gantry_network network; /* likewise */
 	char *path;                    /* owned */
 	void *library;                 /* of dlopen, owned; NULL: linked in */
 	void *handle;                  /* the plugin's own, owned: close */
@@ -26,6 +27,8 @@ struct plugin {
 #define RUNTIME_SIZE_LEAST (offsetof(struct gantry_runtime, inspect) + sizeof(void (*)(void)))
 #define LOGGER_MINOR_LEAST 11 /* struct gantry_log_line has grown, and comes in rows */
 #define LOGGER_SIZE_LEAST  (offsetof(struct gantry_logger, removed) + sizeof(void (*)(void)))
+
+#define NETWORK_SIZE_LEAST (offsetof(struct gantry_network, examine) + sizeof(void (*)(void)))
 
 static const struct gantry_option no_options[] = {{0}};
 
@@ -103,6 +106,26 @@ static int take_logger(struct plugin *plugin, const char *from, struct gantry_er
 	return 0;
 }
 
+static int take_network(struct plugin *plugin, const char *from, struct gantry_error *err)
+{
+	const struct gantry_network *offer = plugin->info.network;
+
+	if (!offer)
+		return 0;
+	if (offer->size < NETWORK_SIZE_LEAST)
+		return gantry_error_set(
+			err, -EPROTO, "%s: its network table has %u bytes; at least %zu are wanted",
+			from, offer->size, NETWORK_SIZE_LEAST);
+	memcpy(&plugin->network, offer, smaller(offer->size, sizeof(plugin->network)));
+	plugin->network.size = sizeof(plugin->network);
+	if (!offer->serve || !offer->stop || !offer->plug || !offer->finish || !offer->unplug ||
+	    !offer->examine)
+		return gantry_error_set(err, -EPROTO,
+					"%s: its network lacks an operation; every one is needed",
+					from);
+	return 0;
+}
+
 static int take_info(struct plugin *plugin, const struct gantry_plugin *offer, const char *from,
 		     struct gantry_error *err)
 {
@@ -123,7 +146,9 @@ static int take_info(struct plugin *plugin, const struct gantry_plugin *offer, c
 	if (!plugin->info.open || !plugin->info.close)
 		return gantry_error_set(err, -EPROTO, "%s: plugin %s lacks open or close", from,
 					plugin->info.name);
-	return take_runtime(plugin, from, err) < 0 ? -EPROTO : take_logger(plugin, from, err);
+	if (take_runtime(plugin, from, err) < 0 || take_logger(plugin, from, err) < 0)
+		return -EPROTO;
+	return take_network(plugin, from, err);
 }
 
 static int apply(struct plugin *plugin, const struct gantry_option *table, size_t size,
@@ -261,6 +286,12 @@ const struct gantry_logger *plugin_logger(const struct plugin *plugin, void **re
 {
 	*ret_handle = plugin->handle;
 	return plugin->logger.size ? &plugin->logger : NULL;
+}
+
+const struct gantry_network *plugin_network(const struct plugin *plugin, void **ret_handle)
+{
+	*ret_handle = plugin->handle;
+	return plugin->network.size ? &plugin->network : NULL;
 }
 
 int plugin_node_open(struct plugin *plugin, const char *name, struct json_object *values,

@@ -45,6 +45,7 @@ struct gantry_core *plugin_core(struct plugin *plugin);
 const struct gantry_runtime *plugin_runtime(const struct plugin *plugin);
 /* Likewise; *ret_handle is what its operations are called with. */
 const struct gantry_logger *plugin_logger(const struct plugin *plugin, void **ret_handle);
+const struct gantry_network *plugin_network(const struct plugin *plugin, void **ret_handle);
 
 /*
  * Opens a node of a plugin with the runtime role. values: the node's own keys, without those of the

@@ -45,6 +45,7 @@ static const char *const kind_names[] = {
 	[FACT_ENGINE] = "an engine",
 	[FACT_MOUNT] = "a mount",
 	[FACT_PORT] = "a port",
+	[FACT_NETWORK_PORT] = "a network port",
 	[FACT_DEVICE] = "a device",
 	[FACT_ULIMIT] = "a ulimit",
 	[FACT_HEALTH] = "a health check",
@@ -168,6 +169,9 @@ void facts_push_field(lua_State *L, const struct field *field, const void *data)
 		return;
 	case GANTRY_FIELD_PORTS:
 		PUSH_LIST(L, FACT_PORT, (const struct gantry_ports *)place);
+		return;
+	case GANTRY_FIELD_NETWORK_PORTS:
+		PUSH_LIST(L, FACT_NETWORK_PORT, (const struct gantry_network_ports *)place);
 		return;
 	case GANTRY_FIELD_DEVICES:
 		PUSH_LIST(L, FACT_DEVICE, (const struct gantry_devices *)place);

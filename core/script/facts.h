@@ -27,6 +27,7 @@ enum fact_kind {
 	FACT_ENGINE, /* struct gantry_node_facts */
 	FACT_MOUNT,
 	FACT_PORT,
+	FACT_NETWORK_PORT,
 	FACT_DEVICE,
 	FACT_ULIMIT,
 	FACT_HEALTH,

@@ -310,6 +310,16 @@ const struct field fact_fields[] = {
 	FIELD(FACT_PORT, "container_port", VALUE_PORT, gantry_port, container_port),
 	FIELD(FACT_PORT, "protocol", GANTRY_FIELD_STRING, gantry_port, protocol),
 
+	FIELD(FACT_NETWORK_PORT, "id", GANTRY_FIELD_STRING, gantry_network_port, id),
+	FIELD(FACT_NETWORK_PORT, "type", GANTRY_FIELD_STRING, gantry_network_port, type),
+	FIELD(FACT_NETWORK_PORT, "bridge", GANTRY_FIELD_STRING, gantry_network_port, bridge),
+	FIELD(FACT_NETWORK_PORT, "create_bridge", GANTRY_FIELD_BOOL, gantry_network_port, create_bridge),
+	FIELD(FACT_NETWORK_PORT, "mac", GANTRY_FIELD_STRING, gantry_network_port, mac),
+	FIELD(FACT_NETWORK_PORT, "addresses", GANTRY_FIELD_STRINGS, gantry_network_port, addresses),
+	FIELD(FACT_NETWORK_PORT, "routes", GANTRY_FIELD_STRINGS, gantry_network_port, routes),
+	FIELD(FACT_NETWORK_PORT, "dns", GANTRY_FIELD_STRINGS, gantry_network_port, dns),
+	FIELD(FACT_NETWORK_PORT, "mtu", GANTRY_FIELD_INT, gantry_network_port, mtu),
+
 	FIELD(FACT_DEVICE, "host_path", GANTRY_FIELD_STRING, gantry_device, host_path),
 	FIELD(FACT_DEVICE, "container_path", GANTRY_FIELD_STRING, gantry_device, container_path),
 	FIELD(FACT_DEVICE, "permissions", GANTRY_FIELD_STRING, gantry_device, permissions),

@@ -21,13 +21,15 @@
 #include <gantry/error.h>
 #include <gantry/option.h>
 
-struct gantry_core;   /* the core's side of a loaded plugin */
-struct gantry_op;     /* one piece of work under way */
-struct gantry_http;   /* one HTTP exchange under way */
-struct gantry_timer;  /* one timer that is set */
-struct gantry_watch;  /* one folder that is watched */
-struct gantry_poll;   /* one descriptor that is watched */
-struct gantry_stream; /* one connection that an upgrade has made a stream of bytes */
+struct gantry_core;    /* the core's side of a loaded plugin */
+struct gantry_op;      /* one piece of work under way */
+struct gantry_http;    /* one HTTP exchange under way */
+struct gantry_timer;   /* one timer that is set */
+struct gantry_watch;   /* one folder that is watched */
+struct gantry_poll;    /* one descriptor that is watched */
+struct gantry_server;  /* one socket that is served */
+struct gantry_request; /* one request of a client of it, not answered yet */
+struct gantry_stream;  /* one connection that an upgrade has made a stream of bytes */
 
 enum gantry_log_level {
 	GANTRY_LOG_DEBUG,
@@ -206,6 +208,22 @@ struct gantry_host {
 
 	/* A header of the reply, any case; NULL: none. From on_data only; borrowed for the call. */
 	const char *(*http_header)(struct gantry_http *http, const char *name);
+
+	/* Since ABI 1.12. */
+
+	/*
+	 * Serves HTTP on a unix socket that root alone may use. handle gets each POST with its whole body, borrowed
+	 * for the call, and sees to it that it is answered by reply once, at once or later.
+	 */
+	int (*serve)(struct gantry_core *core, const char *socket,
+		     void (*handle)(void *arg, struct gantry_request *request, const char *path,
+				    const char *body),
+		     void *arg, struct gantry_server **ret_server, struct gantry_error *err);
+	/* Whether somebody still waits for it does not matter. body is copied. */
+	void (*reply)(struct gantry_request *request, int status, const char *content_type,
+		      const char *body);
+	/* The socket goes at once; no call comes any more. Each request has been answered before. */
+	void (*serve_end)(struct gantry_server *server);
 };
 
 /* Whether the core that runs has this member of the table. */

@@ -15,11 +15,12 @@
 
 #include <gantry/host.h>
 #include <gantry/logger.h>
+#include <gantry/network.h>
 #include <gantry/option.h>
 #include <gantry/runtime.h>
 
 #define GANTRY_ABI_MAJOR 1
-#define GANTRY_ABI_MINOR 11
+#define GANTRY_ABI_MINOR 12
 
 struct gantry_plugin {
 	uint16_t abi_major, abi_minor;
@@ -37,6 +38,7 @@ struct gantry_plugin {
 
 	const struct gantry_runtime *runtime; /* NULL: no runtime */
 	const struct gantry_logger *logger;   /* NULL: no logger; since ABI 1.2 */
+	const struct gantry_network *network; /* NULL: no network; since ABI 1.12 */
 };
 
 #endif

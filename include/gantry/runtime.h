@@ -178,6 +178,19 @@ struct gantry_claim {
 	void *arg;
 };
 
+/* How an engine comes to a port of a network: what its network driver is told. */
+struct gantry_endpoint {
+	const char *port; /* its id */
+	struct gantry_pairs options;
+};
+
+struct gantry_endpoints {
+	const char *driver; /* the engine's name for it */
+	bool unfinished;    /* see gantry/network.h: something is left to do after the start */
+	struct gantry_endpoint *items;
+	size_t count;
+};
+
 struct gantry_exit {
 	int exit_code;
 };
@@ -392,6 +405,15 @@ struct gantry_runtime {
 	 */
 	void (*stats_follow)(void *node, const char *container, gantry_stats_fn fn, void *arg,
 			     struct gantry_op *op);
+
+	/* Since ABI 1.12. */
+
+	/*
+	 * The container's interfaces become these, whether it runs or not: what is missing is made, any other
+	 * goes. One whose first option is the same is left as it is.
+	 */
+	void (*wire)(void *node, const char *container, const struct gantry_endpoints *endpoints,
+		     struct gantry_op *op);
 };
 
 #endif

@@ -76,6 +76,27 @@ struct gantry_ulimits {
 	size_t count;
 };
 
+/*
+ * A port of a virtual network: an interface inside, plugged into a bridge of the node at each start. The engine
+ * names it eth0, eth1, … in the order of the list.
+ */
+struct gantry_network_port {
+	const char *id;                  /* letters, digits and "-"; on a node no other has it */
+	const char *type;                /* "bridge" (Linux) or "ovs" (Open vSwitch) */
+	const char *bridge;              /* its name on the node */
+	bool create_bridge;              /* where it is not there; Linux bridges only */
+	const char *mac;                 /* NULL: made of the id, the same at each start */
+	struct gantry_strings addresses; /* "10.0.0.5/24", "fd00::5/64" */
+	struct gantry_strings routes;    /* "default via 10.0.0.1", "10.1.0.0/16 via 10.0.0.254" */
+	struct gantry_strings dns;       /* name servers, beside the spec's own */
+	int64_t mtu;                     /* GANTRY_UNSET: 1500 */
+};
+
+struct gantry_network_ports {
+	struct gantry_network_port *items;
+	size_t count;
+};
+
 /* A health check is set where test.count > 0. test[0] is "CMD", "CMD-SHELL" or "NONE". */
 struct gantry_health_check {
 	struct gantry_strings test;
@@ -117,6 +138,7 @@ struct gantry_spec {
 	struct gantry_mounts mounts;
 	struct gantry_ports ports;
 	const char *network; /* "bridge", "host", "none", "container:ID" or a network's name */
+	struct gantry_network_ports network_ports;
 	struct gantry_strings dns;
 	struct gantry_strings dns_search;
 	struct gantry_strings cap_add;
@@ -152,6 +174,7 @@ enum gantry_field_kind {
 	GANTRY_FIELD_ENV,   /* a list of "NAME=VALUE" or {name, value, secret} */
 	GANTRY_FIELD_MOUNTS, /* "SOURCE:TARGET[:ro]", "tmpfs:TARGET[:SIZE]" or {type, source, target, read_only, size} */
 	GANTRY_FIELD_PORTS, /* "[IP:][HOST:]CONTAINER[/PROTOCOL]" or {host_ip, host_port, container_port, protocol} */
+	GANTRY_FIELD_NETWORK_PORTS, /* "ID,bridge=NAME[,KEY=VALUE…]" or an object with the members of the struct */
 	GANTRY_FIELD_DEVICES, /* "HOST[:CONTAINER[:rwm]]" or {host_path, container_path, permissions} */
 	GANTRY_FIELD_ULIMITS, /* "NAME=SOFT[:HARD]" or {name, soft, hard} */
 	GANTRY_FIELD_HEALTH, /* a shell command, or {test, interval, timeout, start_period, retries} */
@@ -198,6 +221,8 @@ enum gantry_field_flags {
 	  "[IP:][HOST:]CONTAINER[/PROTOCOL]; IP is 127.0.0.1 unless given")                        \
 	X(network, "network", STRING, GANTRY_FIELD_UNSAFE, "network", "MODE",                      \
 	  "bridge, host, none, container:ID or a network's name")                                  \
+	X(network_ports, "network_ports", NETWORK_PORTS, GANTRY_FIELD_UNSAFE, "port-spec", "PORT", \
+	  "ID,bridge=NAME[,type=ovs][,mac=][,address=][,route=][,dns=][,mtu=]: port of a network") \
 	X(dns, "dns", STRINGS, 0, "dns", "ADDRESS", "name server")                                 \
 	X(dns_search, "dns_search", STRINGS, 0, "dns-search", "DOMAIN", "search domain")           \
 	X(cap_add, "cap_add", STRINGS, GANTRY_FIELD_UNSAFE, "cap-add", "NAME",                     \

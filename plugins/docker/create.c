@@ -238,6 +238,23 @@ static void add_log(struct docker_node *node, struct json_object *host,
 	json_object_object_add(host, "LogConfig", config);
 }
 
+/* The spec's own name servers first, then those of its ports. */
+static void add_dns(struct json_object *host, const struct gantry_spec *spec)
+{
+	struct json_object *list = strings_json(&spec->dns);
+
+	for (size_t i = 0; i < spec->network_ports.count; i++) {
+		const struct gantry_strings *dns = &spec->network_ports.items[i].dns;
+
+		for (size_t j = 0; j < dns->count; j++)
+			json_object_array_add(list, json_object_new_string(dns->items[j]));
+	}
+	if (json_object_array_length(list) > 0)
+		json_object_object_add(host, "Dns", list);
+	else
+		json_object_put(list);
+}
+
 static struct json_object *host_config(struct docker_node *node, const struct gantry_spec *spec,
 				       struct json_object *body)
 {
@@ -259,7 +276,7 @@ static struct json_object *host_config(struct docker_node *node, const struct ga
 	docker_add_strings(host, "CapDrop", &spec->cap_drop);
 	docker_add_true(host, "ReadonlyRootfs", spec->read_only);
 	docker_add_true(host, "Init", spec->init);
-	docker_add_strings(host, "Dns", &spec->dns);
+	add_dns(host, spec);
 	docker_add_strings(host, "DnsSearch", &spec->dns_search);
 	add_mounts(host, &spec->mounts);
 	add_ports(body, host, &spec->ports);

@@ -10,6 +10,7 @@
  *   create.c      spec to request
  *   containers.c  start, kill, wait, remove, pause, rename, top;  stats.c  what one uses
  *   inspect.c     list and inspect
+ *   wire.c        endpoints: the ports of networks
  *   update.c      limits;  cgroup.c  the same as the kernel holds them
  *   frames.c      the frames in which the engine sends output
  *   images.c      list, present, remove;  pull.c  one download however many wait
@@ -42,6 +43,7 @@ struct docker_node_settings {
 
 struct docker_call;
 struct docker_pull;
+struct docker_wire;
 
 struct docker_node {
 	const struct gantry_host *host; /* borrowed, as name, owner and settings */
@@ -56,6 +58,7 @@ struct docker_node {
 	bool podman;                      /* answers by other names here and there */
 	struct gantry_http *version_http; /* under way */
 	struct docker_call *waiting;      /* for the version; first in, first out */
+	struct docker_wire *wires;        /* that look after the networks; the first does */
 	struct docker_pull *pulls;        /* under way and open to more waiters */
 
 	struct gantry_anchor told, fresh; /* see watch.c */
@@ -264,6 +267,8 @@ void docker_image_load(void *node, const struct gantry_upload_sink *sink, struct
 void docker_watch(void *node, const struct gantry_anchor *anchor,
 		  const struct gantry_containers *known, const struct gantry_watch_sink *sink,
 		  struct gantry_op *op);
+void docker_wire(void *node, const char *container, const struct gantry_endpoints *endpoints,
+		 struct gantry_op *op);
 void docker_claim(void *node, const struct gantry_claim *claim, struct gantry_op *op);
 
 /* --- inspect.c --- */

@@ -80,6 +80,7 @@ static const struct gantry_runtime runtime = {
 	.image_remove = docker_image_remove,
 	.image_save = docker_image_save,
 	.image_load = docker_image_load,
+	.wire = docker_wire,
 };
 
 /* The host's table is all that the plugin keeps; nodes take it from here. */

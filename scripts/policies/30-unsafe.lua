@@ -5,6 +5,7 @@
 --
 --   mounts: bind /etc rw        a folder of the host; "ro" where it is read-only
 --   network: host               the host's network, another container's ("container:web"), a named one
+--   network_ports: br-int      a bridge of the host
 --   cap_add: SYS_ADMIN          a capability
 --   devices: /dev/kvm           a device of the host
 --   sysctls: kernel.msgmax      a kernel setting
