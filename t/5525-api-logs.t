@@ -227,7 +227,21 @@ ok(all(b > a for a, b in zip(got, got[1:])), "and has the rest in order, once")
 slow.close()
 quick.close()
 
+# one that is behind when the instance is removed goes on with what was kept
+name, files = begin("local", size=1 << 20, files=5)
+for number in range(1, 30_001):
+    files.line(f"{number} " + "s" * 100)
+slow = world.stream(path(name, follow="true"))
+slow.json()
+world.delete(f"/v1/instances/{name}?force=true&wait={LIMIT}")
+shutil.rmtree(files.folder)
+got = [1, *numbers([json.loads(line) for line in slow.rest()])]
+equal((got == list(range(1, 30_001)), slow.ended), (True, True), f"who was behind has every line of a log that was removed ({len(got)})")
+slow.close()
+
 # nothing is left behind
+name, files = begin("local")
+files.line("x")
 def few_log_descriptors():
     folder = f"/proc/{world.daemon.pid}/fd"
     try:

@@ -231,7 +231,8 @@ static void run_keep(void *arg)
 		keeping->code = index_make_folder(log->index.folder);
 		clear(keeping);
 		if (keeping->code == 0)
-			keeping->code = files_open(log->path, log->files_max, log->format, &files);
+			keeping->code =
+				files_open(log_path(log), log->files_max, log->format, &files);
 		if (keeping->code == 0) {
 			keeping->code = take_files(keeping, &files);
 			files_close(&files);
@@ -332,14 +333,13 @@ void kept_keep(void *arg, const struct gantry_log_source *source, struct gantry_
 {
 	struct stdout_plugin *plugin = arg;
 	struct keeping *keeping = take_memory(NULL, sizeof(*keeping));
-	size_t size = strlen(source->folder) + sizeof("/output");
 
 	*keeping = (struct keeping){
 		.host = plugin->host,
 		.plugin = plugin,
 		.session = session_hold(plugin, source),
 		.op = op,
-		.path = take_memory(NULL, size),
+		.path = spool_path(source->folder),
 		.is_spool = !source->path,
 		.lossy = strcmp(source->driver, "json-file") == 0,
 		.whole = source->path != NULL,
@@ -349,7 +349,6 @@ void kept_keep(void *arg, const struct gantry_log_source *source, struct gantry_
 			   .folder = copy(source->folder),
 			   .driver = copy(source->driver)},
 	};
-	snprintf(keeping->path, size, "%s/output", source->folder);
 	keeping->log = session_log(keeping->session);
 	if (source->upstream)
 		keeping->upstream = *source->upstream;

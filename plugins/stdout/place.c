@@ -123,7 +123,7 @@ static bool next_file(struct place *place, struct filter *filter, struct batch *
 	struct files files;
 	int at;
 
-	*ret_code = files_open(log->path, log->files_max, log->format, &files);
+	*ret_code = files_open(log_path(log), log->files_max, log->format, &files);
 	if (*ret_code == -ENOENT) /* the container is gone, with all of it */
 		*ret_code = 0;
 	if (files.count == 0)
@@ -216,7 +216,7 @@ int place_read(struct place *place, struct filter *filter, struct batch *batch,
 	/* looked at first: what is read after it has ended, or was moved away, is all of it */
 	struct boots boots;
 	bool over = runs_look(&place->log->runs, &boots);
-	bool current = file_is_at(&place->file, place->log->path);
+	bool current = file_is_at(&place->file, log_path(place->log));
 	ssize_t count = place->file.fd < 0 ? 0 : read_chunk(place, filter, batch);
 	int code = 0;
 
@@ -228,7 +228,7 @@ int place_read(struct place *place, struct filter *filter, struct batch *batch,
 	} else if (count == -ESTALE) {
 		leave(place);
 	} else if (count < 0) {
-		return gantry_error_set(err, (int)count, "stdout: %s: %s", place->log->path,
+		return gantry_error_set(err, (int)count, "stdout: %s: %s", log_path(place->log),
 					strerror((int)-count));
 	}
 	if ((count == 0 && current) || !next_file(place, filter, batch, &code)) {
@@ -244,7 +244,7 @@ int place_read(struct place *place, struct filter *filter, struct batch *batch,
 		}
 	}
 	if (code < 0)
-		return gantry_error_set(err, code, "stdout: %s: %s", place->log->path,
+		return gantry_error_set(err, code, "stdout: %s: %s", log_path(place->log),
 					strerror(-code));
 	return 0;
 }
@@ -284,11 +284,12 @@ static int begin(struct place *place, struct filter *filter, struct batch *batch
 	int64_t after = filter->after > 0 ? filter->after : 0;
 	struct index_row row;
 	struct files files;
-	int at, code = files_open(log->path, log->files_max, log->format, &files);
+	int at, code = files_open(log_path(log), log->files_max, log->format, &files);
 
 	lines_fini(lines);
 	if (code < 0)
-		return gantry_error_set(err, code, "stdout: %s: %s", log->path, strerror(-code));
+		return gantry_error_set(err, code, "stdout: %s: %s", log_path(log),
+					strerror(-code));
 	if (files.count == 0)
 		return 0;
 	at = file_before(log, &files, after, &row);
@@ -368,7 +369,7 @@ static bool go_to(struct place *place, const struct spot *spot)
 	struct files files;
 	int at = -1;
 
-	if (files_open(log->path, log->files_max, log->format, &files) == 0)
+	if (files_open(log_path(log), log->files_max, log->format, &files) == 0)
 		at = files_find(&files, &wanted);
 	if (at >= 0) {
 		leave(place);

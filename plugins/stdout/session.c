@@ -123,6 +123,7 @@ static void let_go(struct session *session)
 	index_fini(&session->log.index);
 	runs_fini(&session->log.runs);
 	free(session->log.path);
+	free(session->log.moved);
 	free(session->instance);
 	free(session);
 }
@@ -184,13 +185,6 @@ static void brief(struct session *session, const struct gantry_log_source *sourc
 	session->ended = session->over = !source->running;
 	if (session->ended && !session->feed)
 		runs_ended(&session->log.runs);
-}
-
-static char *spool_path(const char *folder)
-{
-	char *path = take_memory(NULL, strlen(folder) + sizeof("/output"));
-
-	return strcat(strcpy(path, folder), "/output");
 }
 
 static struct session *open_session(struct stdout_plugin *plugin,
@@ -642,6 +636,9 @@ void session_removed(void *plugin, const char *instance, const char *folder)
 		return;
 	session->removed = true; /* it goes as soon as its readers are through */
 	session->kept = !folder;
+	if (!folder && !session->feed) /* who is behind goes on with what was kept */
+		__atomic_store_n(&session->log.moved, spool_path(session->log.index.folder),
+				 __ATOMIC_RELEASE);
 	if (session->feed)
 		feed_removed(session->feed);
 	process_ended(session, true);

@@ -26,6 +26,13 @@ void spool_init(struct spool *spool, const char *path, int64_t file_bytes, int64
 	};
 }
 
+char *spool_path(const char *folder)
+{
+	char *path = take_memory(NULL, strlen(folder) + sizeof("/output"));
+
+	return strcat(strcpy(path, folder), "/output");
+}
+
 void spool_fini(struct spool *spool)
 {
 	if (spool->fd >= 0)

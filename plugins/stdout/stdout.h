@@ -260,6 +260,8 @@ struct spool {
 	struct spool_seen seen[2]; /* when it was opened */
 };
 
+/* Of an instance with that folder; the caller frees. */
+char *spool_path(const char *folder);
 void spool_init(struct spool *spool, const char *path, int64_t file_bytes, int64_t files_max);
 void spool_fini(struct spool *spool);
 /* Looks at what is there, and makes what is not. */
@@ -277,7 +279,8 @@ size_t spool_encode(char *to, const char *source, int64_t time_ns, const char *d
 
 /* What a log is; shared by all places in it, and constant but for runs and index. */
 struct log {
-	char *path; /* owned */
+	char *path;  /* owned */
+	char *moved; /* owned: where the files are now; NULL: where they were. By log_path */
 	enum entry_format format;
 	int64_t files_max;
 	bool lossy; /* the engine's driver replaces what is no UTF-8 */
@@ -285,6 +288,14 @@ struct log {
 	struct runs runs;
 	struct index index;
 };
+
+/* Where the file is that is being written. Threads of the pool read on while the loop sets it. */
+static inline const char *log_path(const struct log *log)
+{
+	const char *moved = __atomic_load_n(&log->moved, __ATOMIC_ACQUIRE);
+
+	return moved ? moved : log->path;
+}
 
 enum place_end {
 	PLACE_MORE, /* to be read at once */
