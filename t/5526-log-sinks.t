@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import re
+import sqlite3
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "fake"))
@@ -231,5 +232,32 @@ world.engine.ask("POST", "/fake/exit", {"id": world.instance("short")["container
 until(lambda: world.state("short") == "stopped", "its end")
 equal(world.delete(f"/v1/instances/short?wait={LIMIT}").status, 200, "it is removed")
 equal([text for _, _, text in arrived("tcp", 2, "short")], ["one", "two"], "a short life is forwarded whole")
+
+# removed while the receiver is away, with more in its log than the queue holds: the rest is sent from what was kept
+def cursor_is_saved(id):
+    with sqlite3.connect(world.store) as store:
+        return store.execute("SELECT count(*) FROM facts WHERE name = ?", (f"log_sink tcp {id}",)).fetchone()[0] == 1
+
+
+for killed in (False, True):
+    name = f"away{int(killed)}"
+    files = begin(name)
+    id = world.instance(name)["id"]
+    files.line("0")
+    arrived("tcp", 1, name)
+    until(lambda: cursor_is_saved(id), "how far it has come to be recorded")
+    receivers["tcp"].kill()
+    for number in range(1, 1000):
+        files.line(f"{number} " + "a" * 1000)
+    until(lambda: sink("tcp")["state"] == "retrying", "the receiver to be missed")
+    equal(world.delete(f"/v1/instances/{name}?force=true&wait={LIMIT}").status, 200, "it is removed")
+    shutil.rmtree(files.folder)
+    if killed:
+        world.kill()
+        world.start()
+    receivers["tcp"].start()
+    until(lambda: any(n == name and text.startswith("999 ") for n, _, text in receivers["tcp"].lines()), "the last line", 3 * LIMIT)
+    found = list(dict.fromkeys(cursor for n, cursor, _ in receivers["tcp"].lines() if n == name))
+    equal(found == [f"1.{number}" for number in range(1, 1001)], True, f"{len(found)} lines of an instance that was removed, in order" + (", over a kill of gantryd" if killed else ""))
 world.stop()
 done()

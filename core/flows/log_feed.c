@@ -11,9 +11,11 @@
  *   before it gives anything    it is closed, and waits in line to be opened again where it was: many
  *                               readers at a queue that is full hold neither memory nor files
  * The log cannot be read        FAILED; again after a while, or when something has happened to it
- * The instance is removed       what is open is read to its end; what is not is told as a gap
+ * The instance is removed       what is open is read to its end; what is not is read from what was kept of the log, and
+ *                               told as a gap where nothing was
  */
 #include "flows/log_sink.h"
+#include "flows/log_kept.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"
@@ -117,20 +119,37 @@ static void keep(struct log_feed *feed, const char **text, const char *now)
 		*text = arena_strdup(&feed->arena, now);
 }
 
+/* NULL: nothing was kept, or not any more. */
+static struct kept_log *kept_of(const struct log_feed *feed)
+{
+	return log_kept_find(feed->sink->daemon, feed->origin.instance, NULL, false);
+}
+
 static void open_feed(struct log_feed *feed)
 {
 	const struct gantry_log_query query = {.follow = true, .tail = -1, .after = feed->read};
 	const struct gantry_log_sink sink = {.arg = feed, .lines = on_lines, .end = on_end};
-	struct instance *instance = feed->instance;
+	struct kept_log *kept = feed->instance ? NULL : kept_of(feed);
+	struct instance *instance = kept ? kept->instance : feed->instance;
+	struct daemon *daemon = feed->sink->daemon;
 	struct gantry_error err;
+	int code;
 
 	leave(feed);
-	keep(feed, &feed->origin.node, instance->node);
-	keep(feed, &feed->origin.container, instance->container_id);
-	if (log_reader_open(&feed->reader, feed->sink->daemon, instance, &query, &sink, &err) < 0) {
-		fail(feed, &err);
+	if (!instance) {
+		tell_rest_lost(feed);
 		return;
 	}
+	keep(feed, &feed->origin.node, instance->node);
+	keep(feed, &feed->origin.container, instance->container_id);
+	code = kept ? log_reader_open_kept(&feed->reader, daemon, kept, &query, &sink, &err)
+		    : log_reader_open(&feed->reader, daemon, instance, &query, &sink, &err);
+	if (code < 0 && !feed->instance)
+		tell_rest_lost(feed);
+	else if (code < 0)
+		fail(feed, &err);
+	if (code < 0)
+		return;
 	feed->state = LOG_FEED_OPENING;
 	feed->sink->opening++;
 }
@@ -212,7 +231,7 @@ struct log_feed *log_feed_new(struct log_sink *sink, struct instance *instance)
 
 void log_feed_look(struct log_feed *feed)
 {
-	if (feed->sink->closing || !feed->instance || !feed->instance->container_id[0] ||
+	if (feed->sink->closing || (feed->instance && !feed->instance->container_id[0]) ||
 	    (feed->state != LOG_FEED_IDLE && feed->state != LOG_FEED_FAILED))
 		return;
 	leave(feed);
@@ -256,6 +275,14 @@ static void tell_rest_lost(struct log_feed *feed)
 	log_sink_send(feed->sink);
 }
 
+/* It is opened from the loop. */
+static void look_soon(struct log_feed *feed)
+{
+	leave(feed);
+	feed->state = LOG_FEED_FAILED;
+	loop_timer_start(feed->sink->daemon->loop, &feed->retry, 0);
+}
+
 void log_feed_removed(struct log_feed *feed)
 {
 	feed->instance = NULL;
@@ -264,8 +291,18 @@ void log_feed_removed(struct log_feed *feed)
 		return; /* it ends by itself */
 	if (feed->state == LOG_FEED_IDLE)
 		set_idle(feed);
+	else if (kept_of(feed))
+		look_soon(feed);
 	else
 		tell_rest_lost(feed);
+}
+
+void log_feed_go_on_kept(struct log_feed *feed, int64_t sequence)
+{
+	feed->read = feed->delivered = feed->saved = sequence;
+	feed->instance = NULL;
+	list_remove(&feed->feeding);
+	look_soon(feed);
 }
 
 void log_feed_close(struct log_feed *feed)

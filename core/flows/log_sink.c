@@ -12,6 +12,7 @@
  * receiver went away meanwhile: some lines come twice then, none is missing.
  */
 #include "flows/log_sink.h"
+#include "flows/log_kept.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"
@@ -329,6 +330,7 @@ static void load_cursor(void *arg, const char *fact, const char *value)
 {
 	struct daemon *daemon = arg;
 	const char *name = fact + strlen(LOG_SINK_FACT), *id = strchr(name, ' ');
+	struct kept_log *kept = id ? log_kept_find(daemon, id + 1, NULL, false) : NULL;
 	struct store_batch *batch;
 
 	LIST_FOREACH (node, &daemon->log_sinks) {
@@ -343,6 +345,10 @@ static void load_cursor(void *arg, const char *fact, const char *value)
 			if (!str_equal(feed->origin.instance, id + 1))
 				continue;
 			feed->read = feed->delivered = feed->saved = atoll(value);
+			return;
+		}
+		if (kept) {
+			log_feed_go_on_kept(log_feed_new(sink, kept->instance), atoll(value));
 			return;
 		}
 	}

@@ -73,6 +73,8 @@ bool log_feed_wanted(const struct log_sink *sink, const struct instance *instanc
 /* There may be something to read. */
 void log_feed_look(struct log_feed *feed);
 void log_feed_removed(struct log_feed *feed);
+/* A new one of an instance that was removed in a life before: what was kept of its log is read from there on. */
+void log_feed_go_on_kept(struct log_feed *feed, int64_t sequence);
 /* No more reading. */
 void log_feed_close(struct log_feed *feed);
 void log_feed_free(struct log_feed *feed);

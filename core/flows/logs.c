@@ -381,7 +381,7 @@ void logs_settled(struct daemon *daemon, struct instance *instance)
 void logs_removed(struct daemon *daemon, struct instance *instance, struct store_batch *batch)
 {
 	char *folder;
-	bool kept;
+	bool kept = log_kept_removed(daemon, instance, batch);
 
 	log_sinks_removed(daemon, instance);
 	LIST_FOREACH (node, &instance->readers) {
@@ -393,7 +393,6 @@ void logs_removed(struct daemon *daemon, struct instance *instance, struct store
 	if (!daemon->logger)
 		return;
 	folder = logs_folder(daemon, instance->id);
-	kept = log_kept_removed(daemon, instance, batch);
 	daemon->logger->removed(daemon->logger_handle, instance->id, kept ? NULL : folder);
 	free(folder);
 }
