@@ -58,6 +58,7 @@ struct gantry_stream {
 	struct http_streams *streams;  /* borrowed */
 	CURL *easy;                    /* owned */
 	uv_poll_t *poll;               /* owned until it is closed; NULL: no socket yet */
+	int watched;                   /* events of it */
 	struct gantry_upgrade upgrade; /* the numbers and the callbacks; pointers are not used */
 	struct str name, answer;
 	struct piece *queue, **queue_end; /* owned */
@@ -526,6 +527,8 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 
 	if (stream->ended)
 		return;
+	if (status < 0)
+		stream->watched = 0; /* libuv has stopped it */
 	if (status < 0 || (events & UV_WRITABLE))
 		write_queue(stream);
 	if (status < 0 || (events & UV_READABLE))
@@ -544,6 +547,9 @@ static void watch(struct gantry_stream *stream)
 		events |= UV_READABLE;
 	if (!stream->ended && stream->blocked)
 		events |= UV_WRITABLE;
+	if (events == stream->watched)
+		return; /* libuv would take it out of the kernel's set and put it in again */
+	stream->watched = events;
 	if (events)
 		uv_poll_start(stream->poll, events, on_poll);
 	else

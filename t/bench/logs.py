@@ -36,6 +36,12 @@ def size(command):
     return count
 
 
+def log_file(engine, container, driver):
+    """The engine's file, which is one only, as the instances are made."""
+    folder = os.path.join(engine.folder, "data/containers", container)
+    return os.path.join(folder, "local-logs/container.log" if driver == "local" else f"{container}-json.log")
+
+
 def delays(command, count=300):
     """Milliseconds from the engine's own time of a line to its arrival here."""
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
@@ -52,9 +58,11 @@ def delays(command, count=300):
     return sorted(found)
 
 
-def measure(world, engine_socket, engine_pid, line, image):
+def measure(world, engine, line, image):
+    engine_pid = int(open(f"{engine.folder}/dockerd").read())
+    decode = os.path.join(daemon.BUILD, "t/bench/decode")
     gantry = [os.path.join(daemon.BUILD, "gantry"), "--host", f"unix://{world.socket}", "logs"]
-    docker = ["docker", "-H", f"unix://{engine_socket}", "logs"]
+    docker = ["docker", "-H", f"unix://{engine.socket}", "logs"]
     for driver in ("json-file", "local"):
         name = f"log-{driver}"
         spawned = world.spawn(wait=60, name=name, image=image, command=["sh", "-c", SCRIPT % (MIB << 20)],
@@ -64,25 +72,33 @@ def measure(world, engine_socket, engine_pid, line, image):
             return
         world.get(f"/v1/instances/{name}/wait?timeout=600")
         daemon.until(lambda: world.state(name) == "stopped", "the end", 600)
-        ours, theirs = [], []
+        ours, theirs, plain = [], [], []
+        file = log_file(engine, world.get(f"/v1/instances/{name}").json["container_id"], driver)
         for _ in range(ROUNDS):
             ours.append(measured([*gantry, name], world.daemon.pid))
             theirs.append(measured([*docker, name], engine_pid))
-        sizes = {size([*gantry, name]), size([*docker, name])}
+            plain.append(measured([decode, driver, file], engine_pid)[0])
+        sizes = {size([*gantry, name]), size([*docker, name]), size([decode, driver, file])}
         mine, other = (tuple(statistics.median(row[i] for row in rows) for i in (0, 1)) for rows in (ours, theirs))
         print(f"\na log of {MIB} MiB, {driver}; medians of {ROUNDS}" + ("" if len(sizes) == 1 else f"; SIZES DIFFER: {sizes}"))
         line("docker logs: time / CPU of dockerd", f"{other[0]:.2f} s", f"{other[1]:.2f} s")
         line("gantry logs: time / CPU of gantryd", f"{mine[0]:.2f} s", f"{mine[1]:.2f} s", f"{MIB / mine[0]:.0f} MiB/s")
         line("docker / gantry, time", f"{other[0] / mine[0]:.1f}", "", "target: 15 at least")
         line("dockerd / gantryd, CPU", f"{other[1] / max(mine[1], 0.01):.1f}", "", "target: 15 at least")
+        bare = statistics.median(plain)
+        line("a plain read and decode of the file", f"{bare:.2f} s", "", f"{MIB / bare:.0f} MiB/s")
+        line("its speed, gantry's of it", f"{bare / mine[0]:.2f}", "", "target: 0.5 at least")
         world.delete(f"/v1/instances/{name}?force=true&wait=60")
     world.spawn(wait=60, name="ticks", image=image, command=["sh", "-c", "while :; do echo tick; usleep 20000; done"],
                 log={"driver": "local"})
     print("\nfollowing a line every 20 ms")
+    took = []
     for name, command in (("docker logs -f", [*docker, "-f", "-t", "--tail", "0", "ticks"]),
                           ("gantry logs -f", [*gantry, "-f", "-t", "-n", "0", "ticks"])):
         found = delays(command)
+        took.append(found)
         line(f"{name}: write to read, p50 / p99", f"{found[len(found) // 2]:.2f} ms", f"{found[int(len(found) * 0.99)]:.2f} ms")
+    line("gantry / docker, p50 / p99", *(f"{took[1][at] / took[0][at]:.2f}" for at in (len(took[0]) // 2, int(len(took[0]) * 0.99))), "target: 1 at most")
     world.delete("/v1/instances/ticks?force=true&wait=60")
 
 
@@ -115,6 +131,8 @@ def follow_many(world, line, instances=50, followers=1000):
     print(f"\n{followers} followers over {instances} instances, on the fake engine")
     line("memory (Rss) before", f"{before:.1f} MiB")
     line("with them", f"{resident_mib(world.daemon.pid):.1f} MiB", "", "target: under 60 MB")
+    reads = sum(count for call, count in world.engine.state()["calls"].items() if call.endswith("/logs"))
+    line("reads of the engine's log endpoint", str(reads), "", "target: 0")
     began = time.monotonic()
     for file in files:
         file.line("second")
