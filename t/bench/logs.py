@@ -122,8 +122,8 @@ def follow_many(world, line, instances=50, followers=1000):
     before = resident_mib(world.daemon.pid)
     for number in range(followers):
         follower = socket.socket(socket.AF_UNIX)
+        follower.connect(world.socket)  # waits where too many come at once, which one with a limit would not
         follower.settimeout(60)
-        follower.connect(world.socket)
         follower.sendall(f"GET /v1/instances/many{number % instances}/logs?follow=true HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         following.append(follower)
     for follower in following:
