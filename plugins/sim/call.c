@@ -30,7 +30,7 @@ static const char *const verb_names[SIM_VERBS] = {
 	[SIM_PAUSE] = "pause",   [SIM_UNPAUSE] = "unpause", [SIM_UPDATE] = "update",
 	[SIM_RENAME] = "rename", [SIM_STATS] = "stats",     [SIM_TOP] = "top",
 	[SIM_IMAGES] = "images", [SIM_PULL] = "pull",       [SIM_IMAGE_PRESENT] = "image_present",
-	[SIM_OUTPUT] = "output",
+	[SIM_OUTPUT] = "output", [SIM_ATTACH] = "attach",   [SIM_EXEC] = "exec",
 };
 
 static const struct {

@@ -72,6 +72,11 @@ static const struct gantry_runtime runtime = {
 	.image_present = sim_image_present,
 	.pull = sim_pull,
 	.output = sim_output,
+	.attach = sim_attach,
+	.exec = sim_exec,
+	.session_write = sim_session_write,
+	.session_shutdown = sim_session_shutdown,
+	.session_resize = sim_session_resize,
 };
 
 /* The host's table is all that the plugin keeps; nodes take it from here. */

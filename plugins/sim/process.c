@@ -5,6 +5,7 @@
  *	exit N [AFTER]   ends with N, at once or so long after its start ("exit 3 500ms")
  *	echo TEXT        writes TEXT to stdout and ends with 0;  warn TEXT  to stderr
  *	lines N          writes N lines, on both streams in turn, and runs on
+ *	cat              echoes its input, and ends with it (where it is no terminal)
  *	oom [AFTER]      is killed for memory
  *	notfound         cannot be started: it is not there;  noexec  it may not be run
  *	stubborn         runs; SIGKILL alone ends it
@@ -38,8 +39,7 @@ const char *sim_process_obstacle(const struct sim_container *container)
 	return NULL;
 }
 
-/* "500ms", "2s", "2"; 0 where it is none. */
-static int64_t read_ms(const char *text)
+int64_t sim_read_ms(const char *text)
 {
 	double value;
 	char *end;
@@ -122,6 +122,50 @@ void sim_process_unpaused(struct sim_container *container)
 		end_now(container);
 }
 
+/* --- output and input --- */
+
+/* What it writes from one start to the next. */
+static int write_life(const struct sim_container *container, gantry_output_fn fn, void *arg)
+{
+	const char *second = container->words[0] ? container->words[1] : NULL;
+	bool warn = says(container, "warn"), lines = says(container, "lines");
+	int stream = warn && !container->tty ? 2 : 1, code = 0;
+	long count = lines && second ? strtol(second, NULL, 10) : 0;
+	char text[64];
+
+	for (long i = 1; code >= 0 && i <= count && i <= LINES_MAX; i++) {
+		int length = snprintf(text, sizeof(text), "line %ld\n", i);
+
+		code = fn(arg, container->tty || i % 2 ? 1 : 2, text, (size_t)length);
+	}
+	if (!warn && !says(container, "echo"))
+		return code;
+	if (second)
+		code = fn(arg, stream, second, strlen(second));
+	return code < 0 ? code : fn(arg, stream, "\n", 1);
+}
+
+int sim_process_output(const struct sim_container *container, gantry_output_fn fn, void *arg)
+{
+	int code = 0;
+
+	for (uint32_t boot = 0; code >= 0 && boot < container->boots; boot++)
+		code = write_life(container, fn, arg);
+	return code;
+}
+
+void sim_process_input(struct sim_container *container, const char *data, size_t length)
+{
+	if (container->state == GANTRY_CONTAINER_RUNNING && says(container, "cat"))
+		sim_session_output(container, 1, data, length);
+}
+
+void sim_process_input_end(struct sim_container *container)
+{
+	if (sim_lives(container) && says(container, "cat") && !container->tty)
+		end_after(container, 0, 0);
+}
+
 /* --- starts --- */
 
 static void act(struct sim_container *container)
@@ -129,12 +173,12 @@ static void act(struct sim_container *container)
 	const char *second = container->words[0] ? container->words[1] : NULL;
 
 	if (says(container, "exit"))
-		end_after(container, read_ms(second ? container->words[2] : NULL),
+		end_after(container, sim_read_ms(second ? container->words[2] : NULL),
 			  second ? atoi(second) : 0);
 	else if (says(container, "echo") || says(container, "warn"))
 		end_after(container, 0, 0);
 	else if (says(container, "oom"))
-		end_after(container, read_ms(second), 137);
+		end_after(container, sim_read_ms(second), 137);
 }
 
 void sim_process_start(struct sim_container *container)
@@ -160,7 +204,9 @@ void sim_process_start(struct sim_container *container)
 	if (container->health_check)
 		sim_event(container, GANTRY_EVENT_HEALTH, 0, "healthy");
 	sim_state_put(container);
+	write_life(container, sim_session_output, container);
 	act(container);
+	sim_sessions_started(container);
 }
 
 void sim_process_resume(struct sim_container *container)
@@ -179,32 +225,4 @@ void sim_process_signal(struct sim_container *container, int signal)
 		sim_process_die(container, 137);
 	else if (ends && !says(container, "stubborn"))
 		end_after(container, container->node->settings->stop_latency_ms, 128 + signal);
-}
-
-/* --- output --- */
-
-int sim_process_output(const struct sim_container *container, gantry_output_fn fn, void *arg)
-{
-	const char *second = container->words[0] ? container->words[1] : NULL;
-	bool warn = says(container, "warn"), lines = says(container, "lines");
-	long count = lines && second ? strtol(second, NULL, 10) : 0;
-	char text[64];
-	int code = 0;
-
-	if (!lines && !warn && !says(container, "echo"))
-		return 0;
-	for (uint32_t boot = 0; code == 0 && boot < container->boots; boot++) {
-		for (long i = 1; code >= 0 && i <= count && i <= LINES_MAX; i++) {
-			int length = snprintf(text, sizeof(text), "line %ld\n", i);
-
-			code = fn(arg, container->tty || i % 2 ? 1 : 2, text, (size_t)length);
-		}
-		if (lines)
-			continue;
-		if (second)
-			code = fn(arg, warn && !container->tty ? 2 : 1, second, strlen(second));
-		if (code >= 0)
-			code = fn(arg, warn && !container->tty ? 2 : 1, "\n", 1);
-	}
-	return code;
 }

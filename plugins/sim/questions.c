@@ -160,15 +160,17 @@ void sim_tell_waiters(struct sim_container *container)
 	container->waiting = 0;
 	for (; call; call = next) {
 		next = LIST_NEXT(call, pending);
-		if ((call->verb == SIM_WAIT || call->verb == SIM_OUTPUT ||
-		     call->verb == SIM_STATS) &&
+		if ((call->verb == SIM_ATTACH || call->verb == SIM_EXEC) &&
 		    strcmp(call->container, id) == 0)
+			sim_session_ended(call);
+		else if ((call->verb == SIM_WAIT || call->verb == SIM_OUTPUT ||
+			  call->verb == SIM_STATS) &&
+			 strcmp(call->container, id) == 0)
 			tell_end(call, container);
 	}
 }
 
-/* Pends until the container's end; it is found again by its id, whatever it was asked by. */
-static void await_end(struct sim_call *call, struct sim_container *container)
+void sim_await_end(struct sim_call *call, struct sim_container *container)
 {
 	char id[SIM_ID_SIZE];
 
@@ -185,7 +187,7 @@ static void wait_act(struct sim_call *call)
 	if (!container)
 		return;
 	if (sim_lives(container))
-		await_end(call, container);
+		sim_await_end(call, container);
 	else
 		tell_end(call, container);
 }
@@ -210,7 +212,7 @@ static void output_act(struct sim_call *call)
 	if (code < 0)
 		sim_call_fail(call, -ECANCELED, "ended by the reader");
 	else if (output->follow && sim_lives(container))
-		await_end(call, container);
+		sim_await_end(call, container);
 	else
 		tell_end(call, container);
 }
@@ -309,7 +311,7 @@ static void follow_act(struct sim_call *call)
 
 	if (!container)
 		return;
-	await_end(call, container);
+	sim_await_end(call, container);
 	on_tick(call);
 }
 

@@ -9,6 +9,7 @@
  *   containers.c  create, start, kill, remove, pause, rename, update
  *   process.c     what commands do while they "run"
  *   questions.c   list, inspect, wait, stats, top, output
+ *   session.c     attach and exec
  *   images.c      which images there are, and pulls
  *   events.c      the events a node remembers;  watch.c  the session that follows them
  *   state.c       the file that lets containers outlive gantryd
@@ -59,6 +60,8 @@ enum sim_verb {
 	SIM_IMAGE_PRESENT,
 	SIM_PULL,
 	SIM_OUTPUT,
+	SIM_ATTACH,
+	SIM_EXEC,
 	SIM_VERBS,
 };
 
@@ -97,6 +100,8 @@ struct sim_node {
 	bool pumping;
 	struct sim_calls pending;    /* those that wait for something to happen */
 	struct gantry_timer *outage; /* set while there are some and an outage will come */
+
+	LIST_HEAD(, gantry_session) sessions; /* that are open; borrowed from their ops */
 
 	/* events; events.c */
 	struct sim_event *events; /* owned ring */
@@ -247,6 +252,11 @@ void sim_process_unpaused(struct sim_container *container);
 void sim_process_die(struct sim_container *container, int exit_code);
 /* Gives what its process has written since it was made, until fn is negative; that, or 0. */
 int sim_process_output(const struct sim_container *container, gantry_output_fn fn, void *arg);
+/* Input comes to it, and ends. */
+void sim_process_input(struct sim_container *container, const char *data, size_t length);
+void sim_process_input_end(struct sim_container *container);
+/* "500ms", "2s", "2"; 0 where it is none. */
+int64_t sim_read_ms(const char *text);
 /* What a life that was read from the state goes on with. */
 void sim_process_resume(struct sim_container *container);
 
@@ -266,6 +276,25 @@ void sim_describe(const struct sim_container *container, struct gantry_container
 		  char id[SIM_ID_SIZE]);
 /* It does not run any more, or is gone: ends the calls that wait for that. */
 void sim_tell_waiters(struct sim_container *container);
+
+/* Pends until the container's end; it is found again by its id, whatever it was asked by. */
+void sim_await_end(struct sim_call *call, struct sim_container *container);
+
+/* --- session.c --- */
+
+void sim_attach(void *node, const char *container, bool input,
+		const struct gantry_session_sink *sink, struct gantry_op *op);
+void sim_exec(void *node, const char *container, const struct gantry_exec *exec,
+	      const struct gantry_session_sink *sink, struct gantry_op *op);
+bool sim_session_write(struct gantry_session *session, const void *data, size_t length);
+int sim_session_shutdown(struct gantry_session *session);
+void sim_session_resize(struct gantry_session *session, int rows, int columns);
+/* arg: the container, whose process has written this. 0, as a gantry_output_fn. */
+int sim_session_output(void *arg, int stream, const char *data, size_t length);
+/* Its process has begun: it has the input that came before. */
+void sim_sessions_started(struct sim_container *container);
+/* The call is a session; what it sits at has ended. */
+void sim_session_ended(struct sim_call *call);
 
 /* --- images.c --- */
 
