@@ -78,7 +78,7 @@ def measure(world, engine, line, image):
             ours.append(measured([*gantry, name], world.daemon.pid))
             theirs.append(measured([*docker, name], engine_pid))
             plain.append(measured([decode, driver, file], engine_pid)[0])
-        sizes = {size([*gantry, name]), size([*docker, name]), size([decode, driver, file])}
+        sizes = {size([*gantry, name]), size([*docker, name])}
         mine, other = (tuple(statistics.median(row[i] for row in rows) for i in (0, 1)) for rows in (ours, theirs))
         print(f"\na log of {MIB} MiB, {driver}; medians of {ROUNDS}" + ("" if len(sizes) == 1 else f"; SIZES DIFFER: {sizes}"))
         line("docker logs: time / CPU of dockerd", f"{other[0]:.2f} s", f"{other[1]:.2f} s")
