@@ -97,7 +97,7 @@ def refused(what, kind, call, word=""):
 aggregate = mock.Mock(metadata={"rack": "r1"})
 mock.patch.object(driver.spec.objects.AggregateList, "get_by_host", lambda context, host: [aggregate]).start()
 mock.patch.object(driver.spec.objects.RequestSpec, "get_by_instance_uuid", lambda context, uuid: mock.Mock(scheduler_hints={"group": ["g"]})).start()
-nova_driver = driver.GantryDriver(mock.Mock())
+nova_driver = driver.GantryDriver(mock.MagicMock())
 events = []
 nova_driver.register_event_listener(lambda event: events.append((event.get_instance_uuid(), event.get_name())))
 def thread(function, *arguments):
@@ -182,7 +182,64 @@ Glance.images["named"] = {"container_format": "bare", "properties": {"gantry_ima
 three = instance()
 spawn(three, mock.Mock(id="named"))
 equal(world.get(f"/v1/instances/{three.uuid}").json["image"], "pullable:7", "an image by a registry's name is pulled")
-refused("ports", exception.VirtualInterfaceCreateException, lambda: spawn(instance(), network=[{"id": "p"}]))
+
+# --- ports: gantryd wires them on real engines (t/9085); here, what it is asked for ------------------------
+from nova.network import model
+
+
+def vif(number=1, kind="bridge", active=True, **more):
+    subnet = model.Subnet(cidr="10.0.0.0/24", dns=[model.IP("10.0.0.2", type="dns")], gateway=model.IP("10.0.0.1", type="gateway"),
+                          ips=[model.FixedIP(address=f"10.0.0.{number}")], routes=[model.Route(cidr="10.9.0.0/16", gateway=model.IP("10.0.0.9"))])
+    sixth = model.Subnet(cidr="fd00::/64", dns=[], gateway=None, ips=[model.FixedIP(address=f"fd00::{number}")], routes=[])
+    network = model.Network(id="n", bridge="brq1", subnets=[subnet, sixth], mtu=1450, should_create_bridge=True)
+    return model.VIF(id=f"{number:08d}-1111-4111-8111-111111111111", address=f"fa:16:3e:00:00:{number:02x}", network=network, type=kind, active=active, **more)
+
+
+ports = driver.ports
+told = {"id": vif()["id"], "type": "bridge", "bridge": "brq1", "create_bridge": True, "mac": "fa:16:3e:00:00:01", "mtu": 1450,
+        "addresses": ["10.0.0.1/24", "fd00::1/64"], "routes": ["10.9.0.0/16 via 10.0.0.9", "default via 10.0.0.1"], "dns": ["10.0.0.2"]}
+equal(ports.port(vif()), told, "a port of Neutron's Linux bridge agent as gantryd's")
+equal({key: ports.port(vif(kind="ovs")).get(key) for key in ("type", "bridge", "create_bridge")}, {"type": "ovs", "bridge": "brq1", "create_bridge": None},
+      "one of Open vSwitch")
+refused("a port that is bound otherwise", exception.NovaException, lambda: ports.port(vif(kind="hostdev")), "bound as hostdev: bridge and ovs can be had")
+refused("one with the hybrid plug", exception.NovaException, lambda: ports.port(vif(kind="ovs", details={"ovs_hybrid_plug": True})), "hybrid plug")
+equal((ports.wanted([]), ports.wanted(None)), ({}, {}), "--nic none")
+refused("ports, of a gantryd that wires none", client.Problem, lambda: spawn(instance(), network=[vif()]), "name net in plugins of gantry.lua")
+asked = []
+with mock.patch.object(nova_driver, "make", lambda instance, wanted, start: asked.append((wanted["network"], wanted["network_ports"], start)) or {}), \
+        mock.patch.object(nova_driver, "do", lambda instance, verb, *more, **query: asked.append(verb)):
+    spawn(instance(), network=[vif()])
+    equal(asked, [("none", [told], True)], "one that is wired already is started at once")
+    asked.clear()
+    spawn(instance(), network=[vif(active=False)])
+    equal(asked, [("none", [told], False), "start"], "the program of one that is not begins after Neutron has wired it")
+    virtapi = nova_driver.virtapi.wait_for_instance_event
+    equal(virtapi.call_args[0][1], [("network-vif-plugged", vif()["id"])], "whose event is waited for")
+    virtapi.return_value.__exit__.side_effect = driver.eventlet.timeout.Timeout()
+    with mock.patch.object(nova_driver, "destroy"):
+        refused("Neutron wires nothing", exception.VirtualInterfaceCreateException, lambda: spawn(instance(), network=[vif(active=False)]))
+    CONF.set_override("vif_plugging_is_fatal", False)
+    asked.clear()
+    spawn(instance(), network=[vif(active=False)])
+    equal(asked[-1], "start", "unless that is not fatal")
+    CONF.clear_override("vif_plugging_is_fatal")
+    virtapi.return_value.__exit__.side_effect = None
+    CONF.set_override("ignore_ports", True, "gantry")
+    equal((ports.wanted([vif()]), ports.awaited([vif(active=False)])), ({}, []), "ignore_ports")
+    CONF.clear_override("ignore_ports", "gantry")
+wired = instance()
+spawn(wired)
+refused("a port that cannot be attached", exception.InterfaceAttachFailed, lambda: nova_driver.attach_interface(context, wired, meta, vif()))
+nova_driver.detach_interface(context, wired, vif())
+ok(True, "one that is not there is detached")
+with mock.patch.object(nova_driver, "_client") as fake:
+    fake.operate.return_value = {"state": "done"}
+    nova_driver.attach_interface(context, wired, meta, vif())
+    equal((fake.operate.call_args[0][0], fake.target.call_args[0], fake.operate.call_args[0][2]), ("POST", ("instances", wired.uuid, "ports"), {"port": told}), "attach")
+    nova_driver.detach_interface(context, wired, vif())
+    equal((fake.operate.call_args[0][0], fake.target.call_args[1]["port"]), ("DELETE", vif()["id"]), "detach")
+nova_driver.plug_vifs(wired, [vif()])
+nova_driver.destroy(context, wired, [vif()])
 half = archive()[:1000]
 Glance.images["half"] = {"container_format": "docker", "checksum": "pullable", "content": half, "properties": {}}
 refused("half an archive", exception.ImageUnacceptable, lambda: spawn(instance(), mock.Mock(id="half")))
@@ -298,7 +355,7 @@ pair = World(engines=("east", "west"), policies="shipped", settings=f'trusted_ac
 pair.start()
 CONF.set_override("host", f"unix://{pair.socket}", "gantry")
 CONF.set_override("node_for_each_engine", True, "gantry")
-nova_driver = driver.GantryDriver(mock.Mock())
+nova_driver = driver.GantryDriver(mock.MagicMock())
 nova_driver.init_host("compute2")
 equal(nova_driver.get_available_nodes(), ["east.compute2", "west.compute2"], "each engine is a node of its own")
 east, west = (nova_driver.get_available_resource(f"{name}.compute2") for name in ("east", "west"))

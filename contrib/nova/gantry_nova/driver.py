@@ -29,6 +29,7 @@ from gantry_nova import move
 from gantry_nova import nodes
 from gantry_nova import options
 from gantry_nova import spec
+from gantry_nova import vif as ports
 
 LOG = logging.getLogger(__name__)
 CONF = nova.conf.CONF
@@ -61,6 +62,7 @@ class GantryDriver(driver.ComputeDriver):
     capabilities = {
         **driver.ComputeDriver.capabilities,
         "has_imagecache": True,
+        "supports_attach_interface": True,
         "supports_migrate_to_same_host": True,
         "supports_image_type_raw": True,  # of Glance's container_format=docker
     }
@@ -183,13 +185,13 @@ class GantryDriver(driver.ComputeDriver):
             return False
         return True
 
-    def do(self, instance, verb, body=None, wait=None):
+    def do(self, instance, verb, body=None, wait=None, method="POST", **query):
         """A verb, to its end. What is under way on the instance is waited for."""
         wait = wait or CONF.gantry.operation_timeout
-        target = self._client.target("instances", instance.uuid, verb, wait=wait)
+        target = self._client.target("instances", instance.uuid, verb, wait=wait, **query)
         for left in range(BUSY_TRIES, 0, -1):
             try:
-                answer = self._client.operate("POST", target, body, wait=wait)
+                answer = self._client.operate(method, target, body, wait=wait)
                 break
             except gantry.Problem as problem:
                 if problem.status == 404:
@@ -208,15 +210,20 @@ class GantryDriver(driver.ComputeDriver):
     def spawn(self, context, instance, image_meta, injected_files, admin_password, allocations,
               network_info=None, block_device_info=None, power_on=True, accel_info=None):
         began = time.monotonic()
-        self._refuse(instance, network_info, block_device_info)
+        self._refuse(instance, block_device_info)
         node = self._nodes.gantry_name(instance.node)
         image, properties = self._images.name(context, image_meta.id, node)
         imaged, made = time.monotonic(), False
         try:
             within, drive = files.wanted(instance, injected_files), files.drive(instance, injected_files, network_info)
-            at_once = power_on and not within
-            answer = self.make(instance, spec.make(context, instance, self.host, node, image, properties, drive), at_once)
-            made = True
+            # a program begins when Neutron has wired its ports: until then the instance is only made
+            events = ports.awaited(network_info) if power_on else []
+            at_once = power_on and not within and not events
+            asked = spec.make(context, instance, self.host, node, image, properties, drive)
+            asked.update(ports.wanted(network_info))
+            with ports.plugged(self.virtapi, instance, events):
+                answer = self.make(instance, asked, at_once)
+                made = True
             if within:
                 self._client.upload(self._client.target("instances", instance.uuid, "archive", path="/"),
                                     lambda sink: sink.write(files.archive(within)), method="PUT")
@@ -245,9 +252,7 @@ class GantryDriver(driver.ComputeDriver):
             raise exception.NovaException("gantryd: the start has not ended after %d s" % wait)
         return answer
 
-    def _refuse(self, instance, network_info, block_device_info):
-        if network_info and not CONF.gantry.ignore_ports:
-            raise exception.VirtualInterfaceCreateException()
+    def _refuse(self, instance, block_device_info):
         if driver.block_device_info_get_mapping(block_device_info):
             raise exception.BuildAbortException(instance_uuid=instance.uuid, reason="a container takes no volumes through this driver")
 
@@ -420,11 +425,16 @@ class GantryDriver(driver.ComputeDriver):
             maximum=stats.get("memory_limit_bytes", 0) // MIB, used=stats.get("memory_bytes", 0) // MIB)
         return told
 
-    # --- networks: not wired by this driver ----------------------------------------------------------
+    # --- networks: gantryd wires and unwires by itself -------------------------------------------------
+
+    def attach_interface(self, context, instance, image_meta, vif):
+        ports.attach(self, instance, vif)
+
+    def detach_interface(self, context, instance, vif):
+        ports.detach(self, instance, vif)
 
     def plug_vifs(self, instance, network_info):
-        if network_info and not CONF.gantry.ignore_ports:
-            raise NotImplementedError()
+        pass
 
     def unplug_vifs(self, instance, network_info):
         pass

@@ -15,6 +15,7 @@ from oslo_log import log as logging
 from gantry_nova import client as gantry
 from gantry_nova import files
 from gantry_nova import spec
+from gantry_nova import vif
 
 LOG = logging.getLogger(__name__)
 CONF = nova.conf.CONF
@@ -41,10 +42,11 @@ class Move:
             raise
         self._driver.remove(instance)
         try:
-            self._make(context, instance, image, node, flavor, start)
+            self._make(context, instance, image, node, flavor, start, vif.kept(found))
         except Exception as error:
             LOG.error("it cannot be made on node %s, and is made again on %s: %s", node, found["node"], error, instance=instance)
-            self._make(context, instance, image, found["node"], instance.old_flavor or instance.flavor, start)
+            self._make(context, instance, image, found["node"], instance.old_flavor or instance.flavor, start,
+                       vif.kept(found))
             self.drop(image, node)
             raise
         finally:
@@ -53,12 +55,14 @@ class Move:
 
     def back(self, context, instance, migration, node, flavor, start):
         image = self.image(instance, migration)
+        left, kept = None, {}
         try:
-            left = self._driver.find(instance)["node"]
+            found = self._driver.find(instance)
+            left, kept = found["node"], vif.kept(found)
         except exception.InstanceNotFound:
-            left = None
+            pass
         self._driver.remove(instance)
-        self._make(context, instance, image, node, flavor, start)
+        self._make(context, instance, image, node, flavor, start, kept)
         if left:
             self.drop(image, left)
 
@@ -93,8 +97,9 @@ class Move:
         finally:
             archive.close()
 
-    def _make(self, context, instance, image, node, flavor, start):
+    def _make(self, context, instance, image, node, flavor, start, kept):
         properties = {key[len(IMAGE_PROPERTY):]: value for key, value in instance.system_metadata.items() if key.startswith(IMAGE_PROPERTY)}
         wanted = spec.make(context, instance, self._driver.host, node, image, properties, files.mounted(instance))
         wanted.update(spec.limits(flavor))
+        wanted.update(kept)
         self._driver.make(instance, wanted, start)
