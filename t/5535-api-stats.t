@@ -35,6 +35,8 @@ def reading(stream):
 equal(world.get("/v1/instances/web/stats?follow=perhaps").status, 400, "follow is true or false")
 one = world.get("/v1/instances/web/stats").json
 equal((one["name"], one["pids"]), ("web", 3), "one reading")
+for _ in range(3):
+    equal(ask(world.socket, "HEAD", FOLLOW.format("web")).status, 200, "HEAD, which leaves as the last one amid a reading")
 before = asked()
 followers = [world.stream(FOLLOW.format("web")) for _ in range(30)]
 ok(all(reading(stream)["id"] == world.instance("web")["id"] for stream in followers), "each of 30 followers has a reading, which says of whom it is")

@@ -11,6 +11,7 @@ struct usage_stream {
 	struct loop *loop; /* borrowed */
 	struct gantry_op *op;
 	struct list followers;
+	bool telling;             /* a follower may leave meanwhile, and be the last one */
 	size_t stats_size;        /* of the plugin's struct gantry_stats */
 	struct gantry_stats last; /* time_ms 0: none yet */
 	char container[sizeof(((struct instance *)0)->container_id)];
@@ -40,6 +41,16 @@ static void take_off(struct usage_follower *follower)
 	follower->stream = NULL;
 }
 
+/* Where nobody follows it any more. */
+static void let_go(struct usage_stream *stream)
+{
+	if (stream->telling || !list_empty(&stream->followers))
+		return;
+	list_remove(&stream->link);
+	op_forget(stream->op);
+	free(stream);
+}
+
 static void on_later(struct loop_later *later)
 {
 	struct usage_follower *follower = LIST_ENTRY(later, struct usage_follower, later);
@@ -52,12 +63,15 @@ static int on_reading(void *arg, const struct gantry_stats *filled)
 	struct usage_stream *stream = arg;
 
 	stream->last = usage_known(filled, stream->stats_size);
+	stream->telling = true;
 	LIST_FOREACH (node, &stream->followers) {
 		struct usage_follower *follower = LIST_ENTRY(node, struct usage_follower, link);
 
 		loop_later_cancel(stream->loop, &follower->later);
 		follower->reading(follower, &stream->last);
 	}
+	stream->telling = false;
+	let_go(stream);
 	return 0;
 }
 
@@ -131,9 +145,5 @@ void usage_unfollow(struct usage_follower *follower)
 	if (!stream)
 		return;
 	take_off(follower);
-	if (!list_empty(&stream->followers))
-		return;
-	list_remove(&stream->link);
-	op_forget(stream->op);
-	free(stream);
+	let_go(stream);
 }
