@@ -108,6 +108,21 @@ equal(cursors(lines("since")), [("1.1", "one"), ("1.2", "two")], "of one that so
 found = lines("unread")
 equal((len(found), found[0]["gap"]["why"]), (1, "none of it was on this host when the instance was removed"), "of one that nobody had read there is a gap")
 
+# one that was never started has no log; where its files are is asked again once it was
+for name in ("later", "never"):
+    place = os.path.join(world.folder, name)
+    spec = {"name": name, "image": "busybox", "command": ["sleep", "1000"], "labels": {"fake.log": place}, "log": {"driver": "local"}}
+    equal(world.post(f"/v1/instances?start=false&wait={LIMIT}", spec).status, 201, f"{name} is made only")
+    equal(lines(name), [], "it has printed nothing")
+files = LogFiles(os.path.join(world.folder, "later"), "local")
+equal(world.post(f"/v1/instances/later/start?wait={LIMIT}").status, 200, "it is started")
+files.line("begun")
+equal(cursors(lines("later")), [("1.1", "begun")], "its files are read")
+remove("later", files)
+equal(cursors(lines("later")), [("1.1", "begun")], "and kept")
+equal(world.delete(f"/v1/instances/never?wait={LIMIT}").status, 200, "one that was never started is removed")
+equal(status("never"), 404, "nothing is kept of what it never printed")
+
 # gantryd is killed: before, after, and amid the removal
 world.kill()
 world.start()

@@ -136,7 +136,7 @@ bool log_keep_wanted(const struct flow *flow)
 {
 	const struct daemon *daemon = flow->daemon;
 
-	return flow->node && flow->instance->container_id[0] &&
+	return flow->node && flow->instance->container_id[0] && flow->instance->boots > 0 &&
 	       daemon->settings->keep_logs_ms > 0 && daemon->logger && daemon->logger->keep &&
 	       flow->node->runtime->log_files;
 }

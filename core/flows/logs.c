@@ -212,9 +212,13 @@ bool logs_known(const struct instance *instance)
 
 void logs_told(struct instance *instance, const struct gantry_log_files *files)
 {
+	/* of one that was never started the engine does not say yet where they will be */
+	bool known = files->path || instance->boots > 0;
+
 	snprintf(instance->log.container_id, sizeof(instance->log.container_id), "%s",
-		 instance->container_id);
-	instance->log.driver = arena_strdup(&instance->arena, files->driver);
+		 known ? instance->container_id : "");
+	if (!str_equal(instance->log.driver, files->driver))
+		instance->log.driver = arena_strdup(&instance->arena, files->driver);
 	instance->log.path = arena_strdup(&instance->arena, files->path);
 	instance->log.files_max = files->files_max;
 }
