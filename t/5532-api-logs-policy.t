@@ -83,7 +83,7 @@ for number in range(20):
         if follower.json()["text"] != f"{number} secret=***":
             ok(False, f"a follower has line {number}")
 asked = counts()["lines"] - before
-ok(20 <= asked <= 60, f"five followers and a sink: asked {asked} times for 20 lines")
+ok(20 <= asked < 6 * 20, f"five followers and a sink: asked {asked} times for 20 lines")
 files.line("noise")
 files.line("heard")
 equal([follower.json()["cursor"] for follower in followers], ["1.29"] * 5, "behind what is dropped they go on")
@@ -142,7 +142,8 @@ has(result.out, 'set    {"text":"secret=***","tags":{"kind":"secret","of":"unnam
 has(gantry("policy", "eval", "--line", "broken", "busybox").out, "error : it is broken (10-hide.lua:3)", "and where it fails")
 equal(world.post("/v1/policies/eval", {"spec": {"image": "x"}, "line": {"text": "x", "stream": "stdin"}}).status, 400, "a stream that is none")
 with open(world.log) as file:
-    equal(file.read().count("policy hide fails at a line of a log, which is withheld: it is broken (10-hide.lua:3)"), 2, "the log has a failure once a minute, for each set")
+    told = file.read().count("policy hide fails at a line of a log, which is withheld: it is broken (10-hide.lua:3)")
+ok(2 <= told <= 2 + SLOW, f"the log has a failure once a minute, for each set ({told})")
 with open(os.path.join(world.policies, "20-wrong.lua"), "w") as file:
     file.write('return { log = function(line) return line.text .. "!" end, tests = { { hook = "log", line = "a", expect = "a?" } } }')
 has(gantry("policy", "check", world.policies).err, '20-wrong.lua:1: test 1: should be shown as "a?", is shown as "a!"', "a test in the file is run")
