@@ -259,7 +259,7 @@ equal(world.stop(), 0, "gantryd ends in order while somebody follows")
 equal((follower.json(), follower.cut), (None, True), "whose stream is cut, not ended")
 
 # a follower is given so much of what is printed in a second, and told of the rest; who reads what there is has all
-world = World(settings='plugins = { stdout = { follow_rate = "100KiB", follow_burst = "300KiB" } }').start()
+world = World(settings='plugins = { stdout = { follow_rate = "100KiB", follow_burst = "300KiB" } }\nkeep_logs = 0').start()
 lines = world.log_lines
 name, files = begin("local")
 follower = world.stream(path(name, follow="true"))
@@ -286,5 +286,15 @@ late.close()
 world.post(f"/v1/instances/{name}/stop?wait={LIMIT}")
 until(lambda: world.state(name) == "stopped", "the end")
 equal((follower.json(), follower.ended), (None, True), "a follower ends")
+name, files = begin("local", size=1 << 20, files=5)
+for number in range(1, 30_001):
+    files.line(f"{number} " + "s" * 100)
+slow = world.stream(path(name))
+slow.json()
+world.delete(f"/v1/instances/{name}?force=true&wait={LIMIT}")
+shutil.rmtree(files.folder)
+rest = [json.loads(line) for line in slow.rest()]
+equal((rest[-1].get("gap", {}).get("why"), numbers(rest[:-1]) == list(range(2, len(rest) + 1)), slow.ended),
+      ("the rest of the log has gone with its container", True, True), f"where nothing is kept, who was behind is told ({len(rest)})")
 equal(world.stop(), 0, "gantryd ends in order")
 done()

@@ -155,8 +155,11 @@ for driver in ("local", "json-file"):
     for number in range(1, 2001):
         files.line(f"{number} " + "m" * 300)
     before = lines(f"much-{driver}")
+    follower = world.stream(path(f"much-{driver}", follow="true", tail=1))
+    follower.json()
     id = remove(f"much-{driver}", files)
     after = lines(id)
+    equal((follower.rest(), follower.ended), ([], True), "who had all of it has an end, and no repeat")
     equal("GAP", cursors(after)[0][1], f"{driver}: what is over the budget of an instance is a gap")
     equal((after[0]["gap"]["lines"], after[0]["gap"]["why"]), (int(after[1]["cursor"].split(".")[1]) - 1, "the engine had dropped these lines, or they were not kept when the instance was removed"),
           "which is counted, as somebody had read it")

@@ -139,6 +139,8 @@ static int take_end(struct log *log, struct file *file, int64_t bytes, const cha
 		batch_fini(&batch);
 		at = place.file.offset - (int64_t)place.rest_length;
 	}
+	if (at > 0)
+		log->cut = file->mark;
 	code = copy_file(file, at, name);
 	if (code == 0 && at > 0 && (code = file_open(name, false, log->format, &kept)) == 0) {
 		row = (struct index_row){
@@ -227,12 +229,12 @@ static void run_keep(void *arg)
 
 	keeping->code = 0;
 	if (!keeping->is_spool) {
+		log->cut = 0;
 		keeping->files_max = log->files_max;
 		keeping->code = index_make_folder(log->index.folder);
 		clear(keeping);
 		if (keeping->code == 0)
-			keeping->code =
-				files_open(log_path(log), log->files_max, log->format, &files);
+			keeping->code = files_open(log->path, log->files_max, log->format, &files);
 		if (keeping->code == 0) {
 			keeping->code = take_files(keeping, &files);
 			files_close(&files);
@@ -272,6 +274,8 @@ static void finish(struct keeping *keeping)
 	if (keeping->code < 0)
 		gantry_error_set(&err, keeping->code, "stdout: %s: %s", keeping->path,
 				 strerror(-keeping->code));
+	if (keeping->code == 0)
+		log_move(keeping->log, true); /* who is behind goes on there */
 	host->op_on_cancel(keeping->op, NULL, NULL);
 	host->op_done(keeping->op, keeping->code < 0 ? &err : NULL, kept);
 	session_release(keeping->session);

@@ -77,6 +77,7 @@ static void enter(struct place *place, struct files *files, size_t number)
 {
 	leave(place);
 	place->file = files->items[number];
+	place->newest = number + 1 == files->count;
 	files->items[number] = (struct file){.fd = -1};
 }
 
@@ -124,11 +125,19 @@ static bool next_file(struct place *place, struct filter *filter, struct batch *
 	int at;
 
 	*ret_code = files_open(log_path(log), log->files_max, log->format, &files);
-	if (*ret_code == -ENOENT) /* the container is gone, with all of it */
+	if (*ret_code == -ENOENT) { /* the container is gone, with all of it */
 		*ret_code = 0;
+		if (place->file.fd >= 0 && !place->newest) {
+			lines_gap(&place->lines, GAP_GONE, -1, place->lines.time_ns, 0, filter,
+				  batch);
+			place->newest = true;
+		}
+	}
 	if (files.count == 0)
 		return false;
 	at = place->file.fd < 0 ? -1 : files_find(&files, &place->file);
+	if (at < 0 && place->file.mark && place->file.mark == log->cut)
+		at = 0; /* all of the oldest was read before it was cut */
 	if (at >= 0 && (size_t)at + 1 == files.count) {
 		files_close(&files);
 		return false;

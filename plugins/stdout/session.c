@@ -123,7 +123,7 @@ static void let_go(struct session *session)
 	index_fini(&session->log.index);
 	runs_fini(&session->log.runs);
 	free(session->log.path);
-	free(session->log.moved);
+	free(session->log.kept_path);
 	free(session->instance);
 	free(session);
 }
@@ -204,6 +204,7 @@ static struct session *open_session(struct stdout_plugin *plugin,
 		session->log.path = copy(source->path, strlen(source->path));
 		session->log.kept =
 			strncmp(source->path, source->folder, strlen(source->folder)) == 0;
+		session->log.kept_path = session->log.kept ? NULL : spool_path(source->folder);
 		session->log.files_max = source->files_max > 0 ? source->files_max : 1;
 	} else {
 		session->log.path = spool_path(source->folder);
@@ -610,6 +611,7 @@ void session_started(void *plugin, const char *instance, const struct gantry_log
 	if (!session)
 		return;
 	runs_started(&session->log.runs, boot);
+	log_move(&session->log, false); /* it was not removed after all */
 	session->over = session->ended = false;
 	if (session->feed)
 		feed_again(session->feed);
@@ -636,9 +638,6 @@ void session_removed(void *plugin, const char *instance, const char *folder)
 		return;
 	session->removed = true; /* it goes as soon as its readers are through */
 	session->kept = !folder;
-	if (!folder && !session->feed) /* who is behind goes on with what was kept */
-		__atomic_store_n(&session->log.moved, spool_path(session->log.index.folder),
-				 __ATOMIC_RELEASE);
 	if (session->feed)
 		feed_removed(session->feed);
 	process_ended(session, true);

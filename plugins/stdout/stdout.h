@@ -76,6 +76,7 @@ int64_t entry_parse_time(const char *text, size_t length);
 #define GAP_UNCOUNTED "the engine had dropped lines here, and nobody knows how many"
 #define GAP_UNKEPT                                                                                 \
 	"the engine had dropped these lines, or they were not kept when the instance was removed"
+#define GAP_GONE      "the rest of the log has gone with its container"
 #define GAP_RATE      "more was printed than a follower is given"
 #define GAP_BEGINNING "the engine had dropped the beginning of a line"
 #define GAP_DAMAGED   "a message in the log is damaged"
@@ -279,8 +280,10 @@ size_t spool_encode(char *to, const char *source, int64_t time_ns, const char *d
 
 /* What a log is; shared by all places in it, and constant but for runs and index. */
 struct log {
-	char *path;  /* owned */
-	char *moved; /* owned: where the files are now; NULL: where they were. By log_path */
+	char *path;      /* owned */
+	char *kept_path; /* owned: where what is kept of it is; NULL: where it always was */
+	bool moved;      /* from path to there; see log_path */
+	uint64_t cut;    /* then: the file of which only the end is there, by its mark; 0: none */
 	enum entry_format format;
 	int64_t files_max;
 	bool lossy; /* the engine's driver replaces what is no UTF-8 */
@@ -289,12 +292,17 @@ struct log {
 	struct index index;
 };
 
-/* Where the file is that is being written. Threads of the pool read on while the loop sets it. */
+/*
+ * Where the file is that is being written. The loop moves it, while threads of the pool read on: to what is kept, before
+ * the container goes.
+ */
 static inline const char *log_path(const struct log *log)
 {
-	const char *moved = __atomic_load_n(&log->moved, __ATOMIC_ACQUIRE);
-
-	return moved ? moved : log->path;
+	return __atomic_load_n(&log->moved, __ATOMIC_ACQUIRE) ? log->kept_path : log->path;
+}
+static inline void log_move(struct log *log, bool moved)
+{
+	__atomic_store_n(&log->moved, moved && log->kept_path, __ATOMIC_RELEASE);
 }
 
 enum place_end {
@@ -307,7 +315,8 @@ struct place {
 	struct log *log; /* borrowed */
 	struct file file;
 	struct lines lines;
-	char *rest; /* owned: bytes read and not yet used */
+	bool newest; /* the file was the last one when it was entered */
+	char *rest;  /* owned: bytes read and not yet used */
 	size_t rest_length;
 };
 
