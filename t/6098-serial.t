@@ -4,6 +4,7 @@
 import os
 import signal
 import sys
+import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "fake"))
 from command import Command as Gantry
@@ -209,7 +210,7 @@ next_one.leave()
 
 # --- peers that take nothing -------------------------------------------------------------------------------
 port = free_port()
-hasty = World(settings=f'serial_ports = "{port}-{port}"\nserial_stall = "1s"\n').start()
+hasty = World(settings=f'serial_ports = "{port}-{port}"\nserial_stall = "2s"\n').start()
 hasty.spawn(name="cat", command=["cat"], stdin_open=True)
 where = hasty.post("/v1/instances/cat/serial").json
 quiet = Serial(where)
@@ -220,18 +221,29 @@ until(lambda: hasty.instance("cat")["serial"]["peers"] == 0, "it to leave")
 stalled = Serial(where, takes=4096)
 watching = Serial(where)
 ok(watching.until(f"[gantry: serial {stalled.name} drives; you look on]"), "a driver, and one that looks on")
-for _ in range(160):  # the kernel alone holds some 3 MiB
-    stalled.put(os.urandom(65536))
+
+
+def type_much():
+    try:
+        for _ in range(160):  # the kernel alone holds some 3 MiB
+            stalled.put(os.urandom(65536))
+    except OSError:  # it was let go
+        pass
+
+
+typing = threading.Thread(target=type_much)
+typing.start()  # beside, so that the other one reads all the time
 ok(watching.until("[gantry: you drive now]"), "a driver that takes nothing for serial_stall is let go, and the next one drives")
 watching.put(b"<it goes on>")
 ok(watching.until(b"<it goes on>"), "the process goes on")
 with open(hasty.log) as log:
-    has(log.read(), f"serial {stalled.name} is let go from the serial port of cat: it took nothing for 1 s", "which the log says")
+    has(log.read(), f"serial {stalled.name} is let go from the serial port of cat: it took nothing for 2 s", "which the log says")
+typing.join()
 stalled.rest()
 ok(len(stalled.got) < 160 * 65536, "its connection is at an end")
 until(lambda: hasty.instance("cat")["serial"]["peers"] == 1, "only one to be counted")
 idle_since = time.monotonic()
-until(lambda: time.monotonic() > idle_since + 1.3, "more than that time in which nothing is written to pass")
+until(lambda: time.monotonic() > idle_since + 2.3, "more than that time in which nothing is written to pass")
 watching.put(b"<still here>")
 ok(watching.until(b"<still here>"), "one that had nothing to take stays")
 equal(hasty.stop(), 0, "the orderly end")
