@@ -11,8 +11,9 @@
 
 #include <string.h>
 
-#define LINE_BYTES 64 /* what a line costs beside its text */
-#define SECOND_NS  1000000000
+#define LINE_BYTES    64 /* what a line costs beside its text */
+#define SECOND_NS     1000000000
+#define ORDER_SECONDS 10 /* streams are out of order by less */
 
 void limit_init(struct limit *limit, int64_t rate_bytes, int64_t burst_bytes)
 {
@@ -23,11 +24,13 @@ void limit_init(struct limit *limit, int64_t rate_bytes, int64_t burst_bytes)
 	};
 }
 
-/* Streams are a little out of order: time that goes back is none. */
+/* Streams are a little out of order: time that goes back is none, unless a clock was set back. */
 static void fill_up(struct limit *limit, int64_t time_ns)
 {
 	int64_t second = time_ns / SECOND_NS, passed = second - limit->second;
 
+	if (passed < -ORDER_SECONDS)
+		limit->second = second;
 	if (passed <= 0)
 		return;
 	limit->second = second;

@@ -64,6 +64,9 @@ int main(void)
 	   "gaps of others are not limited");
 	limit_init(&limit, 10000, 0);
 	is_int(print(&limit, 100, SECOND, &lost), 10, "no burst: the rate alone");
+	is_int(print(&limit, 100, 100 * SECOND, &lost), 10, "after a while too");
+	is_int(print(&limit, 1, 40 * SECOND, &lost), 0, "a clock that is set back brings nothing");
+	is_int(print(&limit, 100, 41 * SECOND, &lost), 10, "but the rate from there on");
 	done_testing();
 	return tap_end();
 }
