@@ -4,6 +4,7 @@
 disk that is full, and log files on another disk."""
 import glob
 import os
+import sqlite3
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "fake"))
@@ -246,4 +247,24 @@ if disk.mounted:
     equal(world.stop(), 0, "gantryd ends well")
 else:
     skip(6, "no small tmpfs")
+
+# short ones, and more than are remembered: a start does not take long
+world = World(settings=SETTINGS.format(keep="1h", size="1GiB")).start()
+lines = world.log_lines
+files = begin("short", "local")
+files.line("the last one")
+id = remove("short", files)
+world.kill()
+store = sqlite3.connect(world.store)
+name, value = store.execute("SELECT name, value FROM facts WHERE name LIKE 'kept_log %'").fetchone()
+kept = json.loads(value)
+for number in range(12_000):
+    kept["instance"]["id"] = f"00000000-0000-4000-8000-{number:012}"
+    kept["removed_ms"] -= 1
+    store.execute("INSERT INTO facts VALUES (?, ?)", ("kept_log " + kept["instance"]["id"], json.dumps(kept)))
+store.commit()
+store.close()
+world.start()
+equal((metric("gantry_kept_logs"), cursors(lines(id))), (10_000, [("1.1", "the last one")]), "of 12,000 the oldest 2,001 go")
+equal(world.stop(), 0, "gantryd ends well")
 done()

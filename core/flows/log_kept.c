@@ -14,6 +14,7 @@
 #define FACT       "kept_log "
 #define READ_MS    10000   /* one that is being read is looked at again */
 #define LOOK_MS    3600000 /* the clock may be set meanwhile */
+#define KEPT_MAX   10000   /* each costs memory, also where its log is short */
 #define WHY_UNREAD "none of it was on this host when the instance was removed"
 #define WHY_END    "the engine could not be asked for the last lines before the instance was removed"
 
@@ -32,11 +33,8 @@ static struct kept_log *find_id(const struct daemon *daemon, const char *id)
 
 static struct kept_log *add(struct daemon *daemon, const char *id)
 {
-	struct kept_log *kept = find_id(daemon, id);
+	struct kept_log *kept = xcalloc(1, sizeof(*kept));
 
-	if (kept)
-		return kept;
-	kept = xcalloc(1, sizeof(*kept));
 	snprintf(kept->id, sizeof(kept->id), "%s", id);
 	list_append(&daemon->kept_logs, &kept->link);
 	return kept;
@@ -106,11 +104,12 @@ static void expire(struct daemon *daemon)
 
 		if (!kept->instance)
 			continue;
-		if (left_ms > 0 && bytes <= settings->keep_logs_bytes) {
+		if (left_ms > 0 && bytes <= settings->keep_logs_bytes && count <= KEPT_MAX) {
 			wait_ms = left_ms < wait_ms ? left_ms : wait_ms;
 			continue;
 		}
 		bytes -= kept->bytes;
+		count--;
 		if (is_read(kept)) {
 			wait_ms = READ_MS < wait_ms ? READ_MS : wait_ms;
 			continue;
@@ -121,7 +120,7 @@ static void expire(struct daemon *daemon)
 		takeover_commit(daemon, batch);
 		let_go(kept);
 	}
-	if (count > 0)
+	if (!list_empty(&daemon->kept_logs))
 		loop_timer_start(daemon->loop, &daemon->kept_timer, wait_ms);
 }
 
@@ -144,9 +143,11 @@ bool log_keep_wanted(const struct flow *flow)
 static void on_kept(struct flow *flow, const struct gantry_error *err, const void *result)
 {
 	const struct gantry_log_kept *told = result;
-	struct kept_log *kept = add(flow->daemon, flow->instance->id);
+	struct kept_log *kept = find_id(flow->daemon, flow->instance->id);
 	struct store_batch *batch;
 
+	if (!kept)
+		kept = add(flow->daemon, flow->instance->id);
 	free(kept->driver);
 	free(kept->path);
 	free(kept->why);
@@ -316,24 +317,31 @@ static void load_fact(void *arg, const char *fact, const char *value)
 	store_batch_commit(batch, NULL, NULL);
 }
 
+static int compare_ages(const void *one, const void *two)
+{
+	const struct kept_log *first = *(struct kept_log *const *)one;
+	const struct kept_log *second = *(struct kept_log *const *)two;
+
+	return (first->removed_ms > second->removed_ms) - (first->removed_ms < second->removed_ms);
+}
+
 /* The oldest first. */
 static void sort(struct daemon *daemon)
 {
-	struct list all;
+	struct kept_log **all;
+	size_t count = 0;
 
-	list_init(&all);
-	list_move_all(&all, &daemon->kept_logs);
-	while (!list_empty(&all)) {
-		struct list *oldest = all.next;
-
-		LIST_FOREACH (node, &all) {
-			if (LIST_ENTRY(node, struct kept_log, link)->removed_ms <
-			    LIST_ENTRY(oldest, struct kept_log, link)->removed_ms)
-				oldest = node;
-		}
-		list_remove(oldest);
-		list_append(&daemon->kept_logs, oldest);
-	}
+	LIST_FOREACH (node, &daemon->kept_logs)
+		count++;
+	all = xcalloc(count + 1, sizeof(struct kept_log *));
+	count = 0;
+	LIST_FOREACH (node, &daemon->kept_logs)
+		all[count++] = LIST_ENTRY(node, struct kept_log, link);
+	qsort(all, count, sizeof(struct kept_log *), compare_ages);
+	list_init(&daemon->kept_logs);
+	for (size_t i = 0; i < count; i++)
+		list_append(&daemon->kept_logs, &all[i]->link);
+	free(all);
 }
 
 /* Folders that were not touched for a while. */
