@@ -244,6 +244,24 @@ static void long_line(void)
 	script_set_free(set);
 }
 
+/* Lines that are read together. */
+static void much(void)
+{
+	static struct script_line lines[300];
+	struct script_log_counts counts = {0};
+	struct arena arena = {0};
+	struct script_set *set =
+		policy_one("local x = ('x'):rep(65536)\nreturn { log = function() return x end }");
+
+	for (int i = 0; i < 300; i++)
+		lines[i] = make(i, "a");
+	script_log(set, lines, 300, &arena, &counts);
+	is_int(counts.failed, 300 - 255, "what is more than 16 MiB together fails");
+	ok(lines[254].length == 65536 && lines[255].length == 1, "what is not is taken");
+	arena_fini(&arena);
+	script_set_free(set);
+}
+
 int main(void)
 {
 	policy_start();
@@ -251,6 +269,7 @@ int main(void)
 	failures();
 	several();
 	long_line();
+	much();
 	policy_stop();
 	done_testing();
 	return tap_end();

@@ -25,6 +25,7 @@ struct asking {
 	uint64_t seed;
 	struct arena *arena;
 	struct script_decision *decision; /* NULL: none is made */
+	size_t given_bytes;               /* of all answers, in the arena */
 
 	/* the answer for the line at hand */
 	bool dropped, changed;
@@ -34,6 +35,15 @@ struct asking {
 };
 
 /* --- inside the sandbox ---------------------------------------------------------------------------- */
+
+/* The arena is not the sandbox's, whose memory has its own limit. */
+static void charge(lua_State *L, struct asking *asking, size_t bytes)
+{
+	if (bytes > SCRIPT_ANSWERS_BYTES - asking->given_bytes)
+		luaL_error(L, "the answers for lines that are read together have at most %d bytes",
+			   (int)SCRIPT_ANSWERS_BYTES);
+	asking->given_bytes += bytes;
+}
 
 static void read_text(lua_State *L, int index, struct asking *asking)
 {
@@ -46,6 +56,7 @@ static void read_text(lua_State *L, int index, struct asking *asking)
 		luaL_error(L, "a line must have at most %d bytes", (int)SCRIPT_LINE_BYTES);
 	if (memchr(text, '\n', asking->length))
 		luaL_error(L, "a line must have no newline");
+	charge(L, asking, asking->length + 1);
 	asking->text = arena_strndup(asking->arena, text, asking->length);
 	asking->changed = true;
 }
@@ -68,6 +79,7 @@ static void read_tags(lua_State *L, struct asking *asking)
 
 	if (!lua_istable(L, -1))
 		luaL_error(L, "tags must be a table, not a %s value", luaL_typename(L, -1));
+	charge(L, asking, SCRIPT_LINE_TAGS * sizeof(struct gantry_pair));
 	*tags = (struct gantry_pairs){
 		.items = ARENA_ARRAY(asking->arena, struct gantry_pair, SCRIPT_LINE_TAGS)};
 	for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
@@ -86,6 +98,7 @@ static void read_tags(lua_State *L, struct asking *asking)
 			luaL_error(L, "the value of a tag has at most %d bytes", TAG_VALUE);
 		if (tags->count == SCRIPT_LINE_TAGS)
 			luaL_error(L, "a line has at most %d tags", SCRIPT_LINE_TAGS);
+		charge(L, asking, name_length + length + 2);
 		for (at = tags->count++; at > 0 && strcmp(tags->items[at - 1].name, name) > 0; at--)
 			tags->items[at] = tags->items[at - 1];
 		tags->items[at] = (struct gantry_pair){arena_strdup(asking->arena, name),

@@ -20,6 +20,8 @@
 #define SCRIPT_LINE_BYTES                                                                          \
 	((size_t)64 << 10) /* a longer one a policy cannot be asked about: it fails */
 #define SCRIPT_LINE_TAGS 16
+/* of texts and tags that one policy gives for the lines of one call: what is more fails */
+#define SCRIPT_ANSWERS_BYTES ((size_t)16 << 20)
 
 /* Whose line. Everything borrowed. */
 struct script_origin {
