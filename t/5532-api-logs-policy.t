@@ -69,6 +69,7 @@ ok(b"hunter2" not in raw("web", format="frames") and b"secret=***" in raw("web",
 equal(gantry("logs", "web").out, "one\nlogin secret=***\ntwo\nthree\n", "the command")
 equal(seen(lines("web", after="1.2")), SHOWN[1:], "behind the cursor of a line that was dropped")
 equal((seen(lines("web", grep="hunter2")), seen(lines("web", grep="secret=*"))), ([], []), "nobody finds what is hidden, nor what only stands in its place")
+equal((seen(lines("web", grep="broken")), seen(lines("web", grep="broken%201"))), ([], []), "nor what a line has that is withheld")
 equal(seen(lines("web", grep="login")), [SHOWN[1]], "what is in both is found")
 equal(seen(lines("web", tail=1)), [SHOWN[-1]], "the last line")
 

@@ -184,10 +184,11 @@ const struct gantry_log_line *log_policy_lines(struct daemon *daemon,
 	for (size_t at = 0; at < *count; at++) {
 		if (lines[at].stream == 0)
 			policy->shown[shown++] = lines[at];
+		else if (policy->lines[line].fate == SCRIPT_LINE_DROPPED ||
+			 (text && policy->lines[line].fate == SCRIPT_LINE_WITHHELD))
+			line++; /* a gap would tell who guesses at a text that it is in there */
 		else if (policy->lines[line].fate == SCRIPT_LINE_WITHHELD)
 			withhold(policy, &shown, &policy->lines[line++]);
-		else if (policy->lines[line].fate == SCRIPT_LINE_DROPPED)
-			line++;
 		else
 			show(policy, &shown, &policy->lines[line++], &lines[at], text, text_length);
 	}

@@ -3,7 +3,8 @@
  * What the policies' log hooks make of lines on their way from the plugin to a reader (script/log_hook.h).
  *
  * A line that is dropped is a hole in the sequence, which nobody is told of: it is what the operator wants, and is
- * counted. One that is withheld, as a policy failed, is told as a gap. Cursors are what they were.
+ * counted. One that is withheld, as a policy failed, is told as a gap, but to who looks for a text. Cursors are what they
+ * were.
  *
  * The followers of an instance are given the same lines in one turn of the loop: the hook is asked for the first one.
  */
