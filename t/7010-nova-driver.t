@@ -78,7 +78,7 @@ def instance(flavor="tiny", node="compute1", **values):
     made = objects.Instance(id=number, uuid="%08d-0000-4000-8000-000000000000" % number, project_id="project1", user_id="user1", hostname="h%d" % number,
                             display_name="N", image_ref=IMAGE, availability_zone="az", metadata={"tier": "gold"}, system_metadata={}, task_state=None, node=node, **values)
     made.user_data = made.config_drive = made.launched_at = None
-    made.flavor = objects.Flavor(name=flavor, memory_mb=64, vcpus=1, root_gb=1, swap=0, extra_specs={"k": "v"})
+    made.flavor = objects.Flavor(name=flavor, memory_mb=64, vcpus=1, root_gb=1, ephemeral_gb=0, swap=0, extra_specs={"k": "v"})
     return made
 
 
@@ -120,9 +120,9 @@ spawn(one)
 found = world.get(f"/v1/instances/{one.uuid}").json
 equal((found["state"], found["project"], found["image"], found["spec"]["command"], found["spec"]["memory"], found["spec"]["hostname"]),
      ("running", "project1", f"glance/{IMAGE}:pullable", ["sleep", "1000"], 64 << 20, one.hostname), "spawn: an instance as Nova wants it")
-equal({key: found["labels"][key] for key in ("nova.host", "nova.flavor", "nova.flavor.k", "nova.meta.tier", "nova.zone",
+equal({key: found["labels"][key] for key in ("nova.host", "nova.flavor", "nova.disk_gb", "nova.flavor.k", "nova.meta.tier", "nova.zone",
                                                  "nova.aggregate.rack", "nova.hint.group")},
-     {"nova.aggregate.rack": "r1", "nova.hint.group": "g", "nova.host": "compute1", "nova.flavor": "tiny", "nova.flavor.k": "v", "nova.meta.tier": "gold", "nova.zone": "az"}, "policies see Nova's request in labels")
+     {"nova.aggregate.rack": "r1", "nova.hint.group": "g", "nova.host": "compute1", "nova.flavor": "tiny", "nova.disk_gb": "1", "nova.flavor.k": "v", "nova.meta.tier": "gold", "nova.zone": "az"}, "policies see Nova's request in labels")
 equal(nova_driver.get_info(one).state, power_state.RUNNING, "get_info")
 equal((nova_driver.list_instance_uuids(), nova_driver.list_instances()), ([one.uuid], [one.name]), "the lists")
 equal(nova_driver.cache_image(context, IMAGE), False, "its image need not be cached again")
@@ -151,7 +151,7 @@ equal(states, [("image_pending_upload", None), ("image_uploading", "image_pendin
 ok(not [t for i in world.get("/v1/images").json["images"] for t in i["tags"] if t.startswith("snapshot/")], "nothing of it stays on the node")
 
 disk = nova_driver.migrate_disk_and_power_off(context, one, CONF.my_ip, one.flavor, None)
-one.new_flavor = objects.Flavor(name="small", memory_mb=128, vcpus=2, swap=0)
+one.new_flavor = objects.Flavor(name="small", memory_mb=128, vcpus=2, root_gb=1, ephemeral_gb=0, swap=0)
 nova_driver.finish_migration(context, None, one, disk, None, meta, True, {})
 found = world.get(f"/v1/instances/{one.uuid}").json
 equal((found["state"], found["spec"]["memory"], found["spec"]["cpus"]), ("running", 128 << 20, 2), "resize on the same host")
@@ -298,6 +298,9 @@ world.engine.fault("POST /containers/*/start", "500", count=1, message="no such 
 nova_driver.power_off(two)
 refused("a power_on that fails", client.Problem, lambda: nova_driver.power_on(context, two, None), "no such thing")
 equal(nova_driver.get_info(two).state, power_state.SHUTDOWN, "keeps the container")
+CONF.set_override("flavor_disk", "refuse", "gantry")
+refused("a flavor with a disk, where that is not taken", exception.BuildAbortException, lambda: spawn(instance()), "disk of 1 GB")
+CONF.clear_override("flavor_disk", "gantry")
 refused("a volume", exception.BuildAbortException, lambda: spawn(instance(), block_device_info={"block_device_mapping": [{"mount_device": "/dev/vdb"}]}),
         "no volumes")
 refused("one for an instance that runs", exception.NovaException, lambda: nova_driver.attach_volume(context, {}, four, "/dev/vdb"), "no volumes")

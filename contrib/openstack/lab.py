@@ -70,6 +70,10 @@ class Lab:
         until(lambda: not list(self.nova.servers(all_projects=True)), "what was left to go", 60)
         for left in self.glance.images():
             self.glance.delete_image(left)
+        for left in self.nova.aggregates():
+            for host in left.hosts or ():
+                self.nova.remove_host_from_aggregate(left, host)
+            self.nova.delete_aggregate(left)
 
     def image(self, name, data=None, **properties):
         return self.glance.create_image(name=name, container_format="docker", disk_format="raw", data=io.BytesIO(data or self.archive),

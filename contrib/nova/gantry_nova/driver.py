@@ -253,6 +253,9 @@ class GantryDriver(driver.ComputeDriver):
         return answer
 
     def _refuse(self, instance, block_device_info):
+        if CONF.gantry.flavor_disk == "refuse" and spec.disk_gb(instance.flavor):
+            raise exception.BuildAbortException(instance_uuid=instance.uuid, reason="its flavor has a disk of %d GB, which cannot be enforced"
+                                                % spec.disk_gb(instance.flavor))
         if driver.block_device_info_get_mapping(block_device_info):
             raise exception.BuildAbortException(instance_uuid=instance.uuid, reason="a container takes no volumes through this driver")
 

@@ -33,7 +33,10 @@ OPTIONS = [
                 help="Each of gantryd's nodes is a node of Nova's, NODE.HOST, and the scheduler chooses. Otherwise all are one, and gantryd does."),
     cfg.BoolOpt("request_labels", default=True,
                 help="Ask Nova for scheduler hints and the metadata of this host's aggregates, and tell policies of them."),
-    cfg.IntOpt("disk_gb", default=100, min=0, help="Disk to report to Placement. Flavors' disks are not enforced."),
+    cfg.IntOpt("disk_gb", default=100, min=0, help="Disk to report to Placement."),
+    cfg.StrOpt("flavor_disk", default="advisory", choices=["advisory", "refuse"],
+               help="A flavor's disk cannot be enforced. advisory: Placement counts it, and policies see it as the label nova.disk_gb. refuse: an "
+                    "instance of a flavor that has one is refused."),
 ]
 
 

@@ -7,7 +7,9 @@ import time
 from nova import exception
 from nova import objects
 import nova.conf
+from oslo_log import log as logging
 
+LOG = logging.getLogger(__name__)
 CONF = nova.conf.CONF
 MIB = 1 << 20
 HOST_LABEL = "nova.host"
@@ -20,6 +22,10 @@ _aggregates = {}  # (when, labels) by host
 def limits(flavor):
     memory = flavor.memory_mb * MIB
     return {"memory": memory, "memory_swap": memory + (flavor.swap or 0) * MIB, "cpus": flavor.vcpus}
+
+
+def disk_gb(flavor):
+    return flavor.root_gb + flavor.ephemeral_gb
 
 
 def make(context, instance, host, node, image, properties, mounts):
@@ -60,14 +66,18 @@ def labels(context, instance, host, node):
         "nova.name": instance.name,
         "nova.display_name": instance.display_name,
         "nova.flavor": instance.flavor.name,
+        "nova.disk_gb": disk_gb(instance.flavor),
         "nova.image": instance.image_ref,
         "nova.zone": instance.availability_zone,
     }
     told.update(("nova.meta.%s" % key, value) for key, value in (instance.metadata or {}).items())
     told.update(("nova.flavor.%s" % key, value) for key, value in (instance.flavor.extra_specs or {}).items())
     if CONF.gantry.request_labels:
-        told.update(_of_aggregates(context, host))
-        told.update(_of_request(context, instance))
+        try:
+            told.update(_of_aggregates(context, host))
+            told.update(_of_request(context, instance))
+        except Exception as error:  # a cell's conductor need not have the API's database
+            LOG.warning("policies do not see aggregates and hints (request_labels): %s", error, instance=instance)
     return {key: str(value) for key, value in told.items() if value}
 
 
