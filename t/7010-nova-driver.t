@@ -283,6 +283,15 @@ waiting.join(LIMIT)
 equal((answers, nova_driver.get_info(six).state), ([None], power_state.RUNNING), "gantryd killed in the middle of a spawn and started again: it goes on")
 equal(len([c for c in world.containers() if c["Labels"]["gantry.instance"] == world.get(f"/v1/instances/{six.uuid}").json["id"]]), 1, "once")
 
+world.kill()
+answers.clear()
+away = instance()
+waiting = threading.Thread(target=lambda: answers.append(spawn(away)))
+waiting.start()
+world.start()
+waiting.join(LIMIT)
+equal((answers, nova_driver.get_info(away).state), ([None], power_state.RUNNING), "and one that begins while gantryd is away is waited with")
+
 with mock.patch.object(driver.early.compute_utils, "add_instance_fault_from_exc") as told, \
         mock.patch.object(driver.early.objects.Instance, "get_by_uuid") as get_by_uuid, \
         mock.patch.object(driver.early.nova_context, "get_admin_context"):
@@ -325,7 +334,7 @@ ok(nova_driver.get_info(lost).state in (power_state.SHUTDOWN, power_state.CRASHE
 equal(nova_driver.get_info(kept).state, power_state.RUNNING, "the others run on")
 refused("a power_on of it", client.Problem, lambda: nova_driver.power_on(context, lost, None))
 ok(nova_driver.instance_exists(lost), "which leaves it for Nova to delete or rebuild")
-for each in (one, two, lost, kept, three, four, five, six, seven):
+for each in (one, two, away, lost, kept, three, four, five, six, seven):
     nova_driver.destroy(context, each, None)
     nova_driver.destroy(context, each, None)
 equal(nova_driver.list_instance_uuids(), [], "destroy, a second time too")

@@ -135,12 +135,17 @@ class Client:
 
     def operate(self, method, target, body=None, actor=None, wait=0):
         """An operation, once, though gantryd be killed and started again meanwhile. wait: how long the answer may be held back."""
-        headers, end = self._headers(actor), None
+        headers = self._headers(actor)
         if method == "POST":
             headers["Idempotency-Key"] = str(uuid.uuid4())
+        return self.patiently(lambda: self._call(method, target, body, headers, self._timeout + wait))
+
+    def patiently(self, ask):
+        """What ask() returns, which can be asked again, once gantryd is there."""
+        end = None
         while True:
             try:
-                return self._call(method, target, body, headers, self._timeout + wait)
+                return ask()
             except Unreachable:
                 end = end or time.monotonic() + self._away
                 if time.monotonic() > end:
@@ -175,8 +180,11 @@ class Client:
             answer = connection.sock.makefile("rb")
             status, length = self._head(answer)
             if status == 100:
-                give(_Chunks(connection.sock))
-                connection.sock.sendall(b"0\r\n\r\n")
+                try:
+                    give(_Chunks(connection.sock))
+                    connection.sock.sendall(b"0\r\n\r\n")
+                except (BrokenPipeError, ConnectionResetError):
+                    pass  # it may have said why
                 status, length = self._head(answer)
             document = self._json(answer.read(length))
         except (OSError, ValueError, IndexError) as error:

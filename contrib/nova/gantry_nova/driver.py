@@ -225,8 +225,8 @@ class GantryDriver(driver.ComputeDriver):
                 answer = self.make(instance, asked, at_once)
                 made = True
             if within:
-                self._client.upload(self._client.target("instances", instance.uuid, "archive", path="/"),
-                                    lambda sink: sink.write(files.archive(within)), method="PUT")
+                target = self._client.target("instances", instance.uuid, "archive", path="/")
+                self._client.patiently(lambda: self._client.upload(target, lambda sink: sink.write(files.archive(within)), method="PUT"))
             if power_on and not at_once:
                 self.do(instance, "start")
         except gantry.Problem as problem:

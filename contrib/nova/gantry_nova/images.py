@@ -99,7 +99,7 @@ class Images:
             glance.API().download(context, image_id, data=sink)
 
         try:
-            self._client.upload(target, give, timeout=CONF.gantry.operation_timeout)
+            self._client.patiently(lambda: self._client.upload(target, give, timeout=CONF.gantry.operation_timeout))
         except gantry.Problem as problem:
             if 400 <= problem.status < 500:
                 raise exception.ImageUnacceptable(image_id=image_id, reason=str(problem))

@@ -32,8 +32,9 @@ class Nodes:
             raise exception.VirtDriverNotReady() from error
 
     def up(self):
-        """Names of gantryd's nodes that are up."""
-        return [node["name"] for node in self.all() if node["state"] == "up"]
+        """Names of gantryd's nodes that are up; it is waited for."""
+        nodes = self._client.patiently(lambda: self._client.call("GET", "/v1/nodes"))["nodes"]
+        return [node["name"] for node in nodes if node["state"] == "up"]
 
     def nova_name(self, name):
         return "%s.%s" % (name, self._host) if CONF.gantry.node_for_each_engine else self._host
