@@ -266,5 +266,17 @@ store.commit()
 store.close()
 world.start()
 equal((metric("gantry_kept_logs"), cursors(lines(id))), (10_000, [("1.1", "the last one")]), "of 12,000 the oldest 2,001 go")
+
+# another gantryd, whose store is beside this one's
+os.utime(folder(id), (1, 1))
+other = World(owner="other")
+os.symlink(os.path.join(world.folder, "logs"), os.path.join(other.folder, "logs"))
+shutil.copy(world.store, os.path.join(other.folder, "first.db"))
+for _ in range(2):
+    other.start()
+    equal(other.stop(), 0, "it starts and ends")
+equal(cursors(lines(id)), [("1.1", "the last one")], "folders that it does not know are left alone")
+os.unlink(os.path.join(other.folder, "first.db"))
+os.unlink(os.path.join(other.folder, "logs"))
 equal(world.stop(), 0, "gantryd ends well")
 done()

@@ -8,8 +8,10 @@
 #include "loop/work.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define FACT       "kept_log "
 #define READ_MS    10000   /* one that is being read is looked at again */
@@ -347,16 +349,46 @@ static void sort(struct daemon *daemon)
 /* Folders that were not touched for a while. */
 struct sweep {
 	struct daemon *daemon;
-	char *parent; /* owned */
+	char *parent, *store; /* owned: the folder, and the store beside it */
 	int64_t before_s;
 	char (*ids)[INSTANCE_ID_SIZE]; /* owned */
 	size_t count;
 };
 
+static bool is_store(int folder, const char *name)
+{
+	static const char head[16] = "SQLite format 3";
+	char found[sizeof(head)];
+	int fd = openat(folder, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	bool is = fd >= 0 && read(fd, found, sizeof(found)) == sizeof(found) &&
+		  memcmp(found, head, sizeof(head)) == 0;
+
+	if (fd >= 0)
+		close(fd);
+	return is;
+}
+
+/* Else what is not ours may be another gantryd's. */
+static bool is_alone(const char *store)
+{
+	const char *slash = strrchr(store, '/'), *own = slash ? slash + 1 : store;
+	char *parent = slash ? xasprintf("%.*s/", (int)(slash - store), store) : xstrdup(".");
+	DIR *files = opendir(parent);
+	struct dirent *file;
+	bool alone = files;
+
+	while (alone && (file = readdir(files)))
+		alone = str_equal(file->d_name, own) || !is_store(dirfd(files), file->d_name);
+	if (files)
+		closedir(files);
+	free(parent);
+	return alone;
+}
+
 static void run_sweep(void *arg)
 {
 	struct sweep *sweep = arg;
-	DIR *folders = opendir(sweep->parent);
+	DIR *folders = is_alone(sweep->store) ? opendir(sweep->parent) : NULL;
 	struct dirent *folder;
 	struct stat st;
 
@@ -382,6 +414,7 @@ static void on_swept(void *arg)
 			drop_folder(daemon, sweep->ids[i]);
 	free(sweep->ids);
 	free(sweep->parent);
+	free(sweep->store);
 	free(sweep);
 }
 
@@ -391,6 +424,7 @@ static void sweep(struct daemon *daemon)
 
 	sweep->daemon = daemon;
 	sweep->parent = logs_folder(daemon, "");
+	sweep->store = xstrdup(daemon->settings->store);
 	sweep->before_s = (clock_wall_ms() - daemon->settings->keep_logs_ms) / 1000;
 	loop_work(daemon->loop, run_sweep, on_swept, sweep);
 }

@@ -6,7 +6,7 @@
  *	the fact has the instance, in the batch that takes it out of the store ─▶ … ─▶ expired: folder, then fact
  *
  * So at any time a folder of the store's `logs` belongs to an instance or to a fact; what belongs to neither, and was
- * not touched for as long as logs are kept, is swept away at a start.
+ * not touched for as long as logs are kept, is swept away at a start, unless another store shares the folder.
  *
  * What cannot be kept does not hold up the removal: it is logged, and told to a reader as a gap.
  */
