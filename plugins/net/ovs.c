@@ -3,8 +3,12 @@
 #include "net.h"
 
 #include <fcntl.h>
+#include <linux/ethtool.h>
+#include <linux/sockios.h>
 #include <spawn.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -70,11 +74,44 @@ bool net_ovs_has_bridge(const char *bridge, struct gantry_error *err)
 	return false;
 }
 
+/*
+ * A packet is passed on with its checksum left to a device to fill in; the datapath in userspace hands it over
+ * as it is, and who gets it drops it.
+ */
+static int fill_checksums(const struct net_port *port, const char *name, struct gantry_error *err)
+{
+	struct ethtool_value value = {.cmd = ETHTOOL_STXCSUM, .data = 0};
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), code = 0;
+	struct ifreq request = {.ifr_data = (void *)&value};
+
+	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", name);
+	if (fd < 0 || ioctl(fd, SIOCETHTOOL, &request) < 0)
+		code = -errno;
+	if (fd >= 0)
+		close(fd);
+	if (code < 0)
+		return gantry_error_set(err, code, "net: port %s: checksums of %s: %s", port->id,
+					name, strerror(-code));
+	return 0;
+}
+
+static bool is_userspace(const char *bridge)
+{
+	char text[300];
+
+	return RUN(text, (char *)"get", (char *)"bridge", (char *)bridge,
+		   (char *)"datapath_type") == 0 &&
+	       strcmp(text, "netdev") == 0;
+}
+
 int net_ovs_add(const struct net_port *port, struct gantry_error *err)
 {
 	char id[80], mac[80], instance[96], text[300], raw[18];
 	int status;
 
+	if (is_userspace(port->bridge) && (fill_checksums(port, port->tap, err) < 0 ||
+					   fill_checksums(port, port->inner, err) < 0))
+		return err ? err->code : -EIO;
 	snprintf(id, sizeof(id), "external_ids:iface-id=%s", port->id);
 	snprintf(mac, sizeof(mac), "external_ids:attached-mac=\"%s\"",
 		 net_mac_text(port->mac, raw));
