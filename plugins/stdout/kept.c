@@ -35,6 +35,7 @@ struct keeping {
 	char *path; /* owned */
 	bool is_spool, lossy, whole, asked;
 	int64_t most_bytes, files_max, bytes;
+	uint64_t cut; /* the file of which only the end was taken, by its mark; 0: none */
 	int code;
 	struct gantry_log_source
 		source; /* of a spool: for its last read, with strings of its own */
@@ -117,8 +118,9 @@ static int take_file(const struct file *file, const char *name)
 
 /* The last part of a file, of at most so many bytes, from a message on. The line that it begins with has the number
  * that it had. */
-static int take_end(struct log *log, struct file *file, int64_t bytes, const char *name)
+static int take_end(struct keeping *keeping, struct file *file, int64_t bytes, const char *name)
 {
+	struct log *log = keeping->log;
 	struct place place = {.log = log, .file = *file};
 	struct filter filter = {.after = -1, .count_only = true};
 	struct index_row row = {0};
@@ -140,7 +142,7 @@ static int take_end(struct log *log, struct file *file, int64_t bytes, const cha
 		at = place.file.offset - (int64_t)place.rest_length;
 	}
 	if (at > 0)
-		log->cut = file->mark;
+		keeping->cut = file->mark;
 	code = copy_file(file, at, name);
 	if (code == 0 && at > 0 && (code = file_open(name, false, log->format, &kept)) == 0) {
 		row = (struct index_row){
@@ -190,7 +192,7 @@ static int take_files(struct keeping *keeping, const struct files *files)
 		if (!full)
 			code = take_file(file, name);
 		else if (!file->gz)
-			code = take_end(log, file, left, name);
+			code = take_end(keeping, file, left, name);
 		else if (i < files->count)
 			code = mark_oldest(log, &files->items[i]);
 		left -= full ? 0 : st.st_size;
@@ -229,7 +231,7 @@ static void run_keep(void *arg)
 
 	keeping->code = 0;
 	if (!keeping->is_spool) {
-		log->cut = 0;
+		keeping->cut = 0;
 		keeping->files_max = log->files_max;
 		keeping->code = index_make_folder(log->index.folder);
 		clear(keeping);
@@ -275,7 +277,7 @@ static void finish(struct keeping *keeping)
 		gantry_error_set(&err, keeping->code, "stdout: %s: %s", keeping->path,
 				 strerror(-keeping->code));
 	if (keeping->code == 0)
-		log_move(keeping->log, true); /* who is behind goes on there */
+		log_move(keeping->log, true, keeping->cut); /* who is behind goes on there */
 	host->op_on_cancel(keeping->op, NULL, NULL);
 	host->op_done(keeping->op, keeping->code < 0 ? &err : NULL, kept);
 	session_release(keeping->session);

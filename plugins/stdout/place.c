@@ -121,10 +121,11 @@ static bool next_file(struct place *place, struct filter *filter, struct batch *
 		      int *ret_code)
 {
 	struct log *log = place->log;
+	const char *path = log_path(log);
 	struct files files;
 	int at;
 
-	*ret_code = files_open(log_path(log), log->files_max, log->format, &files);
+	*ret_code = files_open(path, log->files_max, log->format, &files);
 	if (*ret_code == -ENOENT) { /* the container is gone, with all of it */
 		*ret_code = 0;
 		if (place->file.fd >= 0 && !place->newest) {
@@ -136,7 +137,8 @@ static bool next_file(struct place *place, struct filter *filter, struct batch *
 	if (files.count == 0)
 		return false;
 	at = place->file.fd < 0 ? -1 : files_find(&files, &place->file);
-	if (at < 0 && place->file.mark && place->file.mark == log->cut)
+	if (at < 0 && path == log->kept_path && place->file.mark &&
+	    place->file.mark == log_cut(log))
 		at = 0; /* all of the oldest was read before it was cut */
 	if (at >= 0 && (size_t)at + 1 == files.count) {
 		files_close(&files);

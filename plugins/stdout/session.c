@@ -611,7 +611,7 @@ void session_started(void *plugin, const char *instance, const struct gantry_log
 	if (!session)
 		return;
 	runs_started(&session->log.runs, boot);
-	log_move(&session->log, false); /* it was not removed after all */
+	log_move(&session->log, false, 0); /* it was not removed after all */
 	session->over = session->ended = false;
 	if (session->feed)
 		feed_again(session->feed);

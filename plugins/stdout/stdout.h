@@ -283,7 +283,7 @@ struct log {
 	char *path;      /* owned */
 	char *kept_path; /* owned: where what is kept of it is; NULL: where it always was */
 	bool moved;      /* from path to there; see log_path */
-	uint64_t cut;    /* then: the file of which only the end is there, by its mark; 0: none */
+	uint64_t cut; /* then: the file of which only the end is there, by its mark; see log_cut */
 	enum entry_format format;
 	int64_t files_max;
 	bool lossy; /* the engine's driver replaces what is no UTF-8 */
@@ -300,8 +300,14 @@ static inline const char *log_path(const struct log *log)
 {
 	return __atomic_load_n(&log->moved, __ATOMIC_ACQUIRE) ? log->kept_path : log->path;
 }
-static inline void log_move(struct log *log, bool moved)
+/* The file of which only the end is there; 0: none. */
+static inline uint64_t log_cut(const struct log *log)
 {
+	return __atomic_load_n(&log->cut, __ATOMIC_ACQUIRE);
+}
+static inline void log_move(struct log *log, bool moved, uint64_t cut)
+{
+	__atomic_store_n(&log->cut, cut, __ATOMIC_RELEASE);
 	__atomic_store_n(&log->moved, moved && log->kept_path, __ATOMIC_RELEASE);
 }
 
