@@ -276,6 +276,8 @@ for _ in range(2):
     other.start()
     equal(other.stop(), 0, "it starts and ends")
 equal(cursors(lines(id)), [("1.1", "the last one")], "folders that it does not know are left alone")
+shutil.rmtree(folder(id))
+has(world.get(path("short")).json["detail"], "No such file", "what somebody has taken away is told to who reads it")
 os.unlink(os.path.join(other.folder, "first.db"))
 os.unlink(os.path.join(other.folder, "logs"))
 equal(world.stop(), 0, "gantryd ends well")

@@ -160,12 +160,13 @@ static bool hand_over(struct reader *reader, const struct gantry_log_line *lines
 static void finish(struct reader *reader, const struct gantry_error *err)
 {
 	struct gantry_log_sink sink = reader->sink;
+	struct gantry_error why = err ? *err : (struct gantry_error){0}; /* may be its job's */
 	struct gantry_log_line gap;
 
 	if (limit_flush(&reader->limit, &gap) && !hand_over(reader, &gap, 1))
 		return;
 	free_reader(reader);
-	sink.end(sink.arg, err);
+	sink.end(sink.arg, err ? &why : NULL);
 }
 
 static struct session *find(struct stdout_plugin *plugin, const char *instance)
