@@ -71,6 +71,7 @@ static void leave(struct place *place)
 	free(place->rest);
 	place->rest = NULL;
 	place->rest_length = 0;
+	place->more = false;
 }
 
 static void enter(struct place *place, struct files *files, size_t number)
@@ -158,7 +159,7 @@ static bool next_file(struct place *place, struct filter *filter, struct batch *
 
 /* --- reading --- */
 
-/* Lines of what is in the buffer; the bytes that were used. */
+/* Lines of what is in the buffer, up to PLACE_LINES; the bytes that were used. */
 static size_t take_all(struct place *place, char *data, size_t length, struct filter *filter,
 		       struct batch *batch)
 {
@@ -170,7 +171,8 @@ static size_t take_all(struct place *place, char *data, size_t length, struct fi
 		enum entry_result result =
 			entry_next(place->log->format, data + used, length - used, &entry);
 
-		if (result == ENTRY_MORE)
+		place->more = result != ENTRY_MORE && batch->count >= PLACE_LINES;
+		if (result == ENTRY_MORE || place->more)
 			return used;
 		used += entry.used;
 		if (result == ENTRY_DAMAGED) {
@@ -188,14 +190,16 @@ static size_t take_all(struct place *place, char *data, size_t length, struct fi
 
 static ssize_t read_chunk(struct place *place, struct filter *filter, struct batch *batch)
 {
-	size_t had = place->rest_length, length, used;
-	ssize_t count;
+	size_t had = place->rest_length, length = had, used;
+	ssize_t count = (ssize_t)had;
 
 	batch->buffer = take_memory(place->rest, had + PLACE_CHUNK);
 	place->rest = NULL;
 	place->rest_length = 0;
-	count = file_read(&place->file, batch->buffer + had, PLACE_CHUNK);
-	length = had + (count > 0 ? (size_t)count : 0);
+	if (!place->more) {
+		count = file_read(&place->file, batch->buffer + had, PLACE_CHUNK);
+		length += count > 0 ? (size_t)count : 0;
+	}
 	/* now: what was read is of no run that is not known of here */
 	runs_look(&place->log->runs, &place->lines.boots);
 	if (count > 0 && !place->file.mark) { /* it was empty, or its first message was not whole */
@@ -436,6 +440,7 @@ int place_copy(struct place *to, const struct place *from)
 	*to = *from;
 	to->rest = NULL;
 	to->rest_length = 0;
+	to->more = false;
 	code = file_copy(&to->file, &from->file, from->file.offset - (int64_t)from->rest_length);
 	lines_copy(&to->lines, &from->lines);
 	return code;

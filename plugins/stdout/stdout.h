@@ -277,6 +277,7 @@ size_t spool_encode(char *to, const char *source, int64_t time_ns, const char *d
 /* --- place.c --- */
 
 #define PLACE_CHUNK ((size_t)256 << 10)
+#define PLACE_LINES 2048 /* at a time: whoever is given them may work on each */
 
 /* What a log is; shared by all places in it, and constant but for runs and index. */
 struct log {
@@ -324,6 +325,7 @@ struct place {
 	bool newest; /* the file was the last one when it was entered */
 	char *rest;  /* owned: bytes read and not yet used */
 	size_t rest_length;
+	bool more; /* there are whole lines in them */
 };
 
 /* Goes to where a query begins. Gaps go to the batch. */
