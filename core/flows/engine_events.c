@@ -89,10 +89,21 @@ static void died(struct node_link *link, struct instance *instance,
 		   });
 }
 
+/* Repeated by a watch that does not know that it was told: that run has ended, as we know by the same clock. */
+static bool is_over(const struct instance *instance, const struct gantry_event *event)
+{
+	const struct instance_exit *exit = &instance->last_exit;
+
+	return event->repeated && exit->known && exit->at_engines &&
+	       event->time_ns / 1000000 < exit->at_ms;
+}
+
 /* Somebody beside us started it. */
 static void started(struct node_link *link, struct instance *instance,
 		    const struct gantry_event *event)
 {
+	if (is_over(instance, event))
+		return;
 	if (instance->state == INSTANCE_RUNNING) { /* again, and nobody saw it end */
 		instance->reach_known = false;
 		instance->started_us = 0;
