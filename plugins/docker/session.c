@@ -15,7 +15,9 @@
  * unless told otherwise. Nobody here wants that, so it is told keys that nobody types.
  *
  * An exec whose session is cancelled runs on in the container as long as it likes: the engine has no
- * call that ends it. It reads the end of its input, but for one with a terminal.
+ * call that ends it. It reads the end of its input, but for one with a terminal. An engine loses that end where it
+ * comes before the process is started, which is after the answer to the upgrade: so the connection is closed
+ * once the process is there.
  */
 #include "docker.h"
 
@@ -28,11 +30,13 @@
 /* The engine may call a process running for a moment after its output has ended. */
 #define EXIT_LOOKS   250
 #define EXIT_LOOK_MS 20
+#define BEGIN_LOOKS  250 /* for its beginning, as long */
 
 struct gantry_session {
 	struct docker_call
 		call; /* inspect or create before, inspect after; the op's cancel ends it */
 	struct docker_call resize; /* of its own */
+	struct docker_call begin;  /* after a cancel: whether an exec's process is there */
 	struct docker_node *node;  /* borrowed, as op */
 	struct gantry_op *op;
 	struct gantry_session_sink sink;
@@ -57,9 +61,9 @@ static struct gantry_session *session_new(struct docker_node *node, const char *
 {
 	struct gantry_session *session = node->host->op_alloc(op, sizeof(*session));
 
-	session->call.node = session->resize.node = session->node = node;
+	session->call.node = session->resize.node = session->begin.node = session->node = node;
 	session->call.op = session->op = op;
-	session->call.arg = session->resize.arg = session;
+	session->call.arg = session->resize.arg = session->begin.arg = session;
 	session->container = docker_keep(node, op, container);
 	session->sink = *sink;
 	return session;
@@ -100,12 +104,41 @@ __attribute__((format(printf, 3, 4))) static void fail_session(struct gantry_ses
 	end_session(session, &err);
 }
 
+static void look_for_begin(void *arg);
+
+/* Whatever it tells, the session ends; only when is asked for. */
+static void on_begin_known(struct docker_call *call, const struct gantry_error *err,
+			   struct json_object *reply)
+{
+	struct gantry_session *session = call->arg;
+	const struct gantry_host *host = session->node->host;
+
+	if (!session->stream)
+		fail_session(session, -ECANCELED, "cancelled");
+	else if (err || docker_int(reply, "Pid", 0) > 0 || ++session->looks > BEGIN_LOOKS)
+		host->stream_close(session->stream);
+	else
+		session->timer =
+			host->timer_start(host->core, EXIT_LOOK_MS, look_for_begin, session);
+}
+
+static void look_for_begin(void *arg)
+{
+	struct gantry_session *session = arg;
+
+	session->timer = NULL;
+	session->begin.done = on_begin_known;
+	docker_call(&session->begin, "GET", NULL, "/exec/%s/json", session->exec);
+}
+
 static void cancel_session(void *arg)
 {
 	struct gantry_session *session = arg;
 
 	session->cancelled = true;
-	if (session->stream) {
+	if (session->stream && session->exec && session->input) {
+		look_for_begin(session);
+	} else if (session->stream) {
 		session->node->host->stream_close(session->stream);
 	} else if (session->timer) {
 		session->node->host->timer_stop(session->timer);
@@ -167,6 +200,8 @@ static void on_data(void *arg, const char *data, size_t length)
 {
 	struct gantry_session *session = arg;
 
+	if (session->cancelled)
+		return;
 	if (session->tty)
 		session->sink.data(session->sink.arg, 1, data, length);
 	else if (!session->malformed)
@@ -177,14 +212,16 @@ static void on_open(void *arg)
 {
 	struct gantry_session *session = arg;
 
-	session->sink.open(session->sink.arg, session);
+	if (!session->cancelled)
+		session->sink.open(session->sink.arg, session);
 }
 
 static void on_drain(void *arg)
 {
 	struct gantry_session *session = arg;
 
-	session->sink.drain(session->sink.arg);
+	if (!session->cancelled)
+		session->sink.drain(session->sink.arg);
 }
 
 static void on_end(void *arg, const struct gantry_error *failure, int status, const char *body,
@@ -194,7 +231,14 @@ static void on_end(void *arg, const struct gantry_error *failure, int status, co
 	struct gantry_error err;
 
 	session->stream = NULL; /* a pause has nothing more to hold */
-	if (session->malformed) {
+	if (session->begin.busy)
+		return; /* its answer ends the session */
+	if (session->timer)
+		session->node->host->timer_stop(session->timer);
+	session->timer = NULL;
+	if (session->cancelled) {
+		fail_session(session, -ECANCELED, "cancelled");
+	} else if (session->malformed) {
 		fail_session(session, -EPROTO, "the engine sent no frame where one begins");
 	} else if (failure) {
 		docker_translate(failure, &err);

@@ -56,7 +56,7 @@ def until(condition, what, limit=LIMIT):
                 if os.path.exists(world.log):
                     with open(world.log, errors="replace") as file:
                         diag("\n".join(["the end of a gantryd's log:", *file.read().splitlines()[-12:]]))
-            print(f"Bail out! waited {limit} s for: {what}", flush=True)
+            ok(False, f"waited {limit} s for: {what}")
             sys.exit(255)
         time.sleep(0.01)
 

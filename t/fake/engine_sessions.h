@@ -131,6 +131,7 @@ static void exec_start(struct conn *c, struct json_object *exec)
 		return;
 	}
 	json_add_bool(exec, "Running", true);
+	json_add_int(exec, "Pid", 1000);
 	c->about = exec;
 	upgrade(c, exec_input);
 	if (strcmp(word, "exit") == 0) {
