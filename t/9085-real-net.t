@@ -77,7 +77,7 @@ def as_wanted(n):
 
 
 def reaches(name, address):
-    return docker.run("exec", name, "ping", "-c", "1", "-W", "2", address).returncode == 0
+    return docker.pings(name, address)
 
 
 # --- a first start -----------------------------------------------------------------------------------
