@@ -21,7 +21,7 @@ CTL = {"ctl", "base"}  # the command knows base/ and the HTTP API, never the dae
 LIBRARIES = [
     (r"lua\.h|lualib\.h|lauxlib\.h|lua5\.4/.*", ["core/script/"]),
     (r"llhttp\.h", ["core/http/"]),
-    (r"openssl/.*", ["core/http/", "core/loop/tls_end."]),
+    (r"openssl/.*", ["core/http/"]),
     (r"wslay/.*", ["core/http/", "core/ctl/"]),
     (r"sqlite3\.h", ["core/store/"]),
     (r"curl/.*", ["core/loop/", "core/ctl/"]),

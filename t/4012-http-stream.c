@@ -3,6 +3,7 @@
 #include "fake/harness.h"
 #include "fake/http_peer.h"
 
+#include "http/tls.h"
 #include "loop/http_stream.h"
 
 #include <dirent.h>
@@ -326,7 +327,7 @@ int main(void)
 
 	signal(SIGPIPE, SIG_IGN);
 	rig_open(&rig);
-	is_int(http_streams_open(&rig.loop, &streams), 0, "streams");
+	is_int(http_streams_open(&rig.loop, tls_end, &streams), 0, "streams");
 	start_peer(&peer, "127.0.0.1", "plain", NULL, NULL, NULL);
 	both_ways(&peer.peer);
 	slow(&peer.peer);

@@ -4,6 +4,7 @@
  * other, and OpenSSL never sees the socket. Both are worked in steps of one record, so that they
  * stay small. Resumption is off: there is nothing to gain on connections that are kept.
  */
+#include "http/tls.h"
 #include "http/internal.h"
 
 #include <openssl/err.h>
@@ -257,4 +258,16 @@ void tls_goodbye(struct conn *conn)
 	SSL_shutdown(tls->ssl);
 	ERR_clear_error();
 	flush(conn);
+}
+
+/* --- of others' connections ---------------------------------------------------------------------- */
+
+int tls_end(void *ssl)
+{
+	int code = SSL_shutdown(ssl), error = code < 0 ? SSL_get_error(ssl, code) : 0;
+
+	if (error == SSL_ERROR_WANT_WRITE)
+		return -EAGAIN;
+	ERR_clear_error(); /* of a connection that is broken its reader tells */
+	return 0;
 }

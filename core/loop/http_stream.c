@@ -23,7 +23,6 @@
 #include "base/str.h"
 #include "loop/curl_error.h"
 #include "loop/curl_loop.h"
-#include "loop/tls_end.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -48,6 +47,7 @@ struct piece {
 
 struct http_streams {
 	struct curl_loop curl;
+	stream_tls_end_fn tls_end;
 	struct list streams;
 	size_t count;
 	char buffer[READ_BYTES];
@@ -85,7 +85,8 @@ static void on_timer(struct loop_timer *timer);
 static void write_queue(struct gantry_stream *stream);
 static void watch(struct gantry_stream *stream);
 
-int http_streams_open(struct loop *loop, struct http_streams **ret_streams)
+int http_streams_open(struct loop *loop, stream_tls_end_fn tls_end,
+		      struct http_streams **ret_streams)
 {
 	struct http_streams *streams = xcalloc(1, sizeof(*streams));
 	int code = curl_loop_init(&streams->curl, loop, on_connected);
@@ -94,6 +95,7 @@ int http_streams_open(struct loop *loop, struct http_streams **ret_streams)
 		free(streams);
 		return code;
 	}
+	streams->tls_end = tls_end;
 	list_init(&streams->streams);
 	*ret_streams = streams;
 	return 0;
@@ -307,11 +309,22 @@ static void on_timer(struct loop_timer *timer)
 
 /* --- writing ------------------------------------------------------------------------------------- */
 
+/* OpenSSL's connection. NULL: this libcurl uses another library. */
+static void *ssl_of(struct gantry_stream *stream)
+{
+	struct curl_tlssessioninfo *info = NULL;
+
+	if (curl_easy_getinfo(stream->easy, CURLINFO_TLS_SSL_PTR, &info) != CURLE_OK || !info ||
+	    info->backend != CURLSSLBACKEND_OPENSSL)
+		return NULL;
+	return info->internals;
+}
+
 static void shut_now(struct gantry_stream *stream)
 {
 	uv_os_fd_t fd;
 
-	if (stream->tls && tls_end(stream->easy) == -EAGAIN) {
+	if (stream->tls && stream->streams->tls_end(ssl_of(stream)) == -EAGAIN) {
 		stream->shutting = stream->blocked = true;
 		return;
 	}
@@ -376,7 +389,7 @@ int http_stream_shutdown(struct gantry_stream *stream)
 {
 	if (stream->state != STATE_OPEN || stream->ended || stream->shut)
 		return 0;
-	if (stream->tls && !tls_end_possible(stream->easy))
+	if (stream->tls && !ssl_of(stream))
 		return -ENOTSUP;
 	stream->shutting = true;
 	if (!stream->queue) {

@@ -12,8 +12,12 @@
 
 struct http_streams;
 
+/* Ends our side of a TLS connection, for which libcurl has no word: see http/tls.h. */
+typedef int (*stream_tls_end_fn)(void *ssl);
+
 /* No I/O. 0, or -ENOMEM. */
-int http_streams_open(struct loop *loop, struct http_streams **ret_streams);
+int http_streams_open(struct loop *loop, stream_tls_end_fn tls_end,
+		      struct http_streams **ret_streams);
 /* No stream may be left. Gone at return, but for handles of the loop. NULL is fine. */
 void http_streams_close(struct http_streams *streams);
 

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "http/server.h"
+#include "http/tls.h"
 #include "loop/fd_watch.h"
 #include "loop/folder_watch.h"
 #include "loop/http_client.h"
@@ -113,7 +114,7 @@ static struct gantry_http *host_upload(struct gantry_core *core,
 static struct gantry_stream *host_upgrade(struct gantry_core *core,
 					  const struct gantry_upgrade *upgrade)
 {
-	if (!core->streams && http_streams_open(core->loop, &core->streams) < 0) {
+	if (!core->streams && http_streams_open(core->loop, tls_end, &core->streams) < 0) {
 		log_error("out of memory for a stream");
 		abort();
 	}
