@@ -11,7 +11,6 @@
 int attach_command(struct ctl *ctl)
 {
 	const char *name = ctl->args->words[0];
-	char *path = instance_path(ctl, name, "");
 	struct client_reply reply;
 	struct json_object *spec;
 	struct console_ask ask = {
@@ -23,8 +22,7 @@ int attach_command(struct ctl *ctl)
 	struct str query = STR_INIT;
 	int status, code = 0;
 
-	status = call(ctl, name, "GET", path, NULL, 0, &reply, NULL);
-	free(path);
+	status = instance_call(ctl, "GET", "", &reply);
 	if (status != CTL_OK)
 		return status;
 	spec = json_get(reply.json, "spec");

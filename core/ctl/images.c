@@ -120,18 +120,13 @@ int commit_command(struct ctl *ctl)
 {
 	const char *name = ctl->args->words[0];
 	char *path = instance_path(ctl, name, "/commit");
-	struct json_object *body = json_object_new_object(), *operation = NULL;
+	struct json_object *body = json_object_new_object();
 	int status;
 
 	json_add_string(body, "image", ctl->args->words[1]);
 	if (args_has(ctl->args, "no-pause"))
 		json_add_bool(body, "pause", false);
-	status = operation_run(ctl, name, "POST", path, body, &operation, NULL);
-	if (status == CTL_OK && ctl->json)
-		output_json(operation);
-	else if (status == CTL_OK)
-		output_line("%s", ctl->args->words[1]);
-	json_object_put(operation);
+	status = operation_print(ctl, name, "POST", path, body, ctl->args->words[1]);
 	json_object_put(body);
 	free(path);
 	return status;

@@ -5,27 +5,15 @@
 #include "ctl/operation.h"
 #include "ctl/output.h"
 
-static int change(struct ctl *ctl, const char *method, const char *path, struct json_object *body)
-{
-	struct json_object *operation = NULL;
-	int status = operation_run(ctl, ctl->args->words[0], method, path, body, &operation, NULL);
-
-	if (status == CTL_OK && ctl->json)
-		output_json(operation);
-	else if (status == CTL_OK)
-		output_line("%s", ctl->args->words[0]);
-	json_object_put(operation);
-	return status;
-}
-
 int net_attach_command(struct ctl *ctl)
 {
-	char *path = instance_path(ctl, ctl->args->words[0], "/ports");
+	const char *name = ctl->args->words[0];
+	char *path = instance_path(ctl, name, "/ports");
 	struct json_object *body = json_object_new_object();
 	int status;
 
 	json_add_string(body, "port", ctl->args->words[1]);
-	status = change(ctl, "POST", path, body);
+	status = operation_print(ctl, name, "POST", path, body, name);
 	json_object_put(body);
 	free(path);
 	return status;
@@ -33,13 +21,14 @@ int net_attach_command(struct ctl *ctl)
 
 int net_detach_command(struct ctl *ctl)
 {
-	char *path = instance_path(ctl, ctl->args->words[0], "/ports");
+	const char *name = ctl->args->words[0];
+	char *path = instance_path(ctl, name, "/ports");
 	struct str whole = STR_INIT;
 	int status;
 
 	str_add(&whole, path);
 	path_query(&whole, "port", ctl->args->words[1]);
-	status = change(ctl, "DELETE", str_text(&whole), NULL);
+	status = operation_print(ctl, name, "DELETE", str_text(&whole), NULL, name);
 	str_fini(&whole);
 	free(path);
 	return status;
@@ -74,12 +63,9 @@ static int show_ports(struct json_object *ports)
 
 int net_doctor_command(struct ctl *ctl)
 {
-	const char *name = ctl->args->words[0];
-	char *path = instance_path(ctl, name, "/ports");
 	struct client_reply reply;
-	int status = call(ctl, name, "GET", path, NULL, 0, &reply, NULL);
+	int status = instance_call(ctl, "GET", "/ports", &reply);
 
-	free(path);
 	if (status != CTL_OK || output_if_json(ctl, &reply))
 		return status;
 	status = show_ports(json_get(reply.json, "ports"));

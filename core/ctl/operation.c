@@ -56,6 +56,17 @@ char *instance_path(struct ctl *ctl, const char *name, const char *rest)
 	return str_take(&path);
 }
 
+int instance_call(struct ctl *ctl, const char *method, const char *rest,
+		  struct client_reply *ret_reply)
+{
+	const char *name = ctl->args->words[0];
+	char *path = instance_path(ctl, name, rest);
+	int status = call(ctl, name, method, path, NULL, 0, ret_reply, NULL);
+
+	free(path);
+	return status;
+}
+
 static bool ended(struct json_object *operation)
 {
 	return strcmp(json_get_string(operation, "state", ""), "running") != 0;
@@ -210,5 +221,19 @@ int instance_wait(struct ctl *ctl, const char *subject, const char *id, int *ret
 		client_reply_fini(&reply);
 	}
 	free(path);
+	return status;
+}
+
+int operation_print(struct ctl *ctl, const char *subject, const char *method, const char *path,
+		    struct json_object *body, const char *word)
+{
+	struct json_object *operation = NULL;
+	int status = operation_run(ctl, subject, method, path, body, &operation, NULL);
+
+	if (status == CTL_OK && ctl->json)
+		output_json(operation);
+	else if (status == CTL_OK)
+		output_line("%s", word);
+	json_object_put(operation);
 	return status;
 }

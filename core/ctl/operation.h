@@ -37,6 +37,14 @@ int operation_follow(struct ctl *ctl, const char *subject, struct json_object **
  */
 int instance_wait(struct ctl *ctl, const char *subject, const char *id, int *ret_code);
 
+/* As operation_run; then the word, or with --json the operation. */
+int operation_print(struct ctl *ctl, const char *subject, const char *method, const char *path,
+		    struct json_object *body, const char *word);
+
+/* A call about the first instance that was named. */
+int instance_call(struct ctl *ctl, const char *method, const char *rest,
+		  struct client_reply *ret_reply);
+
 /* "/v1/instances/ID" and what follows, with ?project= where --project is given. The caller frees. */
 char *instance_path(struct ctl *ctl, const char *name, const char *rest);
 /* Appends "?" or "&" and the query member. */

@@ -1,20 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* gantry top. */
-#include <stdlib.h>
-
 #include "ctl/operation.h"
 #include "ctl/output.h"
 
 int top_command(struct ctl *ctl)
 {
-	const char *name = ctl->args->words[0];
-	char *path = instance_path(ctl, name, "/top");
 	struct json_object *titles, *rows;
 	struct client_reply reply;
 	struct table table = {0};
-	int status = call(ctl, name, "GET", path, NULL, 0, &reply, NULL);
+	int status = instance_call(ctl, "GET", "/top", &reply);
 
-	free(path);
 	if (status != CTL_OK)
 		return status;
 	titles = json_get(reply.json, "titles");

@@ -18,22 +18,16 @@ static int each(struct ctl *ctl, const char *method, const char *rest, const cha
 	for (size_t i = 0; i < ctl->args->word_count; i++) {
 		const char *name = ctl->args->words[i];
 		char *path = instance_path(ctl, name, rest);
-		struct json_object *operation = NULL;
 		struct str whole = STR_INIT;
 		int one;
 
 		str_add(&whole, path);
 		if (query)
 			path_query(&whole, query, "true");
-		one = operation_run(ctl, name, method, str_text(&whole), body, &operation, NULL);
-		if (one == CTL_OK && ctl->json)
-			output_json(operation);
-		else if (one == CTL_OK)
-			output_line("%s", name);
+		one = operation_print(ctl, name, method, str_text(&whole), body, name);
 		fflush(stdout);
 		if (status == CTL_OK)
 			status = one;
-		json_object_put(operation);
 		str_fini(&whole);
 		free(path);
 	}
