@@ -4,6 +4,7 @@
 #include "api/handlers.h"
 #include "base/str.h"
 #include "flows/node_link.h"
+#include "flows/wire.h"
 #include "model/spec.h"
 
 #define LOOK_LIMIT_MS 30000
@@ -170,9 +171,7 @@ void handle_port_list(struct call *call)
 	if (!instance)
 		return;
 	if (!daemon->network) {
-		gantry_error_set(&err, -ENOTSUP,
-				 "no plugin that wires ports is loaded: name net in plugins of "
-				 "gantry.lua");
+		gantry_error_set(&err, -ENOTSUP, WIRE_NO_PLUGIN);
 		call_fail(call, &err);
 		return;
 	}

@@ -246,20 +246,28 @@ static void on_told(void *arg, const struct gantry_error *err, const void *resul
 		begin(reader);
 }
 
-/* Readers of one instance share it. */
-static void stand_in(struct log_reader *reader, struct instance *instance)
+static void on_later(struct loop_later *later)
 {
+	on_end(LIST_ENTRY(later, struct log_reader, later), NULL);
+}
+
+static void stand_in(struct log_reader *reader, struct daemon *daemon, struct instance *instance,
+		     const struct gantry_log_query *query, const struct gantry_log_sink *sink)
+{
+	*reader = (struct log_reader){
+		.daemon = daemon,
+		.instance = instance,
+		.query = *query,
+		.sink = *sink,
+	};
+	loop_later_init(&reader->later, on_later);
+	/* readers of one instance share it */
 	reader->origin =
 		list_empty(&instance->readers)
 			? log_origin_new(instance)
 			: log_origin_ref(LIST_ENTRY(instance->readers.next, struct log_reader, link)
 						 ->origin);
 	list_append(&instance->readers, &reader->link);
-}
-
-static void on_later(struct loop_later *later)
-{
-	on_end(LIST_ENTRY(later, struct log_reader, later), NULL);
 }
 
 int log_reader_open_kept(struct log_reader *reader, struct daemon *daemon, struct kept_log *kept,
@@ -270,16 +278,9 @@ int log_reader_open_kept(struct log_reader *reader, struct daemon *daemon, struc
 
 	if (!daemon->logger)
 		return gantry_error_set(err, -ENOTSUP, "no plugin that reads logs is loaded");
-	*reader = (struct log_reader){
-		.daemon = daemon,
-		.instance = instance,
-		.query = *query,
-		.sink = *sink,
-		.why = kept->why,
-		.sequence = query->after > 0 ? query->after : 0,
-	};
-	stand_in(reader, instance);
-	loop_later_init(&reader->later, on_later);
+	stand_in(reader, daemon, instance, query, sink);
+	reader->why = kept->why;
+	reader->sequence = query->after > 0 ? query->after : 0;
 	instance->log.driver = kept->driver;
 	instance->log.path = kept->path;
 	instance->log.files_max = kept->files_max;
@@ -303,14 +304,7 @@ int log_reader_open(struct log_reader *reader, struct daemon *daemon, struct ins
 					instance->spec.name, instance_state_text(instance->state));
 	if (!link->runtime->log_files)
 		return gantry_error_set(err, -ENOTSUP, "node %s offers no logs", link->node.name);
-	*reader = (struct log_reader){
-		.daemon = daemon,
-		.instance = instance,
-		.query = *query,
-		.sink = *sink,
-	};
-	stand_in(reader, instance);
-	loop_later_init(&reader->later, on_later);
+	stand_in(reader, daemon, instance, query, sink);
 	if (logs_known(instance)) {
 		begin(reader);
 		return 0;

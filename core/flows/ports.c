@@ -167,8 +167,7 @@ static int begin(const struct flow_kind *kind, struct daemon *daemon, const stru
 					"it can have ports",
 					instance->spec.name);
 	if (code == 0 && (!link || !link->runtime->wire))
-		code = gantry_error_set(err, -ENOTSUP, "node %s cannot wire ports of networks",
-					instance->node);
+		code = wire_not_offered(instance->node, err);
 	if (code == 0)
 		code = wire_check(daemon, instance, &spec, err);
 	if (code == 0)

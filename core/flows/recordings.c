@@ -122,18 +122,29 @@ void recordings_clear(struct daemon *daemon, const struct gantry_strings *spared
 	loop_work(daemon->loop, run_clear, on_cleared, clearing);
 }
 
+/* --- their first lines ---------------------------------------------------------------------------- */
+
+/* What we put into it, borrowed from *ret_header, which is the caller's; NULL: it is none, or not whole. */
+static struct json_object *read_head(const char *head, ssize_t length,
+				     struct json_object **ret_header)
+{
+	const char *end = length > 0 ? memchr(head, '\n', (size_t)length) : NULL;
+
+	*ret_header = NULL;
+	if (!end || json_parse(head, (size_t)(end - head), ret_header, NULL) < 0)
+		return NULL;
+	return json_get(*ret_header, "gantry");
+}
+
 /* --- who may read one ---------------------------------------------------------------------------- */
 
 int recording_admit(struct daemon *daemon, const struct flows_ask *ask, const char *id,
 		    const char *head, size_t length, struct gantry_error *err)
 {
-	const char *end = length ? memchr(head, '\n', length) : NULL;
-	struct json_object *header = NULL, *ours = NULL;
+	struct json_object *header, *ours = read_head(head, (ssize_t)length, &header);
 	struct script_recording recording;
 	int code;
 
-	if (end && json_parse(head, (size_t)(end - head), &header, NULL) == 0)
-		ours = json_get(header, "gantry");
 	recording = (struct script_recording){
 		.id = id,
 		.instance = json_get_string(ours, "instance", ""),
@@ -159,14 +170,13 @@ struct listing {
 
 static void list_one(struct listing *listing, int folder, const char *name)
 {
-	char *head = xcalloc(1, RECORDING_HEAD_BYTES + 1), *end;
-	struct json_object *header = NULL, *ours;
+	char *head = xcalloc(1, RECORDING_HEAD_BYTES + 1);
+	struct json_object *header, *ours;
 	int fd = openat(folder, name, O_RDONLY | O_CLOEXEC);
 	ssize_t length = fd >= 0 ? read(fd, head, RECORDING_HEAD_BYTES) : -1;
 
-	end = length > 0 ? memchr(head, '\n', (size_t)length) : NULL;
-	if (end && json_parse(head, (size_t)(end - head), &header, NULL) == 0 &&
-	    (ours = json_get(header, "gantry"))) {
+	ours = read_head(head, length, &header);
+	if (ours) {
 		json_add_int(ours, "bytes", size_of(folder, name));
 		json_object_array_add(listing->list, json_object_get(ours));
 	}

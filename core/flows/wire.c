@@ -23,6 +23,11 @@ static struct gantry_wiring wiring_of(const struct flow *flow)
 	};
 }
 
+int wire_not_offered(const char *node, struct gantry_error *err)
+{
+	return gantry_error_set(err, -ENOTSUP, "node %s cannot wire ports of networks", node);
+}
+
 int wire_check(struct daemon *daemon, const struct instance *instance,
 	       const struct gantry_spec *spec, struct gantry_error *err)
 {
@@ -31,10 +36,7 @@ int wire_check(struct daemon *daemon, const struct instance *instance,
 	if (spec->network_ports.count == 0)
 		return 0;
 	if (!daemon->network)
-		return gantry_error_field(
-			err, -ENOTSUP, "network_ports",
-			"no plugin that wires ports is loaded: name net in plugins "
-			"of gantry.lua");
+		return gantry_error_field(err, -ENOTSUP, "network_ports", WIRE_NO_PLUGIN);
 	LIST_FOREACH (node, &daemon->fleet.instances) {
 		const struct instance *other = LIST_ENTRY(node, struct instance, link);
 		const struct gantry_network_ports *theirs = &other->spec.network_ports;
@@ -104,8 +106,7 @@ void step_wire(struct flow *flow)
 	if (wire_check(daemon, flow->instance, spec_of(flow), &err) < 0) {
 		flow_fail(flow, &err);
 	} else if (!daemon->network || !flow->node->runtime->wire) {
-		gantry_error_set(&err, -ENOTSUP, "node %s cannot wire ports of networks",
-				 flow->node->node.name);
+		wire_not_offered(flow->node->node.name, &err);
 		flow_fail(flow, &err);
 	} else {
 		daemon->network->plug(daemon->network_handle, &wiring,
