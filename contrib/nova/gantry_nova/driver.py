@@ -33,6 +33,7 @@ from gantry_nova import vif as ports
 
 LOG = logging.getLogger(__name__)
 CONF = nova.conf.CONF
+NO_VOLUMES = "a container takes no volumes through this driver"
 options.register(CONF)
 
 MIB = 1 << 20
@@ -257,7 +258,7 @@ class GantryDriver(driver.ComputeDriver):
             raise exception.BuildAbortException(instance_uuid=instance.uuid, reason="its flavor has a disk of %d GB, which cannot be enforced"
                                                 % spec.disk_gb(instance.flavor))
         if driver.block_device_info_get_mapping(block_device_info):
-            raise exception.BuildAbortException(instance_uuid=instance.uuid, reason="a container takes no volumes through this driver")
+            raise exception.BuildAbortException(instance_uuid=instance.uuid, reason=NO_VOLUMES)
 
     def destroy(self, context, instance, network_info, block_device_info=None, destroy_disks=True, destroy_secrets=True):
         if instance.task_state == task_states.RESIZE_REVERTING:
@@ -380,10 +381,10 @@ class GantryDriver(driver.ComputeDriver):
     # --- volumes: none ------------------------------------------------------------------------------
 
     def get_volume_connector(self, instance):
-        raise exception.NovaException("a container takes no volumes through this driver")
+        raise exception.NovaException(NO_VOLUMES)
 
     def attach_volume(self, context, connection_info, instance, mountpoint, disk_bus=None, device_type=None, encryption=None):
-        raise exception.NovaException("a container takes no volumes through this driver")
+        raise exception.NovaException(NO_VOLUMES)
 
     # --- looking at it -------------------------------------------------------------------------------
 
