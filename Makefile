@@ -86,6 +86,7 @@ $(B)/gantry: $(CTL_OBJ)
 # A plugin exports one symbol; the core's services come by the host table. Its tests link its objects.
 LIBS_stdout = -lz
 LIBS_net = -lmnl
+LIBS_sim = -larchive
 define plugin_rule
 $(B)/plugins/$(1).so: $(patsubst %.c,$(B)/%.o,$(wildcard plugins/$(1)/*.c))
 	@mkdir -p $$(@D)

@@ -52,9 +52,10 @@ static void create_act(struct sim_call *call)
 	struct create_call *create = (struct create_call *)call;
 	struct sim_container *made = create->made;
 	struct sim_container *other = sim_table_find_name(call->node, made->name);
+	const struct sim_image *image = sim_image_find(call->node, made->image);
 	char id[SIM_ID_SIZE], text[160];
 
-	if (!sim_has_image(call->node, made->image)) {
+	if (!image) {
 		sim_call_fail(call, -ENOENT, "no such image: %.300s", made->image);
 		return;
 	}
@@ -70,9 +71,11 @@ static void create_act(struct sim_call *call)
 		return;
 	}
 	create->made = NULL;
+	made->tree = sim_tree_ref(image->tree);
 	sim_table_add(made);
 	sim_event(made, GANTRY_EVENT_CREATE, 0, NULL);
 	sim_state_put(made);
+	sim_state_files(made);
 	sim_id_text(made->key, id);
 	sim_call_done(call, sim_call_keep(call, id));
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Images: names only. Those of the settings, those that were pulled, and those that were asked for
- * and fit a pattern of the settings. A pull is one download however many wait for it:
+ * Images: those of the settings, those that were pulled, those that were asked for and fit a pattern of
+ * the settings, and those that were made of containers or loaded: these alone have files of their own. One
+ * of the settings that was removed is remembered as such. A pull is one download however many wait for it:
  *
  *	sim_pull ─▶ one under way for this image? ──yes──▶ join
  *	              └──no──▶ ten steps of a tenth of pull_latency, each told as progress ─▶ all end
@@ -69,55 +70,88 @@ static bool fits(const struct gantry_strings *names, const char *image)
 	return names->count == 0;
 }
 
-static bool is_kept(const struct sim_node *node, const char *image)
+static struct sim_image *find(const struct sim_node *node, const char *image)
 {
+	uint64_t key;
+
 	for (size_t i = 0; i < node->image_count; i++)
-		if (strcmp(node->images[i], image) == 0)
-			return true;
-	return false;
+		if (strcmp(node->images[i].name, image) == 0)
+			return &node->images[i];
+	if (strncmp(image, "sha256:", 7) != 0 || !sim_id_read(image + 7, &key))
+		return NULL;
+	for (size_t i = 0; i < node->image_count; i++)
+		if (node->images[i].key == key && !node->images[i].removed)
+			return &node->images[i];
+	return NULL;
 }
 
-static void keep(struct sim_node *node, const char *image)
+static void image_fini(struct sim_image *image)
 {
-	if (is_kept(node, image) || node->image_count == IMAGES_MAX)
-		return;
-	node->images = realloc(node->images, (node->image_count + 1) * sizeof(*node->images));
-	if (!node->images)
-		abort();
-	node->images[node->image_count++] = sim_strdup(image);
-	sim_state_image(node, image);
+	free(image->name);
+	free(image->mark);
+	sim_tree_unref(image->tree);
 }
 
-void sim_image_keep(struct sim_node *node, const char *image)
+bool sim_image_keep(struct sim_node *node, const struct sim_image *image)
 {
-	keep(node, image);
+	struct sim_image *kept = find(node, image->name);
+
+	if (!kept && node->image_count == IMAGES_MAX)
+		return false;
+	if (!kept) {
+		node->images =
+			realloc(node->images, (node->image_count + 1) * sizeof(*node->images));
+		if (!node->images)
+			abort();
+		kept = &node->images[node->image_count++];
+	} else {
+		image_fini(kept);
+	}
+	*kept = *image;
+	kept->name = sim_strdup(image->name);
+	kept->mark = image->mark ? sim_strdup(image->mark) : NULL;
+	sim_tree_ref(kept->tree);
+	sim_state_image(node, kept);
+	return true;
 }
 
-bool sim_has_image(struct sim_node *node, const char *image)
+/* One of which there is the name and nothing else. */
+static void keep_name(struct sim_node *node, const char *name)
 {
+	const struct sim_image *kept = find(node, name);
+
+	if (!kept || kept->removed)
+		sim_image_keep(node,
+			       &(struct sim_image){.name = (char *)name, .key = sim_hash(name)});
+}
+
+const struct sim_image *sim_image_find(struct sim_node *node, const char *image)
+{
+	struct sim_image *kept;
 	char name[512];
 
 	normal(image, name, sizeof(name));
-	if (is_kept(node, name))
-		return true;
-	if (!fits(&node->settings->images, name))
-		return false;
-	keep(node, name); /* from now on the list has it */
-	return true;
+	kept = find(node, name);
+	if (!kept && fits(&node->settings->images, name)) {
+		keep_name(node, name); /* from now on the list has it */
+		kept = find(node, name);
+	}
+	return kept && !kept->removed ? kept : NULL;
 }
 
 void sim_images_free(struct sim_node *node)
 {
 	for (size_t i = 0; i < node->image_count; i++)
-		free(node->images[i]);
+		image_fini(&node->images[i]);
 	free(node->images);
+	sim_tree_unref(node->base);
 }
 
 /* --- the two questions --- */
 
 static void present_act(struct sim_call *call)
 {
-	if (sim_has_image(call->node, call->text))
+	if (sim_image_find(call->node, call->text))
 		sim_call_done(call, NULL);
 	else
 		sim_call_fail(call, -ENOENT, "no such image: %.300s", call->text);
@@ -126,6 +160,14 @@ static void present_act(struct sim_call *call)
 void sim_image_present(void *node, const char *image, struct gantry_op *op)
 {
 	sim_call_begin(sim_call_new(node, op, SIM_IMAGE_PRESENT, 0, present_act, NULL, image));
+}
+
+const char *sim_image_id(struct sim_call *call, const struct sim_image *image)
+{
+	char id[SIM_ID_SIZE + 7] = "sha256:";
+
+	sim_id_text(image->key, id + 7);
+	return sim_call_keep(call, id);
 }
 
 struct images_call {
@@ -138,38 +180,34 @@ static int64_t size_of(const char *image)
 	return (int64_t)(32 + sim_hash(image) % 128) << 20;
 }
 
-static void list_image(struct images_call *list, const char *name)
+static void list_image(struct images_call *list, const struct sim_image *kept)
 {
 	struct gantry_image *image = &list->images.items[list->images.count++];
 	const char **tag = sim_call_alloc(&list->call, sizeof(*tag));
-	char id[SIM_ID_SIZE + 8];
 
-	sim_id_text(sim_hash(name), id + 7);
-	memcpy(id, "sha256:", 7);
-	*tag = sim_call_keep(&list->call, name);
-	image->image_id = sim_call_keep(&list->call, id);
-	if (strchr(name, '@'))
+	*tag = sim_call_keep(&list->call, kept->name);
+	image->image_id = sim_image_id(&list->call, kept);
+	if (strchr(kept->name, '@'))
 		image->digests = (struct gantry_strings){tag, 1};
-	else
+	else if (strncmp(kept->name, "sha256:", 7) != 0)
 		image->tags = (struct gantry_strings){tag, 1};
-	image->size_bytes = size_of(name);
+	image->size_bytes = kept->tree ? kept->tree->bytes : size_of(kept->name);
+	image->created_ms = kept->created_ms;
 }
 
 static void images_act(struct sim_call *call)
 {
 	struct images_call *list = (struct images_call *)call;
-	const struct sim_node *node = call->node;
+	struct sim_node *node = call->node;
 	const struct gantry_strings *names = &node->settings->images;
-	char name[512];
 
-	list->images.items = sim_call_alloc(call, (node->image_count + names->count) *
-							  sizeof(*list->images.items));
 	for (size_t i = 0; i < names->count; i++)
-		if (!is_pattern(names->items[i]) &&
-		    !is_kept(node, normal(names->items[i], name, sizeof(name))))
-			list_image(list, name);
+		if (!is_pattern(names->items[i]))
+			sim_image_find(node, names->items[i]);
+	list->images.items = sim_call_alloc(call, node->image_count * sizeof(*list->images.items));
 	for (size_t i = 0; i < node->image_count; i++)
-		list_image(list, node->images[i]);
+		if (!node->images[i].removed)
+			list_image(list, &node->images[i]);
 	sim_call_done(call, &list->images);
 }
 
@@ -233,7 +271,7 @@ static void on_step(void *arg)
 		next_step(pull);
 		return;
 	}
-	keep(pull->node, pull->image);
+	keep_name(pull->node, pull->image);
 	sim_event_image(pull->node, pull->image);
 	while (!LIST_EMPTY(&pull->waiting))
 		sim_call_done(&LIST_FIRST(&pull->waiting)->call, NULL);
@@ -282,4 +320,100 @@ void sim_pull(void *node, const char *image, struct gantry_op *op)
 
 	call->leave = pull_leave;
 	sim_call_begin(call);
+}
+
+/* --- commit --- */
+
+struct commit_call {
+	struct sim_call call;
+	const char *mark;
+};
+
+static void commit_act(struct sim_call *call)
+{
+	const char *mark = ((struct commit_call *)call)->mark;
+	struct sim_node *node = call->node;
+	const struct sim_image *made;
+	struct sim_container *container;
+	struct sim_image image = {0};
+	char name[512];
+
+	normal(call->text, name, sizeof(name));
+	made = find(node, name);
+	if (made && !made->removed && made->mark && strcmp(made->mark, mark) == 0) {
+		sim_call_done(call, sim_image_id(call, made));
+		return;
+	}
+	container = sim_call_container(call);
+	if (!container)
+		return;
+	image = (struct sim_image){
+		.name = name,
+		.mark = (char *)mark,
+		.tree = sim_container_tree(container),
+		.key = sim_mix(++node->serial),
+		.created_ms = sim_now_ns(node) / 1000000,
+	};
+	if (!sim_image_keep(node, &image)) {
+		sim_call_fail(call, -EIO, "there is no room for more than %d images", IMAGES_MAX);
+		return;
+	}
+	sim_event_image(node, name);
+	sim_call_done(call, sim_image_id(call, &image));
+}
+
+void sim_commit(void *node, const char *container, const struct gantry_commit *commit,
+		struct gantry_op *op)
+{
+	struct commit_call *call = sim_call_new(node, op, SIM_COMMIT, sizeof(*call), commit_act,
+						container, commit->image);
+
+	call->mark = sim_call_keep(&call->call, commit->mark);
+	sim_call_begin(&call->call);
+}
+
+/* --- remove --- */
+
+struct use {
+	const struct sim_image *image;
+	const struct sim_container *by; /* NULL: none */
+};
+
+static void look_at_use(struct sim_container *container, void *arg)
+{
+	struct use *use = arg;
+	char name[512];
+
+	if (find(container->node, normal(container->image, name, sizeof(name))) == use->image)
+		use->by = container;
+}
+
+static void remove_act(struct sim_call *call)
+{
+	struct sim_node *node = call->node;
+	const struct sim_image *found = sim_image_find(node, call->text);
+	struct use use = {.image = found};
+	struct sim_image gone;
+
+	if (!found) {
+		sim_call_fail(call, -ENOENT, "no such image: %.300s", call->text);
+		return;
+	}
+	sim_table_walk(node, look_at_use, &use);
+	if (use.by) {
+		sim_call_fail(call, -EBUSY, "image %.300s is used by container %.160s", call->text,
+			      use.by->name);
+		return;
+	}
+	gone = (struct sim_image){
+		.name = sim_strdup(found->name), .key = found->key, .removed = true};
+	sim_image_keep(node, &gone);
+	sim_event_image(node, gone.name);
+	free(gone.name);
+	sim_call_done(call, NULL);
+}
+
+void sim_image_remove(void *node, const char *image, struct gantry_op *op)
+{
+	sim_call_begin(sim_call_new(node, op, SIM_IMAGE_REMOVE, 0, remove_act, NULL, image));
 }

@@ -13,6 +13,8 @@ static const struct gantry_option node_options[] = {
 	    "memory that the engine says its host has", .minimum = 1 << 20),
 	ROW("host_cpus", INT, "16", host_cpus, "CPUs that it says its host has",
 	    .minimum = 1, .maximum = 65536),
+	ROW("host_disk", SIZE, "64MiB", host_disk_bytes,
+	    "what files that were put into its containers and images may take, in gantryd's memory"),
 	ROW("true_memory", SIZE, "0", true_memory_bytes,
 	    "memory that is really there: a start that goes over it fails; 0: there is no end of it"),
 	ROW("create_latency", DURATION, "0", create_latency_ms, "how long a create takes"),
@@ -77,6 +79,15 @@ static const struct gantry_runtime runtime = {
 	.session_write = sim_session_write,
 	.session_shutdown = sim_session_shutdown,
 	.session_resize = sim_session_resize,
+	.path_look = sim_path_look,
+	.archive_get = sim_archive_get,
+	.archive_put = sim_archive_put,
+	.upload_write = sim_upload_write,
+	.upload_end = sim_upload_end,
+	.commit = sim_commit,
+	.image_remove = sim_image_remove,
+	.image_save = sim_image_save,
+	.image_load = sim_image_load,
 };
 
 /* The host's table is all that the plugin keeps; nodes take it from here. */

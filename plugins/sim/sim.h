@@ -10,7 +10,10 @@
  *   process.c     what commands do while they "run"
  *   questions.c   list, inspect, wait, stats, top, output
  *   session.c     attach and exec
- *   images.c      which images there are, and pulls
+ *   images.c      which images there are, pulls, commits
+ *   tree.c        files in memory, and tars of them
+ *   archive.c     files of a container, in and out
+ *   image_archive.c  images as archives
  *   events.c      the events a node remembers;  watch.c  the session that follows them
  *   state.c       the file that lets containers outlive gantryd
  *
@@ -36,7 +39,7 @@ struct sim_settings {
 	int64_t down_after_ms, up_after_ms;
 	bool flap, reboot;
 	struct gantry_strings images, registry;
-	int64_t events;
+	int64_t events, host_disk_bytes;
 	const char *state;
 };
 
@@ -62,14 +65,23 @@ enum sim_verb {
 	SIM_OUTPUT,
 	SIM_ATTACH,
 	SIM_EXEC,
+	SIM_PATH_LOOK,
+	SIM_ARCHIVE_GET,
+	SIM_ARCHIVE_PUT,
+	SIM_COMMIT,
+	SIM_IMAGE_REMOVE,
+	SIM_IMAGE_SAVE,
+	SIM_IMAGE_LOAD,
 	SIM_VERBS,
 };
 
 struct sim_call;
 struct sim_container;
 struct sim_event;
+struct sim_image;
 struct sim_pull;
 struct sim_rule;
+struct sim_tree;
 struct sim_watch;
 
 TAILQ_HEAD(sim_queue, sim_call);
@@ -112,9 +124,15 @@ struct sim_node {
 	struct gantry_timer *telling; /* set while there are events to tell */
 
 	/* images; images.c */
-	char **images; /* owned: names that are there beside the settings' */
+	struct sim_image *
+		images; /* owned: beside those of the settings, and those of these that were asked for */
 	size_t image_count;
 	struct sim_pull *pulls;
+
+	/* files; tree.c */
+	struct sim_tree *
+		base; /* owned: what a container has that nothing was put into; NULL: not made yet */
+	int64_t disk_bytes; /* that all of them take */
 
 	int state_fd; /* -1: none */
 	int64_t state_lines;
@@ -192,6 +210,7 @@ struct sim_container {
 	struct sim_container *next_key, *next_name;
 	struct sim_node *node;      /* borrowed */
 	struct gantry_timer *timer; /* its process ends then; NULL: not by itself */
+	struct sim_tree *tree;      /* a reference; NULL: the node's base */
 	char *name, *cpuset;        /* owned */
 	const char *image;
 	const char *words[3]; /* the beginning of what it runs; NULL: not so many */
@@ -298,12 +317,121 @@ void sim_session_ended(struct sim_call *call);
 
 /* --- images.c --- */
 
+struct sim_image {
+	char *name;            /* owned, normalised; of one without a name its id */
+	char *mark;            /* owned; of the commit that made it, or NULL */
+	struct sim_tree *tree; /* a reference; NULL: the node's base */
+	uint64_t key;          /* its id is made of it */
+	int64_t created_ms;
+	bool removed; /* it is not there, whatever the settings say */
+};
+
 void sim_images(void *node, struct gantry_op *op);
 void sim_image_present(void *node, const char *image, struct gantry_op *op);
 void sim_pull(void *node, const char *image, struct gantry_op *op);
-bool sim_has_image(struct sim_node *node, const char *image);
-void sim_image_keep(struct sim_node *node, const char *image); /* it is there from now on */
+void sim_commit(void *node, const char *container, const struct gantry_commit *commit,
+		struct gantry_op *op);
+void sim_image_remove(void *node, const char *image, struct gantry_op *op);
+/* By name or id; NULL: it is not there. Good until the next call of these. */
+const struct sim_image *sim_image_find(struct sim_node *node, const char *image);
+/* It is there from now on, in the place of one with its name; copied. False: there are too many. */
+bool sim_image_keep(struct sim_node *node, const struct sim_image *image);
+const char *sim_image_id(struct sim_call *call, const struct sim_image *image);
 void sim_images_free(struct sim_node *node);
+
+/* --- tree.c --- */
+
+struct sim_bytes {
+	char *data; /* owned */
+	size_t length, capacity;
+};
+
+void sim_bytes_add(struct sim_bytes *bytes, const void *data, size_t length);
+void sim_bytes_fini(struct sim_bytes *bytes);
+
+struct sim_file {
+	const char *path, *target; /* from the root on; target of a link, NULL of anything else */
+	const char *data;
+	size_t length;
+	uint32_t mode, uid, gid; /* mode as stat(2) has it */
+	int64_t modified_s;
+};
+
+struct sim_tree {
+	struct sim_node *node; /* borrowed; NULL: it is not counted */
+	size_t references;
+	struct sim_file *files; /* owned with what they point to, in the order of their paths */
+	size_t count, capacity;
+	int64_t bytes;
+};
+
+struct sim_tree *sim_tree_new(struct sim_node *node);
+struct sim_tree *sim_tree_new_base(void);
+struct sim_tree *sim_tree_ref(struct sim_tree *tree); /* NULL is fine */
+void sim_tree_unref(struct sim_tree *tree);           /* NULL is fine */
+int sim_tree_copy(struct sim_node *node, const struct sim_tree *from, struct sim_tree **ret_tree,
+		  struct gantry_error *err);
+/* What is at a path, links on the way followed, at its end where follow is set; NULL: nothing. */
+const struct sim_file *sim_tree_find(const struct sim_tree *tree, const char *path, bool follow);
+/* Copies; in the place of what has its path. */
+int sim_tree_put(struct sim_tree *tree, const struct sim_file *file, struct gantry_error *err);
+/* Below a folder of it. layer: of an image, which may take files away. What was unpacked before a failure stays. */
+int sim_tree_unpack(struct sim_tree *tree, const char *folder, const struct sim_bytes *bytes,
+		    bool layer, struct gantry_error *err);
+/* What is at a path, under another name; where that is empty only what is below it. */
+void sim_tree_pack(const struct sim_tree *tree, const char *path, const char *name,
+		   struct sim_bytes *out);
+/* -EIO: there is no room for so much more. node NULL: there is. */
+int sim_disk_check(const struct sim_node *node, int64_t bytes, struct gantry_error *err);
+
+/* --- archive.c --- */
+
+/* Bytes that go out; at the beginning of the call's memory. */
+struct sim_sending {
+	struct sim_call call;
+	struct sim_bytes bytes; /* owned */
+	size_t at;
+	int (*fn)(void *arg, const char *data, size_t length); /* negative: no more */
+	void *arg;
+	struct gantry_timer *timer; /* the next piece */
+	bool paused;
+};
+
+void sim_sending_init(struct sim_sending *sending,
+		      int (*fn)(void *arg, const char *data, size_t length), void *arg);
+/* From act: the bytes are there. */
+void sim_sending_begin(struct sim_sending *sending);
+
+struct gantry_upload {
+	struct sim_call call;
+	struct sim_bytes bytes; /* owned */
+	int64_t counted;        /* of them, as taken from host_disk */
+	struct gantry_upload_sink sink;
+	void (*take)(struct gantry_upload *upload);
+};
+
+struct gantry_upload *sim_upload_new(struct sim_node *node, struct gantry_op *op,
+				     enum sim_verb verb, void (*act)(struct sim_call *call),
+				     const char *container, const char *text,
+				     const struct gantry_upload_sink *sink);
+/* From act: bytes may come. take is called when they are all there, and ends the call. */
+void sim_upload_open(struct gantry_upload *upload, void (*take)(struct gantry_upload *upload));
+bool sim_upload_write(struct gantry_upload *upload, const void *data, size_t length);
+void sim_upload_end(struct gantry_upload *upload);
+
+/* Never NULL; borrowed. */
+struct sim_tree *sim_container_tree(const struct sim_container *container);
+void sim_path_look(void *node, const char *container, const char *path, struct gantry_op *op);
+void sim_archive_get(void *node, const char *container, const char *path,
+		     const struct gantry_archive_sink *sink, struct gantry_op *op);
+void sim_archive_put(void *node, const char *container, const char *path,
+		     const struct gantry_upload_sink *sink, struct gantry_op *op);
+
+/* --- image_archive.c --- */
+
+void sim_image_save(void *node, const char *image, gantry_archive_fn fn, void *arg,
+		    struct gantry_op *op);
+void sim_image_load(void *node, const struct gantry_upload_sink *sink, struct gantry_op *op);
 
 /* --- events.c --- */
 
@@ -345,6 +473,7 @@ void sim_state_close(struct sim_node *node);
 void sim_state_put(const struct sim_container *container);
 void sim_state_gone(const struct sim_container *container);
 void sim_state_event(struct sim_node *node, const struct sim_event *event);
-void sim_state_image(struct sim_node *node, const char *image);
+void sim_state_image(struct sim_node *node, const struct sim_image *image);
+void sim_state_files(const struct sim_container *container);
 
 #endif

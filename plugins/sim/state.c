@@ -3,7 +3,8 @@
  * The file that lets the containers of a node outlive gantryd: JSON, one object a line.
  *
  *	{"sim": 1, "epoch": "…", "sequence": 7}     first
- *	{"put": {…}}   a container, new or changed     {"gone": "ID"}     {"image": "NAME"}
+ *	{"put": {…}}   a container, new or changed     {"gone": "ID"}
+ *	{"image": {…}} {"files": "ID", "tree": […]}, of a container; or "of": "ID" of an image
  *	{"event": {…}} one that is remembered
  *
  * Each change is appended before its operation is answered, with no sync to the disk: it survives a
@@ -187,10 +188,12 @@ static bool read_container(struct sim_node *node, struct json_object *object)
 	spec.cpuset = get_text(object, "cpuset");
 	read_ports(get(object, "ports"), &spec.ports);
 	other = sim_table_find_key(node, key);
-	if (other)
-		drop(other);
 	container = sim_container_new(node, &create);
 	container->key = key;
+	if (other) {
+		container->tree = sim_tree_ref(other->tree);
+		drop(other);
+	}
 	read_fields(container, object);
 	if (container->pid >= node->next_pid)
 		node->next_pid = container->pid + 1;
@@ -198,6 +201,106 @@ static bool read_container(struct sim_node *node, struct json_object *object)
 	free(spec.ports.items);
 	free(create.labels.items);
 	return true;
+}
+
+/* --- files and images --- */
+
+static struct json_object *print_tree(const struct sim_tree *tree)
+{
+	struct json_object *list = json_object_new_array();
+
+	for (size_t i = 0; i < tree->count; i++) {
+		const struct sim_file *file = &tree->files[i];
+		struct json_object *object = json_object_new_object();
+
+		add_text(object, "path", file->path);
+		add_text(object, "target", file->target);
+		add_int(object, "mode", file->mode);
+		add_int(object, "uid", file->uid);
+		add_int(object, "gid", file->gid);
+		add_int(object, "modified_s", file->modified_s);
+		if (file->length)
+			json_object_object_add(
+				object, "data",
+				json_object_new_string_len(file->data, (int)file->length));
+		json_object_array_add(list, object);
+	}
+	return list;
+}
+
+/* What there is no room for any more is left out. */
+static struct sim_tree *read_tree(struct sim_node *node, struct json_object *list)
+{
+	struct sim_tree *tree = sim_tree_new(node);
+	struct gantry_error err;
+
+	for (size_t i = 0; i < json_object_array_length(list); i++) {
+		struct json_object *object = json_object_array_get_idx(list, i);
+		struct json_object *data = get(object, "data");
+		const struct sim_file file = {
+			.path = get_text(object, "path"),
+			.target = get_text(object, "target"),
+			.data = data ? json_object_get_string(data) : NULL,
+			.length = data ? (size_t)json_object_get_string_len(data) : 0,
+			.mode = (uint32_t)get_int(object, "mode", 0),
+			.uid = (uint32_t)get_int(object, "uid", 0),
+			.gid = (uint32_t)get_int(object, "gid", 0),
+			.modified_s = get_int(object, "modified_s", 0),
+		};
+
+		if (file.path && sim_tree_put(tree, &file, &err) < 0)
+			node->host->log(node->host->core, GANTRY_LOG_WARN,
+					"node %s: state: %s is left out: %s", node->name, file.path,
+					err.text);
+	}
+	return tree;
+}
+
+static void read_files(struct sim_node *node, const char *id, const char *image_id,
+		       struct json_object *list)
+{
+	struct sim_container *container = sim_table_find(node, id);
+	const struct sim_image *image = image_id ? sim_image_find(node, image_id) : NULL;
+
+	if (!container)
+		return;
+	sim_tree_unref(container->tree);
+	container->tree = image ? sim_tree_ref(image->tree) : list ? read_tree(node, list) : NULL;
+}
+
+static struct json_object *print_image(const struct sim_image *image)
+{
+	struct json_object *object = json_object_new_object();
+	char id[SIM_ID_SIZE];
+
+	sim_id_text(image->key, id);
+	add_text(object, "name", image->name);
+	add_text(object, "id", id);
+	add_text(object, "mark", image->mark);
+	add_int(object, "created_ms", image->created_ms);
+	add_flag(object, "removed", image->removed);
+	if (image->tree)
+		json_object_object_add(object, "tree", print_tree(image->tree));
+	return object;
+}
+
+static void read_image(struct sim_node *node, struct json_object *object)
+{
+	struct json_object *list = get(object, "tree");
+	const char *id = get_text(object, "id");
+	struct sim_image image = {
+		.name = (char *)get_text(object, "name"),
+		.mark = (char *)get_text(object, "mark"),
+		.created_ms = get_int(object, "created_ms", 0),
+		.removed = json_object_get_boolean(get(object, "removed")),
+	};
+
+	if (!image.name || !id || !sim_id_read(id, &image.key))
+		return;
+	if (json_object_is_type(list, json_type_array))
+		image.tree = read_tree(node, list);
+	sim_image_keep(node, &image);
+	sim_tree_unref(image.tree);
 }
 
 /* --- an event --- */
@@ -257,8 +360,10 @@ static void read_line(struct sim_node *node, const char *text, int number)
 		gone = sim_table_find(node, word);
 		if (gone)
 			drop(gone);
-	} else if ((word = get_text(line, "image"))) {
-		sim_image_keep(node, word);
+	} else if (get(line, "image")) {
+		read_image(node, get(line, "image"));
+	} else if ((word = get_text(line, "files"))) {
+		read_files(node, word, get_text(line, "of"), get(line, "tree"));
 	} else if (get(line, "event")) {
 		read_event(node, get(line, "event"));
 	} else if ((word = get_text(line, "epoch"))) {
@@ -272,9 +377,32 @@ static void read_line(struct sim_node *node, const char *text, int number)
 	json_object_put(line);
 }
 
+static void append_files(const struct sim_container *container)
+{
+	struct sim_node *node = container->node;
+	const struct sim_image *image = node->images;
+	struct json_object *line = json_object_new_object();
+	char id[SIM_ID_SIZE], of[SIM_ID_SIZE + 7];
+
+	sim_id_text(container->key, id);
+	add_text(line, "files", id);
+	while (image < node->images + node->image_count && image->tree != container->tree)
+		image++;
+	if (image < node->images + node->image_count) {
+		memcpy(of, "sha256:", 7);
+		sim_id_text(image->key, of + 7);
+		add_text(line, "of", of);
+	} else {
+		json_object_object_add(line, "tree", print_tree(container->tree));
+	}
+	append(node, NULL, line);
+}
+
 static void write_one(struct sim_container *container, void *arg)
 {
 	append(arg, "put", print_container(container));
+	if (container->tree)
+		append_files(container);
 }
 
 static int write_all(struct sim_node *node, struct gantry_error *err)
@@ -302,7 +430,7 @@ static int write_all(struct sim_node *node, struct gantry_error *err)
 	add_int(head, "sequence", (int64_t)(node->sequence - node->event_count));
 	append(node, NULL, head);
 	for (size_t i = 0; i < node->image_count; i++)
-		append(node, "image", json_object_new_string(node->images[i]));
+		append(node, "image", print_image(&node->images[i]));
 	sim_table_walk(node, write_one, node);
 	for (uint64_t at = node->sequence - node->event_count + 1; at <= node->sequence; at++)
 		append(node, "event", print_event(at, sim_events_at(node, at)));
@@ -429,8 +557,14 @@ void sim_state_event(struct sim_node *node, const struct sim_event *event)
 		add_line(node, "event", print_event(node->sequence, event));
 }
 
-void sim_state_image(struct sim_node *node, const char *image)
+void sim_state_image(struct sim_node *node, const struct sim_image *image)
 {
 	if (node->state_fd >= 0)
-		add_line(node, "image", json_object_new_string(image));
+		add_line(node, "image", print_image(image));
+}
+
+void sim_state_files(const struct sim_container *container)
+{
+	if (container->node->state_fd >= 0 && container->tree)
+		append_files(container);
 }

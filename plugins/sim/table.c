@@ -159,6 +159,7 @@ void sim_container_free(struct sim_container *container)
 		container->node->host->timer_stop(container->timer);
 	free(container->name);
 	free(container->cpuset);
+	sim_tree_unref(container->tree);
 	free(container);
 }
 
