@@ -16,6 +16,8 @@
 #include "flows/log_kept.h"
 #include "flows/logs.h"
 
+#include <gantry/text.h>
+
 #include <endian.h>
 #include <stdlib.h>
 
@@ -97,7 +99,7 @@ static void add_ndjson(struct str *text, const struct gantry_log_line *line)
 	str_add(text, time);
 	str_add(text,
 		line->stream == 2 ? "\",\"stream\":\"stderr\"," : "\",\"stream\":\"stdout\",");
-	if (str_is_utf8(line->data, line->length)) {
+	if (gantry_is_utf8(line->data, line->length)) {
 		str_add(text, "\"text\":\"");
 		str_add_json(text, line->data, line->length);
 	} else {

@@ -3,6 +3,8 @@
 #include "base/str.h"
 #include "base/clock.h"
 
+#include <gantry/text.h>
+
 #include <ctype.h>
 
 /*
@@ -115,7 +117,7 @@ static struct json_object *new_clean_string(const char *text, size_t length)
 	struct json_object *value;
 
 	for (size_t at = 0, n; at < length; at += n ? n : 1) {
-		n = str_utf8_length(text + at, length - at);
+		n = gantry_utf8_length(text + at, length - at);
 		if (n)
 			str_add_bytes(&clean, text + at, n);
 		else
@@ -133,7 +135,7 @@ void json_add_string(struct json_object *object, const char *key, const char *te
 	if (!text)
 		return;
 	length = strlen(text);
-	while (at < length && (n = str_utf8_length(text + at, length - at)))
+	while (at < length && (n = gantry_utf8_length(text + at, length - at)))
 		at += n;
 	json_object_object_add(object, key,
 			       at == length ? json_object_new_string_len(text, (int)length)

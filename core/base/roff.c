@@ -9,6 +9,8 @@
 
 #include "base/str.h"
 
+#include <gantry/text.h>
+
 /* One character that roff would change or run; NULL: it is printed as it is. */
 static const char *escape(char c)
 {
@@ -51,7 +53,7 @@ static void print(const char *text, bool capitals)
 	if (*text == '.')
 		fputs("\\&", stdout);
 	while (left) {
-		size_t length = str_utf8_length(text, left);
+		size_t length = gantry_utf8_length(text, left);
 		const char *escaped = escape(*text);
 
 		if (escaped)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/str.h"
 
+#include <gantry/text.h>
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -123,33 +125,14 @@ void str_addf(struct str *s, const char *format, ...)
 	va_end(args);
 }
 
-size_t str_utf8_length(const char *text, size_t left)
-{
-	const unsigned char *p = (const unsigned char *)text;
-	size_t n = p[0] < 0x80                   ? 1
-		   : p[0] >= 0xc2 && p[0] < 0xe0 ? 2
-		   : (p[0] & 0xf0) == 0xe0       ? 3
-		   : p[0] >= 0xf0 && p[0] < 0xf5 ? 4
-						 : 0;
-
-	if (!n || n > left)
-		return 0;
-	for (size_t i = 1; i < n; i++)
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-	if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) ||
-	    (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f))
-		return 0;
-	return n;
-}
-
 /* How many bytes from p on need nothing done to them. */
 static size_t plain_run(const unsigned char *p, const unsigned char *end)
 {
 	const unsigned char *at = p;
 
 	while (at < end && *at >= 0x20 && *at != '"' && *at != '\\') {
-		size_t n = *at < 0x80 ? 1 : str_utf8_length((const char *)at, (size_t)(end - at));
+		size_t n =
+			*at < 0x80 ? 1 : gantry_utf8_length((const char *)at, (size_t)(end - at));
 
 		if (n == 0)
 			break;
@@ -182,42 +165,14 @@ void str_add_json(struct str *s, const char *text, size_t length)
 	}
 }
 
-bool str_is_utf8(const char *text, size_t length)
-{
-	for (size_t at = 0, n; at < length; at += n) {
-		uint64_t word;
-
-		n = sizeof(word); /* mostly all of it is ASCII */
-		if (length - at >= n) {
-			memcpy(&word, text + at, n);
-			if (!(word & 0x8080808080808080u))
-				continue;
-		}
-		n = str_utf8_length(text + at, length - at);
-		if (n == 0)
-			return false;
-	}
-	return true;
-}
-
 void str_add_base64(struct str *s, const void *data, size_t length)
 {
-	static const char digits[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	const unsigned char *at = data;
+	size_t more = gantry_base64_length(length);
 
-	for (; length > 0; at += 3, length -= length < 3 ? length : 3) {
-		uint32_t bits = (uint32_t)at[0] << 16 | (length > 1 ? (uint32_t)at[1] << 8 : 0) |
-				(length > 2 ? at[2] : 0);
-		const char group[4] = {
-			digits[bits >> 18],
-			digits[bits >> 12 & 63],
-			length > 1 ? digits[bits >> 6 & 63] : '=',
-			length > 2 ? digits[bits & 63] : '=',
-		};
-
-		str_add_bytes(s, group, sizeof(group));
-	}
+	reserve(s, more);
+	gantry_base64(data, length, s->data + s->length);
+	s->length += more;
+	s->data[s->length] = '\0';
 }
 
 void str_add_url(struct str *s, const char *text)

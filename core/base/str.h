@@ -30,10 +30,6 @@ void str_addf(struct str *s, const char *format, ...) __attribute__((format(prin
 void str_addv(struct str *s, const char *format, va_list args);
 /* Appends text as the inside of a JSON string (no quotes around). Invalid UTF-8 becomes U+FFFD. */
 void str_add_json(struct str *s, const char *text, size_t length);
-/* The length of the valid UTF-8 sequence at text, 0 where there is none; left > 0 bytes are there. */
-size_t str_utf8_length(const char *text, size_t left);
-/* All of it is valid UTF-8. */
-bool str_is_utf8(const char *text, size_t length);
 void str_add_base64(struct str *s, const void *data, size_t length);
 /* Appends text percent-encoded for a URL's path segment or query value. */
 void str_add_url(struct str *s, const char *text);

@@ -4,6 +4,8 @@
 #include "base/str.h"
 #include "loop/work.h"
 
+#include <gantry/text.h>
+
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -226,7 +228,7 @@ static size_t add_text(struct str *to, const char *data, size_t length, bool las
 	size_t from = 0, at = 0;
 
 	while (at < length) {
-		size_t part = str_utf8_length(data + at, length - at);
+		size_t part = gantry_utf8_length(data + at, length - at);
 
 		if (part) {
 			at += part;

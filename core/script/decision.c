@@ -3,6 +3,8 @@
 #include "base/clock.h"
 #include "base/hash.h"
 
+#include <gantry/text.h>
+
 #include <sys/random.h>
 
 #define REASON_BYTES_MAX 300
@@ -89,7 +91,7 @@ const char *decision_text(struct script_decision *decision, const char *text, si
 	size_t used = 0;
 
 	for (size_t at = 0; at < length;) {
-		size_t part = str_utf8_length(text + at, length - at);
+		size_t part = gantry_utf8_length(text + at, length - at);
 
 		if (used + 4 > REASON_BYTES_MAX) {
 			used += (size_t)sprintf(clean + used, "…");

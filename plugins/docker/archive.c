@@ -10,6 +10,8 @@
  */
 #include "docker.h"
 
+#include <gantry/text.h>
+
 #include <stdlib.h>
 #include <sys/stat.h>
 
@@ -46,24 +48,11 @@ static uint32_t read_mode(int64_t go)
 /* Base64 as a text of its own; the caller frees. */
 static char *decode(const char *text)
 {
-	static const char letters[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 	char *bytes = malloc(strlen(text) + 1);
-	unsigned bits = 0, count = 0;
-	size_t length = 0;
-	const char *found;
 
 	if (!bytes)
 		abort();
-	for (; *text && (found = strchr(letters, *text)); text++) {
-		bits = bits << 6 | (unsigned)(found - letters);
-		count += 6;
-		if (count >= 8) {
-			count -= 8;
-			bytes[length++] = (char)(bits >> count & 0xff);
-		}
-	}
-	bytes[length] = '\0';
+	bytes[gantry_base64_read(text, bytes)] = '\0';
 	return bytes;
 }
 

@@ -11,6 +11,8 @@
 #include "sinks.h"
 #include "stdout.h"
 
+#include <gantry/text.h>
+
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -155,7 +157,7 @@ static void add_ndjson(struct text *out, const struct gantry_log_item *item)
 {
 	const struct gantry_log_origin *origin = item->origin;
 	const struct gantry_log_line *line = &item->line;
-	bool utf8 = is_utf8(line->data, line->length);
+	bool utf8 = gantry_is_utf8(line->data, line->length);
 
 	text_format(out, "{\"instance\":\"%s\",\"name\":\"", origin->instance);
 	text_json(out, origin->name, strlen(origin->name));

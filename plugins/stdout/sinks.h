@@ -38,7 +38,6 @@ void text_time(struct text *text, int64_t time_ns, int digits);
 void text_gap(struct text *text, const struct gantry_log_line *line);
 void text_clear(struct text *text);
 void text_fini(struct text *text);
-bool is_utf8(const char *data, size_t length);
 /* How many tags it has. */
 size_t text_tags(const struct gantry_log_line *line);
 /* "stdout", "stderr", "gap" */

@@ -2,6 +2,8 @@
 #include "sinks.h"
 #include "stdout.h"
 
+#include <gantry/text.h>
+
 #include <endian.h>
 #include <stdarg.h>
 #include <time.h>
@@ -61,22 +63,11 @@ void text_json(struct text *text, const char *data, size_t length)
 
 void text_base64(struct text *text, const void *data, size_t length)
 {
-	static const char digits[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	const unsigned char *at = data;
+	size_t more = gantry_base64_length(length);
 
-	for (; length > 0; at += 3, length -= length < 3 ? length : 3) {
-		uint32_t bits = (uint32_t)at[0] << 16 | (length > 1 ? (uint32_t)at[1] << 8 : 0) |
-				(length > 2 ? at[2] : 0);
-		const char group[4] = {
-			digits[bits >> 18],
-			digits[bits >> 12 & 63],
-			length > 1 ? digits[bits >> 6 & 63] : '=',
-			length > 2 ? digits[bits & 63] : '=',
-		};
-
-		text_add(text, group, sizeof(group));
-	}
+	reserve(text, more);
+	gantry_base64(data, length, text->data + text->length);
+	text->length += more;
 }
 
 void text_time(struct text *text, int64_t time_ns, int digits)
@@ -109,43 +100,6 @@ void text_fini(struct text *text)
 {
 	free(text->data);
 	*text = (struct text){0};
-}
-
-/* The length of the sequence at data, 0: there is none that is valid. */
-static size_t sequence_length(const unsigned char *data, size_t left)
-{
-	static const struct {
-		unsigned char mask, lead;
-		uint32_t least;
-	} forms[] = {
-		{0x80, 0x00, 0}, {0xe0, 0xc0, 0x80}, {0xf0, 0xe0, 0x800}, {0xf8, 0xf0, 0x10000}};
-
-	for (size_t i = 0; i < sizeof(forms) / sizeof(*forms); i++) {
-		uint32_t value = data[0] & (unsigned char)~forms[i].mask;
-
-		if ((data[0] & forms[i].mask) != forms[i].lead)
-			continue;
-		for (size_t k = 1; k <= i; k++) {
-			if (k >= left || (data[k] & 0xc0) != 0x80)
-				return 0;
-			value = value << 6 | (data[k] & 0x3f);
-		}
-		return value < forms[i].least || value > 0x10ffff ||
-				       (value >= 0xd800 && value < 0xe000)
-			       ? 0
-			       : i + 1;
-	}
-	return 0;
-}
-
-bool is_utf8(const char *data, size_t length)
-{
-	for (size_t at = 0, n; at < length; at += n) {
-		n = sequence_length((const unsigned char *)data + at, length - at);
-		if (n == 0)
-			return false;
-	}
-	return true;
 }
 
 size_t text_tags(const struct gantry_log_line *line)
@@ -196,7 +150,7 @@ void pack_bool(struct text *text, bool value)
 
 void pack_text(struct text *text, const char *data, size_t length)
 {
-	bool bytes = !is_utf8(data, length);
+	bool bytes = !gantry_is_utf8(data, length);
 
 	if (!bytes && length < 32)
 		pack_head(text, (uint8_t)(0xa0 | length), 0, 0);
