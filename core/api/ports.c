@@ -2,12 +2,11 @@
 /* Ports of networks of an instance: one more, one less, and what is wrong with them. */
 #include "api/call.h"
 #include "api/handlers.h"
+#include "api/question.h"
 #include "base/str.h"
 #include "flows/node_link.h"
 #include "flows/wire.h"
 #include "model/spec.h"
-
-#define LOOK_LIMIT_MS 30000
 
 static void answer(struct call *call, int code, struct operation *const *operation,
 		   const struct gantry_error *err)
@@ -59,49 +58,12 @@ void handle_port_detach(struct call *call)
 
 /* --- what is wrong --------------------------------------------------------------------------------- */
 
-/* One look; in the request's arena. */
-struct look {
-	struct call *call;
-	struct gantry_op *op;
-	char instance[INSTANCE_ID_SIZE];
-};
-
-static void on_gone(void *arg)
-{
-	op_forget(((struct look *)arg)->op);
-}
-
-static void fail(struct look *look, const struct gantry_error *err)
-{
-	http_request_on_gone(look->call->request, NULL, NULL);
-	call_fail(look->call, err);
-}
-
-/* NULL: answered. It may have been removed since the question was asked. */
-static struct instance *instance_of(struct look *look)
-{
-	struct instance *instance = fleet_find(&look->call->daemon->fleet, look->instance);
-	struct gantry_error err;
-
-	if (instance)
-		return instance;
-	gantry_error_set(&err, -ENOENT, "there is no instance %s any more", look->instance);
-	fail(look, &err);
-	return NULL;
-}
-
-static void on_examined(void *arg, const struct gantry_error *err, const void *result)
+static void take_findings(struct question *question, const void *result)
 {
 	struct json_object *object, *list, *one, *texts;
 	const struct gantry_findings *findings = result;
-	struct look *look = arg;
-	struct instance *instance;
+	struct instance *instance = question_instance(question);
 
-	if (err) {
-		fail(look, err);
-		return;
-	}
-	instance = instance_of(look);
 	if (!instance)
 		return;
 	object = json_object_new_object();
@@ -122,22 +84,12 @@ static void on_examined(void *arg, const struct gantry_error *err, const void *r
 		json_object_array_add(list, one);
 	}
 	json_object_object_add(object, "ports", list);
-	http_request_on_gone(look->call->request, NULL, NULL);
-	call_reply(look->call, 200, object);
+	question_answer(question, object);
 }
 
-static struct gantry_op *look_op(struct look *look, const char *name,
-				 void (*done)(void *arg, const struct gantry_error *err,
-					      const void *result))
+static void examine(struct question *question, const struct instance *instance, int64_t pid)
 {
-	look->op = op_new(&look->call->daemon->scope, name, done, look);
-	op_set_deadline(look->op, LOOK_LIMIT_MS);
-	return look->op;
-}
-
-static void examine(struct look *look, const struct instance *instance, int64_t pid)
-{
-	struct daemon *daemon = look->call->daemon;
+	struct daemon *daemon = question->call->daemon;
 	const struct gantry_wiring wiring = {
 		.instance = instance->id,
 		.ports = &instance->spec.network_ports,
@@ -145,43 +97,36 @@ static void examine(struct look *look, const struct instance *instance, int64_t 
 	};
 
 	daemon->network->examine(daemon->network_handle, &wiring,
-				 look_op(look, "examine", on_examined));
+				 question_op(question, "examine", take_findings));
 }
 
-static void on_inspected(void *arg, const struct gantry_error *err, const void *result)
+static void take_container(struct question *question, const void *result)
 {
 	const struct gantry_container *container = result;
-	struct look *look = arg;
-	struct instance *instance = err ? NULL : instance_of(look);
+	struct instance *instance = question_instance(question);
 
-	if (err)
-		fail(look, err);
-	else if (instance)
-		examine(look, instance, container->pid);
+	if (instance)
+		examine(question, instance, container->pid);
 }
 
 void handle_port_list(struct call *call)
 {
-	struct daemon *daemon = call->daemon;
 	struct instance *instance = call_instance(call);
-	struct node_link *link = instance ? node_link_find(daemon, instance->node) : NULL;
+	struct node_link *link = instance ? node_link_find(call->daemon, instance->node) : NULL;
+	struct question *question;
 	struct gantry_error err;
-	struct look *look;
 
 	if (!instance)
 		return;
-	if (!daemon->network) {
+	if (!call->daemon->network) {
 		gantry_error_set(&err, -ENOTSUP, WIRE_NO_PLUGIN);
 		call_fail(call, &err);
 		return;
 	}
-	look = ARENA_NEW(http_request_arena(call->request), struct look);
-	look->call = call;
-	snprintf(look->instance, sizeof(look->instance), "%s", instance->id);
-	http_request_on_gone(call->request, on_gone, look);
+	question = question_new(call, instance, link);
 	if (link && (instance->state == INSTANCE_RUNNING || instance->state == INSTANCE_PAUSED))
 		link->runtime->inspect(link->handle, instance->container_id,
-				       look_op(look, "inspect", on_inspected));
+				       question_op(question, "inspect", take_container));
 	else
-		examine(look, instance, 0);
+		examine(question, instance, 0);
 }

@@ -2,56 +2,13 @@
 /* What an instance uses: its processes, and figures, once or as they come. */
 #include "api/call.h"
 #include "api/handlers.h"
+#include "api/question.h"
 #include "api/stream.h"
 #include "base/str.h"
 #include "flows/node_link.h"
 #include "flows/usage.h"
 
-#define ASK_LIMIT_MS 30000
-
 /* --- one question to the engine ------------------------------------------------------------------- */
-
-struct question {
-	struct call *call;
-	struct gantry_op *op;
-	struct json_object *(*print)(const struct question *question, const void *result);
-	size_t stats_size;               /* of the plugin's struct gantry_stats */
-	char instance[INSTANCE_ID_SIZE]; /* whose stats they are */
-};
-
-static void on_question_gone(void *arg)
-{
-	op_forget(((struct question *)arg)->op);
-}
-
-static void on_answer(void *arg, const struct gantry_error *err, const void *result)
-{
-	struct question *question = arg;
-	struct json_object *object = err ? NULL : question->print(question, result);
-	struct gantry_error gone;
-
-	http_request_on_gone(question->call->request, NULL, NULL);
-	if (object) {
-		call_reply(question->call, 200, object);
-		return;
-	}
-	gantry_error_set(&gone, -ENOENT, "the instance was removed");
-	call_fail(question->call, err ? err : &gone);
-}
-
-static struct question *ask(struct call *call, const char *name,
-			    struct json_object *(*print)(const struct question *question,
-							 const void *result))
-{
-	struct question *question = ARENA_NEW(http_request_arena(call->request), struct question);
-
-	question->call = call;
-	question->print = print;
-	question->op = op_new(&call->daemon->scope, name, on_answer, question);
-	op_set_deadline(question->op, ASK_LIMIT_MS);
-	http_request_on_gone(call->request, on_question_gone, question);
-	return question;
-}
 
 /* The instance and its node, where its process runs; NULL: answered. */
 static struct instance *running_instance(struct call *call, struct node_link **ret_link)
@@ -85,17 +42,16 @@ static struct json_object *print_strings(const struct gantry_strings *strings)
 	return list;
 }
 
-static struct json_object *print_top(const struct question *question, const void *result)
+static void take_top(struct question *question, const void *result)
 {
 	const struct gantry_top *top = result;
 	struct json_object *object = json_object_new_object(), *rows = json_object_new_array();
 
-	(void)question;
 	json_object_object_add(object, "titles", print_strings(&top->titles));
 	for (size_t i = 0; i < top->count; i++)
 		json_object_array_add(rows, print_strings(&top->rows[i]));
 	json_object_object_add(object, "rows", rows);
-	return object;
+	question_answer(question, object);
 }
 
 void handle_instance_top(struct call *call)
@@ -108,8 +64,9 @@ void handle_instance_top(struct call *call)
 	if (!link->runtime->top)
 		call_fail_not_offered(call, link, "list of processes");
 	else
-		link->runtime->top(link->handle, instance->container_id,
-				   ask(call, "top", print_top)->op);
+		link->runtime->top(
+			link->handle, instance->container_id,
+			question_op(question_new(call, instance, link), "top", take_top));
 }
 
 static void add_count(struct json_object *object, const char *key, int64_t count)
@@ -155,13 +112,13 @@ static struct json_object *print_reading(const struct instance *instance,
 	return object;
 }
 
-static struct json_object *print_stats(const struct question *question, const void *result)
+static void take_stats(struct question *question, const void *result)
 {
-	const struct gantry_stats stats = usage_known(result, question->stats_size);
-	const struct instance *instance =
-		fleet_find(&question->call->daemon->fleet, question->instance);
+	const struct gantry_stats stats = usage_known(result, question->link->runtime->stats_size);
+	const struct instance *instance = question_instance(question);
 
-	return instance ? print_reading(instance, &stats) : NULL;
+	if (instance)
+		question_answer(question, print_reading(instance, &stats));
 }
 
 /* --- stats that go on ---------------------------------------------------------------------------- */
@@ -261,9 +218,8 @@ void handle_instance_stats(struct call *call)
 	} else if (!link->runtime->stats) {
 		call_fail_not_offered(call, link, "figures");
 	} else {
-		question = ask(call, "stats", print_stats);
-		question->stats_size = link->runtime->stats_size;
-		snprintf(question->instance, sizeof(question->instance), "%s", instance->id);
-		link->runtime->stats(link->handle, instance->container_id, question->op);
+		question = question_new(call, instance, link);
+		link->runtime->stats(link->handle, instance->container_id,
+				     question_op(question, "stats", take_stats));
 	}
 }
