@@ -72,7 +72,7 @@ static void announce(struct flow *flow)
 	struct gantry_spec spec;
 
 	spec_copy(&flow->spec, &instance->arena, &spec);
-	instance->spec.network_ports = spec.network_ports;
+	fleet_set_ports(&flow->daemon->fleet, instance, &spec.network_ports);
 	instance->changed = true;
 	json_object_object_add(detail, "port",
 			       json_object_get(json_get(flow->operation->request, "port")));

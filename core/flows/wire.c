@@ -37,21 +37,15 @@ int wire_check(struct daemon *daemon, const struct instance *instance,
 		return 0;
 	if (!daemon->network)
 		return gantry_error_field(err, -ENOTSUP, "network_ports", WIRE_NO_PLUGIN);
-	LIST_FOREACH (node, &daemon->fleet.instances) {
-		const struct instance *other = LIST_ENTRY(node, struct instance, link);
-		const struct gantry_network_ports *theirs = &other->spec.network_ports;
+	for (size_t i = 0; i < spec->network_ports.count; i++) {
+		const char *id = spec->network_ports.items[i].id;
+		const struct instance *other = fleet_port_owner(&daemon->fleet, id, instance);
 
-		for (size_t i = 0; other != instance && i < theirs->count; i++)
-			for (size_t j = 0; j < spec->network_ports.count; j++) {
-				const char *id = spec->network_ports.items[j].id;
-
-				if (!str_equal(theirs->items[i].id, id))
-					continue;
-				snprintf(field, sizeof(field), "network_ports[%zu].id", j);
-				return gantry_error_field(err, -EEXIST, field,
-							  "port %s is of instance %s", id,
-							  other->spec.name);
-			}
+		if (!other)
+			continue;
+		snprintf(field, sizeof(field), "network_ports[%zu].id", i);
+		return gantry_error_field(err, -EEXIST, field, "port %s is of instance %s", id,
+					  other->spec.name);
 	}
 	return 0;
 }

@@ -74,10 +74,84 @@ void fleet_fini(struct fleet *fleet)
 	past_fini(&fleet->past);
 	free(fleet->by_id);
 	free(fleet->by_name);
+	free(fleet->ports);
 	free(fleet->nodes);
 	free(fleet->nodes_by_name);
 	*fleet = (struct fleet){0};
 	list_init(&fleet->instances);
+}
+
+/* --- ports of networks ----------------------------------------------------------------------------- */
+
+/* The first place whose port is not before id. */
+static size_t place_of_port(const struct fleet *fleet, const char *id)
+{
+	size_t low = 0, high = fleet->port_count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (strcmp(fleet->ports[middle].id, id) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static void add_ports(struct fleet *fleet, struct instance *instance)
+{
+	const struct gantry_network_ports *ports = &instance->spec.network_ports;
+
+	for (size_t i = 0; i < ports->count; i++) {
+		size_t at = place_of_port(fleet, ports->items[i].id);
+
+		if (fleet->port_count == fleet->port_capacity) {
+			fleet->port_capacity = fleet->port_capacity ? 2 * fleet->port_capacity : 64;
+			fleet->ports = xrealloc(fleet->ports,
+						fleet->port_capacity * sizeof(*fleet->ports));
+		}
+		memmove(fleet->ports + at + 1, fleet->ports + at,
+			(fleet->port_count - at) * sizeof(*fleet->ports));
+		fleet->ports[at] = (struct fleet_port){ports->items[i].id, instance};
+		fleet->port_count++;
+	}
+}
+
+/* Two instances may have been found with one port. */
+static void take_out_ports(struct fleet *fleet, const struct instance *instance)
+{
+	const struct gantry_network_ports *ports = &instance->spec.network_ports;
+
+	for (size_t i = 0; i < ports->count; i++) {
+		size_t at = place_of_port(fleet, ports->items[i].id);
+
+		while (at < fleet->port_count && fleet->ports[at].instance != instance)
+			at++;
+		if (at == fleet->port_count)
+			continue;
+		fleet->port_count--;
+		memmove(fleet->ports + at, fleet->ports + at + 1,
+			(fleet->port_count - at) * sizeof(*fleet->ports));
+	}
+}
+
+void fleet_set_ports(struct fleet *fleet, struct instance *instance,
+		     const struct gantry_network_ports *ports)
+{
+	take_out_ports(fleet, instance);
+	instance->spec.network_ports = *ports;
+	add_ports(fleet, instance);
+}
+
+const struct instance *fleet_port_owner(const struct fleet *fleet, const char *port,
+					const struct instance *but)
+{
+	for (size_t at = place_of_port(fleet, port);
+	     at < fleet->port_count && str_equal(fleet->ports[at].id, port); at++)
+		if (fleet->ports[at].instance != but)
+			return fleet->ports[at].instance;
+	return NULL;
 }
 
 int fleet_add(struct fleet *fleet, struct instance *instance, struct gantry_error *err)
@@ -99,6 +173,7 @@ int fleet_add(struct fleet *fleet, struct instance *instance, struct gantry_erro
 	insert(fleet->by_id, fleet->count, instance, compare_ids);
 	insert(fleet->by_name, fleet->count, instance, compare_names);
 	fleet->count++;
+	add_ports(fleet, instance);
 	list_append(&fleet->instances, &instance->link);
 	return 0;
 }
@@ -228,6 +303,7 @@ void fleet_remove(struct fleet *fleet, struct instance *instance)
 	take_out(fleet->by_id, fleet->count, instance, compare_ids);
 	take_out(fleet->by_name, fleet->count, instance, compare_names);
 	fleet->count--;
+	take_out_ports(fleet, instance);
 	count_out(fleet, instance);
 	list_remove(&instance->link);
 	instance_free(instance);

@@ -18,11 +18,19 @@ struct fleet_project {
 	struct fleet_usage placed; /* of those that are on a node */
 };
 
+/* A port of a network that an instance has. */
+struct fleet_port {
+	const char *id;            /* in the memory of the instance */
+	struct instance *instance; /* borrowed */
+};
+
 struct fleet {
 	struct list instances;     /* owned, oldest first */
 	struct instance **by_id;   /* sorted by id */
 	struct instance **by_name; /* sorted by name, then project */
 	size_t count, capacity;
+	struct fleet_port *ports; /* owned, sorted by id */
+	size_t port_count, port_capacity;
 	struct node **nodes;         /* borrowed, in the order of the settings */
 	struct node **nodes_by_name; /* the same, sorted */
 	size_t node_count;
@@ -49,6 +57,13 @@ struct instance *fleet_find_name(const struct fleet *fleet, const char *project,
  */
 int fleet_resolve(const struct fleet *fleet, const char *word, const char *project,
 		  struct instance **ret_instance, struct gantry_error *err);
+
+/* The ports of an instance are these from now on; what they point to is in its memory. */
+void fleet_set_ports(struct fleet *fleet, struct instance *instance,
+		     const struct gantry_network_ports *ports);
+/* Which instance, but one, has the port; NULL: none. */
+const struct instance *fleet_port_owner(const struct fleet *fleet, const char *port,
+					const struct instance *but);
 
 /*
  * Counts the instance in its project, with what its spec says now; again after that has changed, and
