@@ -60,7 +60,7 @@ void daemon_init(struct daemon *daemon, struct loop *loop, struct store *store,
 	list_init(&daemon->recordings.list);
 	list_init(&daemon->usage_streams);
 	list_init(&daemon->log_sinks);
-	list_init(&daemon->kept_logs);
+	log_kept_init(daemon);
 	list_init(&daemon->image_loads);
 	loop_timer_init(&daemon->stop_timer, on_stop_timer);
 	loop_timer_init(&daemon->prune_timer, on_prune_timer);

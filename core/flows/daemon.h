@@ -21,6 +21,7 @@ struct node_link;
 struct folder_watch;
 struct placements;
 struct event_hooks;
+struct kept_logs;
 struct log_policy;
 struct serials;
 
@@ -58,7 +59,6 @@ struct daemon {
 	struct list execs;         /* that were asked for; see exec.h */
 	struct list usage_streams; /* see usage.h */
 	struct list log_sinks;     /* owned; see log_sinks.h */
-	struct list kept_logs;     /* owned; see log_kept.h */
 	struct list image_loads;   /* see image_stream.h */
 	struct node_link **links;  /* one a node, same order as fleet.nodes; owned */
 	size_t links_untried;      /* whose first attempt is not over */
@@ -68,6 +68,7 @@ struct daemon {
 	struct placements *placements;   /* owned; see placements.h */
 	struct event_hooks *event_hooks; /* owned; see event_hooks.h. NULL before daemon_load */
 	struct log_policy *log_policy;   /* owned; see log_policy.h. NULL before it is needed */
+	struct kept_logs *kept_logs;     /* owned; see log_kept.h */
 	struct serials *serials;         /* owned; see serial.h. NULL before daemon_load */
 	int64_t started_us;              /* on the monotonic clock: the other may be set back */
 	bool store_was_new;   /* the store was made at this start: history and intent are lost */

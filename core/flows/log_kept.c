@@ -22,34 +22,84 @@
 
 /* --- the list ------------------------------------------------------------------------------------ */
 
+struct kept_logs {
+	struct list all;         /* owned, the oldest first */
+	struct kept_log **by_id; /* owned, sorted by id; what it points to is in all */
+	size_t known, capacity;  /* of by_id */
+	int64_t count, bytes;    /* of those whose instance is gone */
+};
+
+/* The first place whose id is not before word. */
+static size_t place_of(const struct kept_logs *logs, const char *word)
+{
+	size_t low = 0, high = logs->known;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (strcmp(logs->by_id[middle]->id, word) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
 static struct kept_log *find_id(const struct daemon *daemon, const char *id)
 {
-	LIST_FOREACH (node, &daemon->kept_logs) {
-		struct kept_log *kept = LIST_ENTRY(node, struct kept_log, link);
+	const struct kept_logs *logs = daemon->kept_logs;
+	size_t at = place_of(logs, id);
 
-		if (str_equal(kept->id, id))
-			return kept;
-	}
-	return NULL;
+	return at < logs->known && str_equal(logs->by_id[at]->id, id) ? logs->by_id[at] : NULL;
 }
 
 static struct kept_log *add(struct daemon *daemon, const char *id)
 {
+	struct kept_logs *logs = daemon->kept_logs;
 	struct kept_log *kept = xcalloc(1, sizeof(*kept));
+	size_t at = place_of(logs, id);
 
 	snprintf(kept->id, sizeof(kept->id), "%s", id);
-	list_append(&daemon->kept_logs, &kept->link);
+	list_append(&logs->all, &kept->link);
+	if (logs->known == logs->capacity) {
+		logs->capacity = logs->capacity ? 2 * logs->capacity : 64;
+		logs->by_id = xrealloc(logs->by_id, logs->capacity * sizeof(*logs->by_id));
+	}
+	memmove(logs->by_id + at + 1, logs->by_id + at, (logs->known - at) * sizeof(*logs->by_id));
+	logs->by_id[at] = kept;
+	logs->known++;
 	return kept;
 }
 
-static void let_go(struct kept_log *kept)
+/* Its instance is gone. */
+static void count_in(struct daemon *daemon, const struct kept_log *kept)
 {
-	list_remove(&kept->link);
+	daemon->kept_logs->count++;
+	daemon->kept_logs->bytes += kept->bytes;
+}
+
+static void free_kept(struct kept_log *kept)
+{
 	instance_free(kept->instance);
 	free(kept->driver);
 	free(kept->path);
 	free(kept->why);
 	free(kept);
+}
+
+static void let_go(struct daemon *daemon, struct kept_log *kept)
+{
+	struct kept_logs *logs = daemon->kept_logs;
+	size_t at = place_of(logs, kept->id);
+
+	if (kept->instance) {
+		logs->count--;
+		logs->bytes -= kept->bytes;
+	}
+	logs->known--;
+	memmove(logs->by_id + at, logs->by_id + at + 1, (logs->known - at) * sizeof(*logs->by_id));
+	list_remove(&kept->link);
+	free_kept(kept);
 }
 
 static void put_fact(struct store_batch *batch, const char *id, const char *value)
@@ -93,13 +143,15 @@ static bool is_read(const struct kept_log *kept)
 	return !list_empty(&kept->instance->readers);
 }
 
+/* The oldest first, up to the one that may stay. */
 static void expire(struct daemon *daemon)
 {
 	const struct settings *settings = daemon->settings;
-	int64_t now_ms = clock_wall_ms(), wait_ms = LOOK_MS, bytes, count;
+	struct kept_logs *logs = daemon->kept_logs;
+	int64_t now_ms = clock_wall_ms(), wait_ms = LOOK_MS;
+	int64_t bytes = logs->bytes, count = logs->count;
 
-	log_kept_counts(daemon, &count, &bytes);
-	LIST_FOREACH (node, &daemon->kept_logs) {
+	LIST_FOREACH (node, &logs->all) {
 		struct kept_log *kept = LIST_ENTRY(node, struct kept_log, link);
 		int64_t left_ms = kept->removed_ms + settings->keep_logs_ms - now_ms;
 		struct store_batch *batch;
@@ -108,7 +160,7 @@ static void expire(struct daemon *daemon)
 			continue;
 		if (left_ms > 0 && bytes <= settings->keep_logs_bytes && count <= KEPT_MAX) {
 			wait_ms = left_ms < wait_ms ? left_ms : wait_ms;
-			continue;
+			break;
 		}
 		bytes -= kept->bytes;
 		count--;
@@ -120,9 +172,9 @@ static void expire(struct daemon *daemon)
 		batch = store_batch_new(daemon->store);
 		put_fact(batch, kept->id, NULL);
 		takeover_commit(daemon, batch);
-		let_go(kept);
+		let_go(daemon, kept);
 	}
-	if (!list_empty(&daemon->kept_logs))
+	if (!list_empty(&logs->all))
 		loop_timer_start(daemon->loop, &daemon->kept_timer, wait_ms);
 }
 
@@ -230,13 +282,14 @@ bool log_kept_removed(struct daemon *daemon, const struct instance *instance,
 	if (code < 0) { /* never, as the store lives by it */
 		log_error("the log of %s is not kept: %s", instance->spec.name, err.text);
 		put_fact(batch, kept->id, NULL);
-		let_go(kept);
+		let_go(daemon, kept);
 		return false;
 	}
 	kept->instance->state = INSTANCE_STOPPED;
 	kept->removed_ms = clock_wall_ms();
+	count_in(daemon, kept);
 	list_remove(&kept->link);
-	list_append(&daemon->kept_logs, &kept->link);
+	list_append(&daemon->kept_logs->all, &kept->link);
 	save(batch, kept);
 	loop_timer_start(daemon->loop, &daemon->kept_timer, 0);
 	return true;
@@ -244,41 +297,56 @@ bool log_kept_removed(struct daemon *daemon, const struct instance *instance,
 
 /* --- reading ------------------------------------------------------------------------------------- */
 
+/* May be meant by a request for this project; NULL: for any. */
+static bool is_of(const struct kept_log *kept, const char *project)
+{
+	return kept->instance && (!project || str_equal(kept->instance->spec.project, project));
+}
+
+/* The only one whose id begins so. */
+static struct kept_log *find_prefix(const struct kept_logs *logs, const char *word,
+				    const char *project)
+{
+	struct kept_log *found = NULL;
+
+	for (size_t at = place_of(logs, word);
+	     at < logs->known && str_starts_with(logs->by_id[at]->id, word); at++) {
+		if (!is_of(logs->by_id[at], project))
+			continue;
+		if (found)
+			return NULL;
+		found = logs->by_id[at];
+	}
+	return found;
+}
+
 struct kept_log *log_kept_find(struct daemon *daemon, const char *word, const char *project,
 			       bool prefix)
 {
 	const char *slash = strchr(word, '/');
-	struct kept_log *found = NULL;
-	size_t matches = 0;
+	struct kept_log *found = find_id(daemon, word);
 
-	LIST_FOREACH (node, &daemon->kept_logs) {
+	if (prefix)
+		return strlen(word) < 2 ? NULL : find_prefix(daemon->kept_logs, word, project);
+	if (found)
+		return is_of(found, project) ? found : NULL;
+	LIST_FOREACH (node, &daemon->kept_logs->all) {
 		struct kept_log *kept = LIST_ENTRY(node, struct kept_log, link);
 		const struct gantry_spec *spec = kept->instance ? &kept->instance->spec : NULL;
 
-		if (!spec || (project && !str_equal(spec->project, project)))
-			continue;
-		if (prefix && strlen(word) >= 2 && str_starts_with(kept->id, word)) {
-			matches++;
-			found = kept;
-		} else if (!prefix && (str_equal(kept->id, word) || str_equal(spec->name, word) ||
-				       (slash && strlen(spec->project) == (size_t)(slash - word) &&
-					str_starts_with(word, spec->project) &&
-					str_equal(spec->name, slash + 1)))) {
+		if (is_of(kept, project) &&
+		    (str_equal(spec->name, word) ||
+		     (slash && strlen(spec->project) == (size_t)(slash - word) &&
+		      str_starts_with(word, spec->project) && str_equal(spec->name, slash + 1))))
 			found = kept; /* the last one that was removed */
-		}
 	}
-	return matches <= 1 ? found : NULL;
+	return found;
 }
 
 void log_kept_counts(const struct daemon *daemon, int64_t *ret_count, int64_t *ret_bytes)
 {
-	*ret_count = *ret_bytes = 0;
-	LIST_FOREACH (node, &daemon->kept_logs) {
-		const struct kept_log *kept = LIST_ENTRY(node, struct kept_log, link);
-
-		*ret_count += kept->instance != NULL;
-		*ret_bytes += kept->instance ? kept->bytes : 0;
-	}
+	*ret_count = daemon->kept_logs->count;
+	*ret_bytes = daemon->kept_logs->bytes;
 }
 
 /* --- at a start ---------------------------------------------------------------------------------- */
@@ -305,12 +373,14 @@ static void load_fact(void *arg, const char *fact, const char *value)
 			kept->files_max = json_get_int(object, "files_max", 1);
 			kept->bytes = json_get_int(object, "bytes", 0);
 			kept->removed_ms = json_get_int(object, "removed_ms", 0);
-			if (kept->instance)
+			if (kept->instance) {
 				kept->instance->state = INSTANCE_STOPPED;
+				count_in(daemon, kept);
+			}
 			json_object_put(object);
 			return;
 		}
-		let_go(kept);
+		let_go(daemon, kept);
 	}
 	json_object_put(object);
 	drop_folder(daemon, id);
@@ -328,21 +398,16 @@ static int compare_ages(const void *one, const void *two)
 }
 
 /* The oldest first. */
-static void sort(struct daemon *daemon)
+static void sort(struct kept_logs *logs)
 {
-	struct kept_log **all;
-	size_t count = 0;
+	struct kept_log **all = xcalloc(logs->known + 1, sizeof(struct kept_log *));
 
-	LIST_FOREACH (node, &daemon->kept_logs)
-		count++;
-	all = xcalloc(count + 1, sizeof(struct kept_log *));
-	count = 0;
-	LIST_FOREACH (node, &daemon->kept_logs)
-		all[count++] = LIST_ENTRY(node, struct kept_log, link);
-	qsort(all, count, sizeof(struct kept_log *), compare_ages);
-	list_init(&daemon->kept_logs);
-	for (size_t i = 0; i < count; i++)
-		list_append(&daemon->kept_logs, &all[i]->link);
+	if (logs->known)
+		memcpy(all, logs->by_id, logs->known * sizeof(struct kept_log *));
+	qsort(all, logs->known, sizeof(struct kept_log *), compare_ages);
+	list_init(&logs->all);
+	for (size_t i = 0; i < logs->known; i++)
+		list_append(&logs->all, &all[i]->link);
 	free(all);
 }
 
@@ -435,7 +500,7 @@ int log_kept_load(struct daemon *daemon, struct gantry_error *err)
 
 	if (code < 0)
 		return code;
-	sort(daemon);
+	sort(daemon->kept_logs);
 	loop_timer_init(&daemon->kept_timer, on_timer);
 	expire(daemon);
 	if (!daemon->store_was_new && daemon->logger) /* else nobody knows yet what is whose */
@@ -448,9 +513,20 @@ void log_kept_close(struct daemon *daemon)
 	loop_timer_stop(daemon->loop, &daemon->kept_timer);
 }
 
+void log_kept_init(struct daemon *daemon)
+{
+	daemon->kept_logs = xcalloc(1, sizeof(*daemon->kept_logs));
+	list_init(&daemon->kept_logs->all);
+}
+
 void log_kept_free(struct daemon *daemon)
 {
-	LIST_FOREACH (node, &daemon->kept_logs) {
-		let_go(LIST_ENTRY(node, struct kept_log, link));
+	if (!daemon->kept_logs)
+		return;
+	LIST_FOREACH (node, &daemon->kept_logs->all) {
+		free_kept(LIST_ENTRY(node, struct kept_log, link));
 	}
+	free(daemon->kept_logs->by_id);
+	free(daemon->kept_logs);
+	daemon->kept_logs = NULL;
 }

@@ -17,7 +17,7 @@
 #include "model/instance.h"
 
 struct kept_log {
-	struct list link; /* in daemon->kept_logs, the oldest first */
+	struct list link; /* of all, the oldest first */
 	char id[INSTANCE_ID_SIZE];
 	struct instance *instance; /* owned: as it was, in no fleet. NULL: it is being removed */
 	char *driver, *path;       /* owned; of its source */
@@ -29,6 +29,7 @@ struct kept_log {
 bool log_keep_wanted(const struct flow *flow);
 void log_keep_run(struct flow *flow);
 
+void log_kept_init(struct daemon *daemon);
 /* After the instances. */
 int log_kept_load(struct daemon *daemon, struct gantry_error *err);
 /* It goes, with the batch. False: nothing was kept of its log. */
