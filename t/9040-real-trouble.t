@@ -119,6 +119,48 @@ equal(world.instance("codes")["last_exit"]["code"], 4, "and the process ended by
 world.settled("engine stopped and started")
 remove_all()
 
+# the engine is killed amid two starts, by a runtime that can be held there: it forgets them, and its containerd does not
+hold, held, runtime = (os.path.join(docker.folder, name) for name in ("hold", "held", "runtime"))
+with open(runtime, "w") as file:
+    file.write(f'#!/bin/sh\ncase " $* " in *" start "*) [ ! -e {hold} ] || echo >>{held}; while [ -e {hold} ]; do sleep 0.02; done ;; esac\n'
+               'exec runc "$@"\n')
+os.chmod(runtime, 0o755)
+docker.down()
+docker.again("--add-runtime", f"held={runtime}", "--default-runtime", "held")
+until(lambda: world.get("/v1/health").json["status"] == "ok", "the node to be up")
+begin("before", "exit 7")
+becomes("before", "stopped")
+open(hold, "w").close()
+answers = []
+threads = [threading.Thread(daemon=True, target=lambda ask_for=ask_for: answers.append(ask(world.socket, "POST", *ask_for))) for ask_for in (
+    ("/v1/instances?wait=30", {"name": "amid", "image": IMAGE, "command": ["sleep", "1000"]}), ("/v1/instances/before/start?wait=30", None))]
+for thread in threads:
+    thread.start()
+until(lambda: os.path.exists(held) and os.path.getsize(held) == 2, "both to be amid their start")
+docker.kill()
+until(lambda: world.get("/v1/health").json["status"] == "degraded", "gantryd to see that the engine is gone")
+os.unlink(hold)
+docker.again("--add-runtime", f"held={runtime}", "--default-runtime", "held")
+until(lambda: world.get("/v1/health").json["status"] == "ok", "the node to be up again")
+for thread in threads:
+    thread.join()
+equal([a.status for a in answers], [503, 503], "engine killed amid two starts: both failed, by the engine")
+world.settled("engine killed amid two starts")
+equal({i["name"]: i["state"] for i in world.instances()}, {"before": "stopped"}, "the one that is new is gone, the other is as it was")
+refused = docker.run("start", "before")
+has(refused.stderr, "already", "of which the engine says that it is there already")
+for _ in range(2):
+    answer = world.post("/v1/instances/before/start?wait=30")
+    equal(answer.status, 409, "so a start is refused")
+    has(answer.json["detail"], "remove the instance and make it anew", "with what is to be done")
+equal(world.state("before"), "stopped", "it stays stopped")
+world.settled("starts that the engine refuses")
+equal(world.delete("/v1/instances/before?wait=30").status, 200, "it is removed")
+begin("before")
+begin("amid")
+world.settled("and both are made anew")
+remove_all()
+
 # gantryd is killed at some moments
 for crash, target, body, end in (
         ("spawn/create/during", None, None, "running"), ("spawn/create/after", None, None, "running"),

@@ -118,8 +118,23 @@ static bool say_name(char *text, size_t size)
 	return true;
 }
 
+/* Of one that was killed amid a start its runtime keeps a process, of which it does not know itself. */
+static bool is_left_over(const char *text)
+{
+	return docker_says(text, "id already in use") ||
+	       docker_says(text, "container with id exists") ||
+	       (docker_says(text, "task ") && docker_says(text, "already exists"));
+}
+
 static int map(int status, char *text, size_t size)
 {
+	if (is_left_over(text)) {
+		snprintf(
+			text, size,
+			"the engine was killed amid an earlier start, and what that left keeps the "
+			"container from starting: remove the instance and make it anew");
+		return -EEXIST;
+	}
 	if (docker_says(text, "port is already allocated") ||
 	    docker_says(text, "address already in use")) {
 		say_port(text, size);
