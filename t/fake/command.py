@@ -247,3 +247,51 @@ def problem(status, detail, **more):
 
 def frame(stream, data):
     return bytes([stream, 0, 0, 0]) + struct.pack(">I", len(data)) + data
+
+
+# --- what tests of the command say of it ------------------------------------------------------------
+
+ID = "0f0e0d0c-0b0a-4908-8706-050403020100"
+OPERATION = "11111111-2222-4333-8444-555555555555"
+SPAWN = ("POST", "/v1/instances")
+OUTPUT = ("GET", f"/v1/instances/{ID}/output")
+WAIT = ("GET", f"/v1/instances/{ID}/wait")
+
+
+def operation(state="done", kind="spawn", **more):
+    return {"id": OPERATION, "kind": kind, "instance": ID, "instance_name": "web", "state": state, "step": "start",
+            "actor": "uid:0", "created_at": "2026-01-02T03:04:05.678Z", "error": None, "result": None, **more}
+
+
+def ended(code, **more):
+    return {"id": ID, "state": "stopped", "timed_out": False,
+            "last_exit": {"code": code, "at": "2026-01-02T03:04:05.678Z", **more}}
+
+
+def output(*frames, piece=None):
+    """Streams the frames, the bytes cut in pieces of that size."""
+    def answer(handler, _):
+        handler.stream("application/vnd.gantry.output")
+        data = b"".join(frames)
+        for at in range(0, len(data), piece or len(data) or 1):
+            handler.chunk(data[at:at + (piece or len(data))])
+        handler.end()
+    return answer
+
+
+def check(result, status, out, err, name):
+    if not ok((result.status, result.out, result.err) == (status, out, err), name):
+        print(f"# {result!r}\n# want status {status}\n# out {out!r}\n# err {err!r}".replace("\n", "\n# "), file=sys.stderr)
+
+
+def run_parts(*parts):
+    """Each with a server that plays gantryd and the command that asks it; the end of the test."""
+    if os.path.exists(GANTRY):
+        with Fake() as server:
+            command = Command(server.host)
+            for part in parts:
+                say(part.__name__)
+                part(server, command)
+    else:
+        ok(False, f"{GANTRY} is built")
+    finish()
