@@ -2,37 +2,28 @@
 /*
  * gantry stats: what instances use, once, or as it goes on.
  *
- *	--follow   a thread and a stream for each ─▶ its last reading, kept ─▶ a table each interval, with --json each as
- *	           it comes, until all have ended
- *
- * Only the main thread prints.
+ *	--follow   a stream for each ─▶ its last reading, kept ─▶ a table each interval, with --json each as it comes,
+ *	           until all have ended
  */
-#include <pthread.h>
 #include <stdlib.h>
 #include <time.h>
 
 #include "base/clock.h"
 #include "base/units.h"
+#include "ctl/each.h"
 #include "ctl/operation.h"
 #include "ctl/output.h"
-
-struct following;
 
 /* One instance that is looked at, and its last reading. */
 struct reading {
 	char *name, *id;       /* owned; id is the name where that was given */
 	int64_t at_ms, cpu_ns; /* of the reading before; at_ms 0: none */
 
-	/* of one that is followed */
-	struct following *all; /* borrowed */
-	struct client *client; /* owned */
-	pthread_t thread;
-	bool begun, ended, told;
+	/* of one that is followed; under the lock */
+	struct each_call call;
 	char *text; /* owned: the last reading; NULL: none yet */
 	bool fresh; /* it has not been printed */
-	int error;  /* below 0: no answer */
-	struct gantry_error failure;
-	struct client_reply reply; /* where it ended with a problem */
+	bool told;  /* its end was */
 };
 
 static void add_pair(struct table *table, struct json_object *stats, const char *one,
@@ -167,10 +158,8 @@ static int read_once(struct ctl *ctl, struct reading *readings, size_t count)
 /* --- following ----------------------------------------------------------------------------------- */
 
 struct following {
-	struct ctl *ctl;
+	struct each each;
 	int64_t interval_ms;
-	pthread_mutex_t lock;
-	pthread_cond_t changed;
 	struct reading *readings; /* borrowed */
 	size_t count;
 };
@@ -180,60 +169,36 @@ static int on_line(void *arg, struct json_object *object, const char *text)
 	struct reading *reading = arg;
 
 	(void)object;
-	pthread_mutex_lock(&reading->all->lock);
+	pthread_mutex_lock(&reading->call.each->lock);
 	free(reading->text);
 	reading->text = xstrdup(text);
 	reading->fresh = true;
-	pthread_cond_signal(&reading->all->changed);
-	pthread_mutex_unlock(&reading->all->lock);
+	pthread_cond_signal(&reading->call.each->changed);
+	pthread_mutex_unlock(&reading->call.each->lock);
 	return 0;
 }
 
-static void *follow_one(void *arg)
+static void follow_one(struct each_call *call)
 {
-	struct reading *reading = arg;
-	struct following *all = reading->all;
-	char *path = instance_path(all->ctl, reading->id, "/stats?follow=true");
+	struct reading *reading = LIST_ENTRY(call, struct reading, call);
+	char *path = instance_path(call->each->ctl, reading->id, "/stats?follow=true");
 
-	reading->error = client_lines(reading->client, path, on_line, reading, &reading->reply,
-				      &reading->failure);
+	call->error =
+		client_lines(call->client, path, on_line, reading, &call->reply, &call->failure);
 	free(path);
-	pthread_mutex_lock(&all->lock);
-	reading->ended = true;
-	pthread_cond_signal(&all->changed);
-	pthread_mutex_unlock(&all->lock);
-	return NULL;
-}
-
-static int begin(struct reading *reading)
-{
-	int error;
-
-	reading->ended = reading->told = true; /* until it has begun */
-	if (client_open(reading->all->ctl->settings, &reading->client, &reading->failure) < 0)
-		return output_fail(NULL, &reading->failure);
-	reading->ended = reading->told = false;
-	error = pthread_create(&reading->thread, NULL, follow_one, reading);
-	reading->begun = error == 0;
-	if (reading->begun)
-		return CTL_OK;
-	reading->ended = reading->told = true;
-	output_error("%s: no thread to follow it: %s", reading->name, strerror(error));
-	return CTL_FAILED;
 }
 
 /* How it ended, said once. */
 static int tell_end(struct reading *reading)
 {
+	const struct each_call *call = &reading->call;
 	int status = CTL_OK;
 
 	reading->told = true;
-	if (reading->error < 0)
-		status = output_fail(reading->name, &reading->failure);
-	else if (reading->reply.status >= 400)
-		status = output_problem(reading->name, reading->reply.status, reading->reply.json);
-	if (reading->error == 0)
-		client_reply_fini(&reading->reply);
+	if (call->error < 0)
+		status = output_fail(reading->name, &call->failure);
+	else if (call->reply.status >= 400)
+		status = output_problem(reading->name, call->reply.status, call->reply.json);
 	return status;
 }
 
@@ -248,10 +213,11 @@ static void print_readings(struct following *all)
 	for (size_t i = 0; i < all->count; i++) {
 		struct reading *reading = &all->readings[i];
 
-		if (!reading->fresh && (all->ctl->json || !reading->text || reading->ended))
+		if (!reading->fresh &&
+		    (all->each.ctl->json || !reading->text || reading->call.ended))
 			continue;
 		reading->fresh = false;
-		if (all->ctl->json) {
+		if (all->each.ctl->json) {
 			output_line("%s", reading->text);
 		} else if (json_parse(reading->text, strlen(reading->text), &object, NULL) == 0) {
 			add_row(&table, reading, object);
@@ -272,13 +238,13 @@ static enum news news(struct following *all, int *status)
 	for (size_t i = 0; i < all->count; i++) {
 		struct reading *reading = &all->readings[i];
 
-		if (reading->ended && !reading->told) {
+		if (reading->call.ended && !reading->told) {
 			int one = tell_end(reading);
 
 			*status = *status == CTL_OK ? one : *status;
 		}
 		fresh += reading->fresh;
-		over += reading->ended && !reading->fresh;
+		over += reading->call.ended && !reading->fresh;
 	}
 	if (over == all->count)
 		return NEWS_END;
@@ -289,7 +255,7 @@ static void wait_until(struct following *all, int64_t at_us)
 {
 	struct timespec at = {at_us / 1000000, at_us % 1000000 * 1000};
 
-	pthread_cond_timedwait(&all->changed, &all->lock, &at);
+	pthread_cond_timedwait(&all->each.changed, &all->each.lock, &at);
 }
 
 /* The first table waits for all, the others for the interval. */
@@ -298,51 +264,43 @@ static void print_all(struct following *all, int *status)
 	int64_t due_us = 0;
 	enum news what;
 
-	pthread_mutex_lock(&all->lock);
+	pthread_mutex_lock(&all->each.lock);
 	while ((what = news(all, status)) != NEWS_END) {
 		int64_t now_us = clock_monotonic_us();
-		bool due = all->ctl->json || (due_us ? now_us >= due_us : what == NEWS_OF_ALL);
+		bool due = all->each.ctl->json || (due_us ? now_us >= due_us : what == NEWS_OF_ALL);
 
 		if (what != NEWS_NONE && due) {
 			print_readings(all);
 			due_us = now_us + all->interval_ms * 1000;
 		} else if (what == NEWS_NONE || !due_us) {
-			pthread_cond_wait(&all->changed, &all->lock);
+			pthread_cond_wait(&all->each.changed, &all->each.lock);
 		} else {
 			wait_until(all, due_us);
 		}
 	}
-	pthread_mutex_unlock(&all->lock);
+	pthread_mutex_unlock(&all->each.lock);
 }
 
 static int follow(struct ctl *ctl, struct reading *readings, size_t count, int64_t interval_ms)
 {
 	struct following all = {
-		.ctl = ctl,
 		.interval_ms = interval_ms,
-		.lock = PTHREAD_MUTEX_INITIALIZER,
 		.readings = readings,
 		.count = count,
 	};
-	pthread_condattr_t attributes;
-	int status = CTL_OK;
+	int status = each_init(&all.each, ctl, follow_one);
 
-	pthread_condattr_init(&attributes);
-	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-	pthread_cond_init(&all.changed, &attributes);
-	for (size_t i = 0; i < count; i++)
-		readings[i].all = &all;
-	for (size_t i = 0; i < count; i++) {
-		int one = begin(&readings[i]);
+	for (size_t i = 0; i < count && all.each.cancel_fd >= 0; i++) {
+		int one = each_begin(&all.each, &readings[i].call, readings[i].name);
 
+		readings[i].told = one != CTL_OK;
 		status = status == CTL_OK ? one : status;
 	}
-	print_all(&all, &status);
-	for (size_t i = 0; i < count; i++) {
-		if (readings[i].begun)
-			pthread_join(readings[i].thread, NULL);
-		client_close(readings[i].client);
-	}
+	if (all.each.cancel_fd >= 0)
+		print_all(&all, &status);
+	for (size_t i = 0; i < count; i++)
+		each_end(&readings[i].call);
+	each_fini(&all.each);
 	return status;
 }
 
