@@ -299,6 +299,9 @@ static void forms(void)
 	       "the container's name in a project");
 	loaded->spec.project = "default";
 	is_str(instance_container_name(loaded, &arena), "web", "and in the default one");
+	loaded->spec.name = "w";
+	is_str(instance_container_name(loaded, &arena), "default_w",
+	       "of one character, which engines refuse as a name");
 	instance_free(loaded);
 	json_object_put(again);
 	json_object_put(saved);

@@ -14,7 +14,8 @@ def looking(fake, gantry):
     base = {"id": ID, "name": "web", "project": "default", "node": "local", "state": "running", "intent": "running", "image": "busybox:latest",
             "generation": 1, "boots": 2, "labels": {"a": "1"}, "container_id": "c0ffee", "address": "172.17.0.2", **long_ago,
             "spec": {"name": "web", "image": "busybox:latest", "command": ["sh", "-c", "echo 'hi' $A", ""], "memory": 67108864, "cpus": 1.5,
-                     "tty": True, "ports": [{"container_port": 80}]}}
+                     "tty": True, "ports": [{"container_port": 80, "protocol": "tcp"}],
+                     "environment": [{"name": "TZ", "value": "UTC"}, {"name": "GREETING", "value": "hello world"}, {"name": "TOKEN", "secret": True}]}}
     days = int((time.time() - 978307200) / 86400)
     instances = [base, {**base, "name": "a-very-long-name", "id": "ffffffff", "health": "healthy"},
                  {**base, "name": "ü", "state": "stopped", "node": None, "last_exit": {"code": 137, "at": "2001-01-01T00:00:00Z", "oom_killed": True}},
@@ -59,7 +60,8 @@ spec
   memory       64MiB
   cpus         1.5
   tty          true
-  ports        '{{"container_port":80}}'
+  ports        container_port=80,protocol=tcp
+  environment  TZ=UTC 'GREETING=hello world' TOKEN (secret)
 """, "gantry: gone: no such instance\n", "show")
     equal(len(gantry("show", "--json", "web", "web").out.splitlines()), 2, "show --json: one answer a line")
 
@@ -168,10 +170,15 @@ n2     down          docker         0           -      -          -        -
     decision = {"id": 12, "verb": "spawn", "actor": "uid:0", "project": "default", "instance": ID, "at": "T", "revision": "abc", "allowed": False,
                 "reason": "no", "records": [{"policy": "unsafe", "hook": "admit", "outcome": "deny", "reason": "no\x1b", "file": "unsafe.lua", "line": 3, "took_us": 5},
                                             {"policy": "p", "hook": "resources", "outcome": "set", "answer": {"pids": 1}, "subject": "pids", "file": "p.lua",
-                                             "shadow": True, "conflict": True}]}
+                                             "shadow": True, "conflict": True},
+                                            {"policy": "p", "hook": "filter", "outcome": "allow", "answer": {"count": 2, "nodes": ["a", "b"]}},
+                                            {"policy": "gantry", "hook": "score", "outcome": "score", "subject": "a",
+                                             "answer": {"count": 2, "top": [{"node": "a", "score": 7}, {"node": "b", "score": -1.53333333}]}}]}
     text = (f"decision 12: spawn of {ID} by uid:0 in project default refused\nat T under revision abc\nbecause no\n"
             "  admit       unsafe           deny  : no? (unsafe.lua:3)\n"
-            '  resources   p                set    pids {"pids":1} (p.lua) [shadow: without effect] [conflict: changes what another policy set]\n')
+            '  resources   p                set    pids {"pids":1} (p.lua) [shadow: without effect] [conflict: changes what another policy set]\n'
+            "  filter      p                allow  2 nodes: a, b\n"
+            "  score       gantry           score  2 nodes, best a 7, b -1.53333\n")
     fake.answers = {("GET", "/v1/decisions/12"): (200, decision), ("GET", "/v1/instances/web/decisions"): (200, {"decisions": [decision, {**decision, "id": 11}]}),
                     ("GET", "/v1/instances/new/decisions"): (200, {"decisions": []}),
                     ("POST", "/v1/policies/eval"): (200, {"decision": {**decision, "id": 0}}),

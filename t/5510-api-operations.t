@@ -89,7 +89,7 @@ problem(get("/v1/instances/slow"), 404, "and is gone")
 
 # --- an operation that fails ---
 answer = post("/v1/instances?wait=10", {"name": "none", "image": "missing/image:1"})
-document = problem(answer, 404, "an image that does not exist", text="missing/image")
+document = problem(answer, 404, "an image that does not exist", text="image missing/image:1: ")
 failed = get(f"/v1/operations/{document['operation']}").json
 equal((failed["state"], failed["error"]["status"], failed["error"]["detail"]), ("failed", 404, document["detail"]),
       "the failed operation is kept with its problem")

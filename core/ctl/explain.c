@@ -36,6 +36,24 @@ void explain_add_marks(struct str *line, struct json_object *record)
 		str_add(line, " [conflict: changes what another policy set]");
 }
 
+/* What a filter or a score answered about many nodes: "3 nodes: a, b, c", "3 nodes, best b 7, a 6.5". */
+static void add_nodes(struct str *line, struct json_object *answer)
+{
+	struct json_object *nodes = json_get(answer, "nodes"), *top = json_get(answer, "top");
+	int64_t count = json_get_int(answer, "count", 0);
+
+	str_addf(line, " %lld node%s", (long long)count, count == 1 ? "" : "s");
+	for (size_t i = 0; nodes && i < json_object_array_length(nodes); i++)
+		str_addf(line, "%s %s", i ? "," : ":",
+			 json_object_get_string(json_object_array_get_idx(nodes, i)));
+	for (size_t i = 0; top && i < json_object_array_length(top); i++) {
+		struct json_object *one = json_object_array_get_idx(top, i);
+
+		str_addf(line, "%s %s %.6g", i ? "," : ", best", json_get_string(one, "node", "?"),
+			 json_object_get_double(json_get(one, "score")));
+	}
+}
+
 static void show_record(struct json_object *record)
 {
 	struct json_object *answer = json_get(record, "answer"),
@@ -46,10 +64,14 @@ static void show_record(struct json_object *record)
 
 	str_addf(&line, "  %-11s %-16s %-6s", json_get_string(record, "hook", "?"),
 		 json_get_string(record, "policy", "?"), json_get_string(record, "outcome", "?"));
-	if (subject)
-		str_addf(&line, " %s", subject);
-	if (answer)
-		str_addf(&line, " %s", plain(answer));
+	if (answer && json_get(answer, "count")) {
+		add_nodes(&line, answer);
+	} else {
+		if (subject)
+			str_addf(&line, " %s", subject);
+		if (answer)
+			str_addf(&line, " %s", plain(answer));
+	}
 	if (before)
 		str_addf(&line, " over %s", plain(before));
 	if (reason)

@@ -116,6 +116,34 @@ static void add_word(struct str *s, const char *word)
 	str_add_char(s, '\'');
 }
 
+static const char *plain(struct json_object *value)
+{
+	return json_object_to_json_string_ext(value, JSON_C_TO_STRING_PLAIN |
+							     JSON_C_TO_STRING_NOSLASHESCAPE);
+}
+
+/* NAME=VALUE of a variable, NAME of a secret; of another object "type=bind,source=/a". */
+static void add_object(struct str *text, struct json_object *object)
+{
+	const char *name = json_get_string(object, "name", NULL);
+	struct str word = STR_INIT;
+
+	if (name && json_get_bool(object, "secret", false)) {
+		str_add(&word, name);
+	} else if (name && json_object_is_type(json_get(object, "value"), json_type_string)) {
+		str_addf(&word, "%s=%s", name, json_get_string(object, "value", ""));
+	} else {
+		json_object_object_foreach(object, key, value) str_addf(
+			&word, "%s%s=%s", word.length ? "," : "", key,
+			json_object_is_type(value, json_type_string) ? json_object_get_string(value)
+								     : plain(value));
+	}
+	add_word(text, str_text(&word));
+	str_fini(&word);
+	if (name && json_get_bool(object, "secret", false))
+		str_add(text, " (secret)");
+}
+
 /* The value of a field of the spec on one line. */
 static void show_value(const char *key, struct json_object *value)
 {
@@ -133,17 +161,17 @@ static void show_value(const char *key, struct json_object *value)
 		for (size_t i = 0; i < json_object_array_length(value); i++) {
 			struct json_object *item = json_object_array_get_idx(value, i);
 
-			add_word(&text,
-				 json_object_is_type(item, json_type_string)
-					 ? json_object_get_string(item)
-					 : json_object_to_json_string_ext(
-						   item, JSON_C_TO_STRING_PLAIN |
-								 JSON_C_TO_STRING_NOSLASHESCAPE));
+			if (json_object_is_type(item, json_type_object))
+				add_object(&text, item);
+			else
+				add_word(&text, json_object_is_type(item, json_type_string)
+							? json_object_get_string(item)
+							: plain(item));
 		}
+	} else if (json_object_is_type(value, json_type_object)) {
+		add_object(&text, value);
 	} else {
-		str_add(&text,
-			json_object_to_json_string_ext(
-				value, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+		str_add(&text, plain(value));
 	}
 	output_line("%-14s %s", title, str_text(&text));
 	free(title);

@@ -264,7 +264,14 @@ static bool pull_wanted(const struct flow *flow)
 
 static void on_pulled(struct flow *flow, const struct gantry_error *err, const void *result)
 {
+	struct gantry_error failure;
+
 	node_link_refresh_images(flow->node);
+	if (err) {
+		failure = *err;
+		gantry_error_prefix(&failure, "image %s", flow->spec.image);
+		err = &failure;
+	}
 	flow_answer_next(flow, err, result);
 }
 

@@ -242,7 +242,8 @@ char *instance_container_name(const struct instance *instance, struct arena *are
 {
 	const struct gantry_spec *spec = &instance->spec;
 
-	if (!spec->project || str_equal(spec->project, "default"))
-		return arena_strdup(arena, spec->name);
-	return arena_printf(arena, "%s_%s", spec->project, spec->name);
+	if (spec->project && !str_equal(spec->project, "default"))
+		return arena_printf(arena, "%s_%s", spec->project, spec->name);
+	return spec->name[1] ? arena_strdup(arena, spec->name)
+			     : arena_printf(arena, "default_%s", spec->name);
 }

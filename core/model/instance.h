@@ -182,7 +182,8 @@ int instance_load(struct json_object *object, struct instance **ret_instance,
 struct json_object *instance_serial_print(const struct instance_serial *serial);
 struct json_object *instance_exit_print(const struct instance_exit *last_exit);
 
-/* The container's name on the engine: NAME, or PROJECT_NAME outside the project "default". */
+/* The container's name on the engine: NAME, or PROJECT_NAME outside the project "default" and where
+ * NAME is one character, of which engines make no name. */
 char *instance_container_name(const struct instance *instance, struct arena *arena);
 
 /* The signal's number for "TERM", "SIGTERM", "RTMIN+3" or "15", any case; 0 where there is none. */
