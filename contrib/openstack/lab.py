@@ -30,12 +30,9 @@ class Lab:
         self.options = options
         settings = ", ".join(f'["{name}"] = {{ plugin = "docker", endpoint = "unix://{engine.socket}", cpus = "100" }}'
                              for name, engine in self.engines.items())
-        self.world = World("shipped", engine=False, nodes=settings, owner=self.engine.owner, settings='trusted_actors = { "uid:0" }')
-        with open(os.path.join(self.world.policies, "30-unsafe.lua")) as file:
-            text = file.read()
-        mark = "local allow = {"
-        assert mark in text
-        self.world.policy("30-unsafe.lua", text.replace(mark, f'{mark} "mounts: bind {CLOUD}/nova/instances/*",', 1))
+        self.world = World("shipped", engine=False, nodes=settings, owner=self.engine.owner,
+                           settings='trusted_actors = { "uid:0" }\nplugins = { net = {} }')
+        self.world.policy("30-unsafe.lua", self.unsafe('"network_ports: brq*",'))
         self.world.start()
         atexit.register(self.end)
         if not ok(self.cloud("up", self.world.socket), "an OpenStack is up"):
@@ -47,11 +44,34 @@ class Lab:
         self.connection = openstack.connect(auth_url="http://127.0.0.1:5000/v3", username="admin", password=self.password,
                                             project_name="admin", user_domain_name="Default", project_domain_name="Default",
                                             region_name="RegionOne")
-        self.nova, self.glance = self.connection.compute, self.connection.image
+        self.nova, self.glance, self.neutron = self.connection.compute, self.connection.image, self.connection.network
         self.archive = subprocess.run([os.path.join(BUILD, "gantry"), "--host", f"unix://{self.world.socket}", "save", "--node",
                                        next(iter(self.engines)), IMAGE],
                                       capture_output=True, check=True).stdout
         self.clean()
+
+    @staticmethod
+    def unsafe(more):
+        """The shipped policy, with what config drives need and more."""
+        with open(os.path.join(ROOT, "scripts/policies/30-unsafe.lua")) as file:
+            text = file.read()
+        mark = "local allow = {"
+        assert mark in text
+        return text.replace(mark, f'{mark} "mounts: bind {CLOUD}/nova/instances/*", {more}', 1)
+
+    @staticmethod
+    def pid_of(name):
+        """Of one of the cloud's."""
+        with open(os.path.join(CLOUD, "run", f"{name}.pid")) as file:
+            return int(file.read().split()[0])
+
+    @staticmethod
+    def runs(pid):
+        try:
+            with open(f"/proc/{pid}/stat") as file:
+                return file.read().rpartition(")")[2].split()[0] != "Z"
+        except OSError:
+            return False
 
     def cloud(self, *words):
         return subprocess.run([SCRIPT, *words], env={**os.environ, "CLOUD_GANTRY": json.dumps(self.options)}, check=False).returncode == 0
@@ -62,6 +82,10 @@ class Lab:
             with open(os.path.join(CLOUD, "log", self.log), "w") as kept:
                 kept.write(log.read())
         self.cloud("down")
+        self.world.end()
+        plugin = f"/run/docker/plugins/gantry-{self.world.owner}.sock"
+        if os.path.exists(plugin):  # every engine of the host would wait for it
+            os.unlink(plugin)
 
     def clean(self):
         """Of a run that was broken off."""
@@ -74,6 +98,8 @@ class Lab:
             for host in left.hosts or ():
                 self.nova.remove_host_from_aggregate(left, host)
             self.nova.delete_aggregate(left)
+        for left in self.neutron.networks():
+            self.neutron.delete_network(left)
 
     def image(self, name, data=None, **properties):
         return self.glance.create_image(name=name, container_format="docker", disk_format="raw", data=io.BytesIO(data or self.archive),
@@ -85,8 +111,15 @@ class Lab:
             self.nova.create_flavor_extra_specs(found, extra)
         return found
 
-    def boot(self, name, of, size, **more):
-        return self.nova.create_server(name=name, image_id=of.id, flavor_id=size.id, networks="none", **more)
+    def network(self, name, cidr, **more):
+        """One that all projects have."""
+        found = self.neutron.find_network(name) or self.neutron.create_network(name=name, is_shared=True)
+        if not found.subnet_ids:
+            self.neutron.create_subnet(network_id=found.id, ip_version=4, cidr=cidr, is_dhcp_enabled=False, **more)
+        return found
+
+    def boot(self, name, of, size, networks=(), **more):
+        return self.nova.create_server(name=name, image_id=of.id, flavor_id=size.id, networks=[{"uuid": one.id} for one in networks] or "none", **more)
 
     def fault(self, server):
         return self.nova.get(f"/servers/{server.id}").json()["server"].get("fault")
