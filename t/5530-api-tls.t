@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """gantryd on TCP with mutual TLS: who is let in, and as whom; beside it, who is on the unix socket."""
 import os
+import re
 import ssl
 import sys
 
@@ -129,6 +130,8 @@ except ssl.SSLCertVerificationError:
     ok(True, "the client can tell a server of another authority")
 equal(ask_tls(alice, "GET", "/v1/health").json["status"], "ok", "and all goes on")
 equal(len(world.instances()), 5, "nothing was done for the refused")
+handshakes = re.search(r"^gantry_http_handshakes_failed_total (\d+)$", world.get("/v1/metrics").body.decode(), re.M)
+ok(int(handshakes[1]) >= 5, f"each of them is counted as a handshake that failed ({handshakes[1]})")
 ok("BEGIN" not in open(world.log).read(), "no key or certificate is in the log")
 
 equal(os.stat(world.socket).st_mode & 0o777, 0o600, "the unix socket has the mode of the settings")

@@ -86,6 +86,8 @@ equal(of(second, "gantry_http_connections"), 1, "this connection is open")
 streams = [world.stream("/v1/events?follow=true") for _ in range(5)]
 third, _ = metrics()
 equal(of(third, "gantry_http_connections"), 6, "and five streams beside it")
+ok(of(third, "gantry_http_connections_total") - of(second, "gantry_http_connections_total") >= 5, "each was counted as it came")
+equal(of(third, "gantry_http_connections_refused_total"), 0, "none was refused")
 for stream in streams:
     stream.close()
 sock = socket.socket(socket.AF_UNIX)

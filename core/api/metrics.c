@@ -187,6 +187,13 @@ void handle_metrics(struct call *call)
 	       (int64_t)http->bad_requests_total);
 	metric(&text, "gantry_http_connections", "gauge", "Connections that are open.",
 	       (int64_t)http->connections_open);
+	metric(&text, "gantry_http_connections_total", "counter", "Connections that were made.",
+	       (int64_t)http->connections_total);
+	metric(&text, "gantry_http_connections_refused_total", "counter",
+	       "Connections that were over the limit.", (int64_t)http->connections_refused_total);
+	metric(&text, "gantry_http_handshakes_failed_total", "counter",
+	       "TLS handshakes that failed, as without a certificate of ours.",
+	       (int64_t)http->handshakes_failed_total);
 	metric(&text, "gantry_uptime_seconds", "gauge", "Since the daemon was started.",
 	       (clock_monotonic_us() - daemon->started_us) / 1000000);
 	http_reply(call->request, 200, "text/plain; version=0.0.4; charset=utf-8", text.data,
