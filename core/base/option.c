@@ -5,7 +5,8 @@
 
 #include <stdio.h>
 
-const char *option_type_text(enum gantry_option_type type)
+/* "a size as 64MiB", … for messages and help. */
+static const char *type_text(enum gantry_option_type type)
 {
 	switch (type) {
 	case GANTRY_OPTION_STRING:
@@ -133,7 +134,7 @@ static int set_value(const struct gantry_option *option, struct json_object *val
 	}
 	}
 	return gantry_error_field(
-		err, -EINVAL, field, "must be %s, not %s", option_type_text(option->type),
+		err, -EINVAL, field, "must be %s, not %s", type_text(option->type),
 		json_object_is_type(value, json_type_string) ? json_object_to_json_string(value)
 							     : json_type_text(value));
 }

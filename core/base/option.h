@@ -18,9 +18,6 @@
 int option_apply(const struct gantry_option *table, struct json_object *values, const char *where,
 		 struct arena *arena, void *settings, struct gantry_error *err);
 
-/* "a size as 64MiB", … for messages and help. */
-const char *option_type_text(enum gantry_option_type type);
-
 /* Prints the table under its title: for a terminal where page is NULL, else as a part of a section. */
 void option_print(struct roff *page, const char *title, const struct gantry_option *options);
 

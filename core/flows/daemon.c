@@ -23,7 +23,8 @@
 #define READY_LIMIT_MS 5000
 #define ID_FACT        "daemon_id"
 
-const struct flow_kind *const flows_kinds[] = {
+/* All kinds by name, for taking up flows again and for tests that walk every step. NULL-terminated. */
+static const struct flow_kind *const flows_kinds[] = {
 	&flow_spawn,        &flow_start,  &flow_stop,        &flow_restart,     &flow_pause,
 	&flow_unpause,      &flow_kill,   &flow_resize,      &flow_remove,      &flow_pull,
 	&flow_image_remove, &flow_commit, &flow_port_attach, &flow_port_detach, NULL,

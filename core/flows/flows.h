@@ -62,9 +62,6 @@ int flows_commit(struct daemon *daemon, const struct flows_ask *ask, struct inst
 		 const char *image, bool pause, struct operation **ret_operation,
 		 struct gantry_error *err);
 
-/* All kinds by name, for taking up flows again and for tests that walk every step. NULL-terminated. */
-struct flow_kind;
-extern const struct flow_kind *const flows_kinds[];
 extern const struct flow_kind flow_spawn, flow_start, flow_stop, flow_restart, flow_pause,
 	flow_unpause, flow_kill, flow_resize, flow_remove, flow_pull, flow_image_remove,
 	flow_commit, flow_port_attach, flow_port_detach;

@@ -159,7 +159,7 @@ void operation_unwatch(struct operation_watcher *watcher)
 	list_remove(&watcher->link);
 }
 
-const char *operation_state_text(enum operation_state state)
+static const char *state_text(enum operation_state state)
 {
 	static const char *const names[] = {"running", "done", "failed"};
 
@@ -222,7 +222,7 @@ struct json_object *operation_print(const struct operation *operation)
 		json_add_string(object, "instance", operation->instance);
 	json_add_string(object, "instance_name", operation->instance_name);
 	json_add_string(object, "project", operation->project);
-	json_add_string(object, "state", operation_state_text(operation->state));
+	json_add_string(object, "state", state_text(operation->state));
 	json_add_string(object, "step", operation->step);
 	if (operation->progress_stage[0]) {
 		struct json_object *progress = json_object_new_object();
@@ -264,7 +264,7 @@ void operation_save(struct store_batch *batch, const struct operation *operation
 					   .id = operation->id,
 					   .kind = operation->kind,
 					   .instance = operation->instance,
-					   .state = operation_state_text(operation->state),
+					   .state = state_text(operation->state),
 					   .step = operation->step,
 					   .idempotency_key = operation->idempotency_key,
 					   .actor = operation->actor,
@@ -349,7 +349,8 @@ struct operation *operation_load(struct operations *operations, const struct sto
 	return operation;
 }
 
-int operation_error_status(int code, const char **ret_title)
+/* HTTP status for an error's code, and the short title for it. */
+static int error_status(int code, const char **ret_title)
 {
 	static const struct {
 		int code, status;
@@ -403,7 +404,7 @@ struct json_object *operation_problem(const struct gantry_error *err)
 {
 	struct json_object *object = json_object_new_object();
 	const char *title;
-	int status = operation_error_status(err->code, &title);
+	int status = error_status(err->code, &title);
 
 	json_add_string(object, "type", "about:blank");
 	json_add_string(object, "title", title);

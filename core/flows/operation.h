@@ -102,7 +102,6 @@ void operation_changed(struct operation *operation);
 void operation_watch(struct operation *operation, struct operation_watcher *watcher);
 void operation_unwatch(struct operation_watcher *watcher);
 
-const char *operation_state_text(enum operation_state state);
 /* As the API shows it. */
 struct json_object *operation_print(const struct operation *operation);
 /* The same of a row of the store; NULL where it is no JSON. *ret_hash: its request's; may be NULL. */
@@ -113,8 +112,6 @@ void operation_save(struct store_batch *batch, const struct operation *operation
 struct operation *operation_load(struct operations *operations, const struct store_operation *row,
 				 const char *kind);
 
-/* HTTP status for an error's code, and the short title for it. */
-int operation_error_status(int code, const char **ret_title);
 /* A failure of the store as people are told it: nothing of theirs, nor of the engine's. */
 struct gantry_error operation_store_error(const struct gantry_error *err);
 /* An RFC 9457 document. */

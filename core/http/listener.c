@@ -107,11 +107,6 @@ int http_listener_port(const struct http_listener *listener)
 	return listener->port;
 }
 
-void *http_listener_arg(const struct http_listener *listener)
-{
-	return listener->arg;
-}
-
 void listener_close(struct http_listener *listener)
 {
 	struct stat st;

@@ -139,11 +139,6 @@ const char *http_request_header(const struct http_request *request, const char *
 	return NULL;
 }
 
-int64_t http_request_content_length(const struct http_request *request)
-{
-	return request->content_length;
-}
-
 static int hex_digit(char c)
 {
 	if (c >= '0' && c <= '9')

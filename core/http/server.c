@@ -58,11 +58,6 @@ const struct http_counters *http_server_counters(const struct http_server *serve
 	return &server->counters;
 }
 
-bool http_server_draining(const struct http_server *server)
-{
-	return server->draining;
-}
-
 static void drain_conn(struct conn *conn)
 {
 	struct http_request *request = conn->request;

@@ -102,7 +102,6 @@ const struct http_counters *http_server_counters(const struct http_server *serve
  */
 void http_server_drain(struct http_server *server, int64_t grace_ms, void (*closed)(void *arg),
 		       void *arg);
-bool http_server_draining(const struct http_server *server);
 
 /* --- listeners ---------------------------------------------------------------------------------- */
 
@@ -130,7 +129,6 @@ int http_listen_tcp(struct http_server *server, const char *address, int port,
 		    struct gantry_error *err);
 
 int http_listener_port(const struct http_listener *listener); /* 0 for a unix socket */
-void *http_listener_arg(const struct http_listener *listener);
 
 /* --- a request ---------------------------------------------------------------------------------- */
 
@@ -175,8 +173,6 @@ bool http_request_query_next(struct http_request *request, size_t *position, con
 			     const char **ret_value);
 /* The first header of that name (any case), without space around it; NULL: none. */
 const char *http_request_header(const struct http_request *request, const char *name);
-/* Content-Length; 0 without a body, -1 where the body is chunked. */
-int64_t http_request_content_length(const struct http_request *request);
 
 /* Percent-decodes into the arena; "+" is a space where form is true. NULL: ill-formed, or holds %00. */
 char *http_url_decode(struct arena *arena, const char *text, size_t length, bool form);
@@ -262,8 +258,5 @@ void http_stream_abort(struct http_request *request);
  * closed with 1001 and the reason.
  */
 void http_request_cut(struct http_request *request, const char *reason);
-
-/* "Not Found"; "Unknown" for a status without a name. Borrowed, static. */
-const char *http_status_text(int status);
 
 #endif

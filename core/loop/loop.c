@@ -96,11 +96,6 @@ void loop_run(struct loop *loop)
 	uv_run(&loop->uv, UV_RUN_DEFAULT);
 }
 
-void loop_stop(struct loop *loop)
-{
-	uv_stop(&loop->uv);
-}
-
 int loop_fini(struct loop *loop)
 {
 	uv_close((uv_handle_t *)&loop->prepare, NULL);

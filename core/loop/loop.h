@@ -41,9 +41,8 @@ struct loop {
 };
 
 int loop_init(struct loop *loop);
-/* Runs until nothing is left to do or loop_stop. */
+/* Runs until nothing is left to do. */
 void loop_run(struct loop *loop);
-void loop_stop(struct loop *loop);
 /* Closes the loop's own handles and runs until all handles are closed. 0, or -EBUSY where some are left. */
 int loop_fini(struct loop *loop);
 

@@ -267,11 +267,6 @@ const struct gantry_plugin *plugin_info(const struct plugin *plugin)
 	return &plugin->info;
 }
 
-const char *plugin_path(const struct plugin *plugin)
-{
-	return plugin->path;
-}
-
 struct gantry_core *plugin_core(struct plugin *plugin)
 {
 	return plugin->core;

@@ -39,7 +39,6 @@ int plugin_unload(struct plugin *plugin);
 const char *plugin_name(const struct plugin *plugin);
 /* The plugin's struct as we hold it: ours in size, the tail zero. */
 const struct gantry_plugin *plugin_info(const struct plugin *plugin);
-const char *plugin_path(const struct plugin *plugin);
 struct gantry_core *plugin_core(struct plugin *plugin);
 /* NULL: it has no such role. */
 const struct gantry_runtime *plugin_runtime(const struct plugin *plugin);

@@ -199,7 +199,8 @@ static void push_seal(lua_State *L, int real, bool writable)
 	lua_rawsetp(L, -2, &lock_key);
 }
 
-void exposed_seal(lua_State *L)
+/* Pushes a read-only stand-in for the table on top of the stack, in place of it. */
+static void seal(lua_State *L)
 {
 	lua_newtable(L);
 	push_seal(L, -2, false);
@@ -366,7 +367,7 @@ void exposed_install(lua_State *L)
 			set_string_metatable(L);
 		}
 		lua_remove(L, -2);
-		exposed_seal(L);
+		seal(L);
 		lua_setfield(L, 2, libraries[i]);
 	}
 	lua_createtable(L, 0, 1);

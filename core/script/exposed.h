@@ -28,8 +28,6 @@ int exposed_charged(lua_State *L);
 /* Fills the state's globals; raises where memory is out. */
 void exposed_install(lua_State *L);
 
-/* Pushes a read-only stand-in for the table on top of the stack, in place of it. */
-void exposed_seal(lua_State *L);
 /* Whether the table at index is one of those, or the globals that scripts see. */
 bool exposed_is_sealed(lua_State *L, int index);
 /* Pushes the table behind the globals. */

@@ -423,7 +423,8 @@ bool netlink_read_address(const char *text, int family, struct netlink_address *
 	return inet_pton(ret->family, address, ret->bytes) == 1;
 }
 
-struct netlink_address netlink_network(const struct netlink_address *address)
+/* The network that the address is in. */
+static struct netlink_address network_of(const struct netlink_address *address)
 {
 	struct netlink_address network = *address;
 
@@ -441,7 +442,7 @@ bool netlink_overlap(const struct netlink_address *a, const struct netlink_addre
 		narrow = *a;
 	}
 	narrow.bits = wide.bits;
-	wide = netlink_network(&wide);
-	narrow = netlink_network(&narrow);
+	wide = network_of(&wide);
+	narrow = network_of(&narrow);
 	return wide.family == narrow.family && memcmp(wide.bytes, narrow.bytes, 16) == 0;
 }

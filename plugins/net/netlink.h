@@ -65,8 +65,6 @@ bool netlink_has_route(struct netlink *netlink, int index, const struct netlink_
 
 /* "10.0.0.5/24", "default" (of the family); false: it is none. */
 bool netlink_read_address(const char *text, int family, struct netlink_address *ret);
-/* The network that the address is in. */
-struct netlink_address netlink_network(const struct netlink_address *address);
 bool netlink_overlap(const struct netlink_address *a, const struct netlink_address *b);
 
 #endif

@@ -131,7 +131,8 @@ int sim_rules_read(struct sim_node *node, struct gantry_error *err)
 	return 0;
 }
 
-const struct sim_rule *sim_rules_roll(struct sim_node *node, enum sim_verb verb)
+/* The rule that strikes this time, or NULL. */
+static const struct sim_rule *roll(struct sim_node *node, enum sim_verb verb)
 {
 	const struct sim_rule *struck = NULL;
 
@@ -146,7 +147,7 @@ const struct sim_rule *sim_rules_roll(struct sim_node *node, enum sim_verb verb)
 	return struck;
 }
 
-void sim_rule_error(const struct sim_rule *rule, struct gantry_error *err)
+static void rule_error(const struct sim_rule *rule, struct gantry_error *err)
 {
 	gantry_error_set(err, rule->code ? rule->code : -EIO,
 			 "sim: %s, as the option fail wants it", rule->word);
@@ -197,7 +198,7 @@ static void let_go(struct sim_call *call)
 	}
 }
 
-void sim_call_end(struct sim_call *call, const struct gantry_error *err)
+static void end(struct sim_call *call, const struct gantry_error *err)
 {
 	const struct gantry_host *host = call->node->host;
 
@@ -214,7 +215,7 @@ void sim_call_done(struct sim_call *call, const void *result)
 	let_go(call);
 	host->op_on_cancel(call->op, NULL, NULL);
 	if (call->fault) { /* it was done, and nobody is told */
-		sim_rule_error(call->fault, &err);
+		rule_error(call->fault, &err);
 		host->op_done(call->op, &err, NULL);
 		return;
 	}
@@ -230,7 +231,7 @@ void sim_call_fail(struct sim_call *call, int code, const char *format, ...)
 	gantry_error_setv(&err, code, format, args);
 	va_end(args);
 	gantry_error_prefix(&err, "sim");
-	sim_call_end(call, &err);
+	end(call, &err);
 }
 
 static void on_cancel(void *arg)
@@ -249,7 +250,7 @@ static void on_outage(void *arg)
 	node->outage = NULL;
 	if (sim_node_reach(node, &err) < 0) {
 		while (!LIST_EMPTY(&node->pending))
-			sim_call_end(LIST_FIRST(&node->pending), &err);
+			end(LIST_FIRST(&node->pending), &err);
 		return;
 	}
 	next_ms = sim_node_next_change_ms(node);
@@ -277,12 +278,12 @@ static void finish(struct sim_call *call)
 	struct gantry_error err;
 
 	if (sim_node_reach(call->node, &err) < 0) {
-		sim_call_end(call, &err);
+		end(call, &err);
 	} else if (fault && fault->how == SIM_RULE_HANG) {
 		sim_call_pend(call);
 	} else if (fault && fault->how == SIM_RULE_FAIL) {
-		sim_rule_error(fault, &err);
-		sim_call_end(call, &err);
+		rule_error(fault, &err);
+		end(call, &err);
 	} else {
 		call->act(call);
 	}
@@ -333,10 +334,10 @@ void sim_call_begin(struct sim_call *call)
 	struct gantry_error err;
 
 	if (sim_node_reach(node, &err) < 0) {
-		sim_call_end(call, &err);
+		end(call, &err);
 		return;
 	}
-	call->fault = sim_rules_roll(node, call->verb);
+	call->fault = roll(node, call->verb);
 	host->op_on_cancel(call->op, on_cancel, call);
 	if (call->ended) /* the cancel had come before the call */
 		return;

@@ -192,16 +192,11 @@ void sim_call_pend(struct sim_call *call);
 void sim_call_done(struct sim_call *call, const void *result);
 __attribute__((format(printf, 3, 4))) void sim_call_fail(struct sim_call *call, int code,
 							 const char *format, ...);
-void sim_call_end(struct sim_call *call, const struct gantry_error *err);
 void *sim_call_alloc(struct sim_call *call, size_t size);
 const char *sim_call_keep(struct sim_call *call, const char *text); /* NULL gives NULL */
 
 /* Reads the rules of the settings ("create:EIO:0.01") into the node. */
 int sim_rules_read(struct sim_node *node, struct gantry_error *err);
-/* The rule that strikes this time, or NULL. */
-const struct sim_rule *sim_rules_roll(struct sim_node *node, enum sim_verb verb);
-/* Fills err as the rule says, for who ends its ops by itself. */
-void sim_rule_error(const struct sim_rule *rule, struct gantry_error *err);
 
 /* --- table.c --- */
 

@@ -13,7 +13,7 @@
 
 /* --- batch --- */
 
-void batch_add(struct batch *batch, const struct gantry_log_line *line)
+static void batch_add(struct batch *batch, const struct gantry_log_line *line)
 {
 	if (batch->count == batch->capacity) {
 		batch->capacity = batch->capacity ? 2 * batch->capacity : 256;
@@ -42,7 +42,8 @@ static const char *keep_text(struct batch *batch, char *text)
 
 /* --- filter --- */
 
-bool filter_matches(const struct filter *filter, const struct gantry_log_line *line)
+/* Whether a line is wanted; its data must be decoded where the filter has a text. */
+static bool filter_matches(const struct filter *filter, const struct gantry_log_line *line)
 {
 	if (line->stream == 0)
 		return line->sequence >= filter->after && !filter->count_only && filter->skip == 0;

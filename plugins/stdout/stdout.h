@@ -93,7 +93,6 @@ struct batch {
 };
 
 void batch_fini(struct batch *batch);
-void batch_add(struct batch *batch, const struct gantry_log_line *line);
 
 struct filter {
 	int64_t after, since_ns, until_ns;
@@ -107,8 +106,6 @@ struct filter {
 /* Those of the batch that match; the caller frees. */
 struct gantry_log_line *batch_matching(const struct batch *batch, const struct filter *filter,
 				       size_t *ret_count);
-/* Whether a line is wanted; its data must be decoded where the filter has a text. */
-bool filter_matches(const struct filter *filter, const struct gantry_log_line *line);
 
 struct open_line {
 	bool is_open;
