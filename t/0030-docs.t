@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""The READMEs: each folder that a newcomer opens has one, every link and every path that they name is there,
-and the top holds the folders of the design only. The checker is tried on a bad tree first."""
+"""The READMEs: each folder that a newcomer opens has one, every link and every path that they name is there, those of core/
+name each file of their folder, and the top holds the folders of the design only. The checker is tried on a bad tree first."""
 import os
 import re
 import sys
@@ -56,6 +56,19 @@ def looks_like_path(root, base, word):
         "NAME" not in word and "NNNN" not in word
 
 
+def unnamed(root, folder, text):
+    """Sources of core/FOLDER that its README does not name, and what it names that is none. `lib_*.c` names all of these."""
+    files = sorted(name for name in os.listdir(os.path.join(root, folder)) if name.endswith((".c", ".h")))
+    words = re.findall(r"`([a-z_0-9*]+)(\.c|\.h|\.\[ch\])?`", text)
+    patterns = [re.compile(word.replace("*", ".*")) for word, _ in words]
+    for name in files:
+        if name.endswith(".c") and not any(pattern.fullmatch(name[:-2]) for pattern in patterns):
+            yield f"{folder}/README.md: {name} is not named"
+    for (word, suffix), pattern in zip(words, patterns):
+        if suffix not in ("", ".h") and not any(pattern.fullmatch(name[:-2]) for name in files) and not os.path.exists(os.path.join(root, "core", word + suffix)):
+            yield f"{folder}/README.md: there is no {word}{suffix}"
+
+
 def check(root):
     found = []
     for name in sorted(os.listdir(root)):
@@ -75,6 +88,8 @@ def check(root):
         base = os.path.dirname(path)
         with open(os.path.join(root, path), encoding="utf-8") as file:
             text = file.read()
+        if re.fullmatch(r"core/[a-z]+/README\.md", path):
+            found += unnamed(root, base, text)
         for target in re.findall(r"\]\(([^)#\s]+)", text):
             if not re.match(r"[a-z]+:", target) and not os.path.exists(os.path.join(root, base, target)):
                 found.append(f"{path}: link to {target} leads nowhere")
@@ -97,7 +112,7 @@ def write(root, path, text):
 
 GOOD = {
     "README.md": "[core](core/README.md) [far](https://example.org/x) `core/base/a.c` `make all` `t/NNNN-x.c` `base/a.c` `/etc/x`\n",
-    "Makefile": "all: x\nX := 1\n", "core/README.md": "[up](../README.md#part) `base/`\n", "core/base/README.md": "a\n", "core/base/a.c": "",
+    "Makefile": "all: x\nX := 1\n", "core/README.md": "[up](../README.md#part) `base/`\n", "core/base/README.md": "`a.c` `lib_*.c`\n", "core/base/a.c": "", "core/base/lib_x.c": "",
     "include/README.md": "a\n", "plugins/README.md": "`plugins/NAME/t/`\n", "plugins/x/README.md": "a\n", "scripts/README.md": "a\n",
     "t/README.md": "`make all X=1` and make noise\n", "contrib/README.md": "a\n", ".hidden/x": "",
 }
@@ -108,6 +123,9 @@ BAD = [
     ("t/README.md", "[a](b.md)\n", "t/README.md: link to b.md leads nowhere"),
     ("contrib/README.md", "see `core/base/b.c`\n", "contrib/README.md: `core/base/b.c` is not there"),
     ("scripts/README.md", "see `scripts/none/` and\n", "scripts/README.md: `scripts/none` is not there"),
+    ("core/http/README.md", "`gone.c` and `here`", "core/http/README.md: there is no gone.c"),
+    ("core/http/there.c", "", "core/http/README.md: there.c is not named"),
+    ("core/http/here.c", "", None),
     ("core/README.md", "see `base/none.c`\n", "core/README.md: `base/none.c` is not there"),
     ("README.md", "```\nmake haste\n```\n", "README.md: `make haste` is no target"),
 ]
@@ -123,9 +141,10 @@ with tempfile.TemporaryDirectory(prefix="gantry-docs-") as tree:
     for path, text, _ in BAD:
         write(tree, path, text)
     found = check(tree)
-    for path, _, want in BAD:
+    wanted = [want for _, _, want in BAD if want]
+    for want in wanted:
         ok(want in found, f"{want} is found", *found)
-    ok(len(found) == len(BAD), "and nothing else", *found)
+    ok(len(found) == len(wanted), "and nothing else", *found)
 
 count = len(list(readmes(ROOT)))
 ok(count >= 15, f"this tree has READMEs to check ({count})")
