@@ -203,14 +203,6 @@ static void delete_endpoint(struct net *net, struct gantry_request *request,
 
 /* --- join ---------------------------------------------------------------------------------------- */
 
-static bool has_family(const struct net_port *port, int family)
-{
-	for (size_t i = 0; i < port->address_count; i++)
-		if (port->engines[i] && port->addresses[i].family == family)
-			return true;
-	return false;
-}
-
 static void add_route(struct json_object *object, struct json_object *routes,
 		      const struct net_route *route)
 {
@@ -249,7 +241,7 @@ static void join(struct net *net, struct gantry_request *request, struct json_ob
 	/* else the engine would add an interface of its own where there is no gateway */
 	json_object_object_add(object, "DisableGatewayService", json_object_new_boolean(true));
 	for (size_t i = 0; i < endpoint->port.route_count; i++)
-		if (has_family(&endpoint->port, endpoint->port.routes[i].to.family))
+		if (net_has_family(&endpoint->port, endpoint->port.routes[i].to.family))
 			add_route(object, routes, &endpoint->port.routes[i]);
 	json_object_object_add(object, "StaticRoutes", routes);
 	answer(net, request, object);

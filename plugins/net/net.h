@@ -73,6 +73,8 @@ int net_port_read(const struct gantry_network_port *port, const char *instance,
 		  struct net_port *ret_port, struct gantry_error *err);
 /* Which addresses the engine is given: it takes one of a family, in no network that it was given before. */
 void net_plan(struct net_port *ports, size_t count);
+/* The engine is given an address of this family. */
+bool net_has_family(const struct net_port *port, int family);
 /* The port is wholly the engine's to make. */
 bool net_is_engines(const struct net_port *port);
 /* What the driver is told of it; net_port_told reads it again. The caller frees. */

@@ -88,7 +88,7 @@ static bool is_given(const struct net_port *ports, size_t count,
 	return false;
 }
 
-static bool has_family(const struct net_port *port, int family)
+bool net_has_family(const struct net_port *port, int family)
 {
 	for (size_t i = 0; i < port->address_count; i++)
 		if (port->engines[i] && port->addresses[i].family == family)
@@ -102,7 +102,7 @@ void net_plan(struct net_port *ports, size_t count)
 		for (size_t j = 0; j < ports[i].address_count; j++) {
 			const struct netlink_address *address = &ports[i].addresses[j];
 
-			ports[i].engines[j] = !has_family(&ports[i], address->family) &&
+			ports[i].engines[j] = !net_has_family(&ports[i], address->family) &&
 					      !is_given(ports, i, address);
 		}
 }
@@ -113,7 +113,7 @@ bool net_is_engines(const struct net_port *port)
 		if (!port->engines[i])
 			return false;
 	for (size_t i = 0; i < port->route_count; i++)
-		if (!has_family(port, port->routes[i].to.family))
+		if (!net_has_family(port, port->routes[i].to.family))
 			return false;
 	return true;
 }

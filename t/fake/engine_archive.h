@@ -75,23 +75,6 @@ static void files_begin(struct container *k)
 
 /* --- what a path is ------------------------------------------------------------------------------ */
 
-static void base64(struct str *out, const unsigned char *bytes, size_t length)
-{
-	static const char letters[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-	for (size_t i = 0; i < length; i += 3) {
-		unsigned value = (unsigned)bytes[i] << 16;
-
-		value |= i + 1 < length ? (unsigned)bytes[i + 1] << 8 : 0;
-		value |= i + 2 < length ? bytes[i + 2] : 0;
-		str_add_char(out, letters[value >> 18]);
-		str_add_char(out, letters[value >> 12 & 63]);
-		str_add_char(out, i + 1 < length ? letters[value >> 6 & 63] : '=');
-		str_add_char(out, i + 2 < length ? letters[value & 63] : '=');
-	}
-}
-
 static void file_describe(const struct file *file, struct str *out)
 {
 	struct json_object *object = json_object_new_object();
@@ -105,7 +88,7 @@ static void file_describe(const struct file *file, struct str *out)
 	json_add_string(object, "mtime", "2026-01-02T03:04:05Z");
 	json_add_string(object, "linkTarget", file->target);
 	text = json_object_to_json_string(object);
-	base64(out, (const unsigned char *)text, strlen(text));
+	str_add_base64(out, text, strlen(text));
 	json_object_put(object);
 }
 
