@@ -14,7 +14,7 @@ docker = Docker(own=True)
 P = f"g{os.getpid() % 100000:05d}"  # unique in the first letters: interfaces are named after ids
 BRIDGE = f"br{P}"
 SOCKET = f"/run/docker/plugins/gantry-{docker.owner}.sock"
-world = docker.world(settings="plugins = { net = {} }", policies={"p.lua": """return { restart = function(instance, exit)
+world = docker.world(settings=f'plugins = {{ net = {{ socket_folder = "{docker.folder}/net" }} }}', policies={"p.lua": """return { restart = function(instance, exit)
     if instance.labels.again then return 0 end
 end }"""}).start()
 
@@ -32,7 +32,7 @@ def clean():
     world.end()
     for name in links():
         ip("link", "del", name)
-    if os.path.exists(SOCKET):  # every engine of the host would wait for it
+    if os.path.lexists(SOCKET):
         os.unlink(SOCKET)
 
 
@@ -246,5 +246,16 @@ while links() != [BRIDGE] and time.monotonic() < end:
     time.sleep(0.05)
 equal(links(), [BRIDGE], "no interface is left")
 equal(world.stop(), 0, "gantryd ends in order")
-equal(os.path.exists(SOCKET), False, "its socket is gone")
+equal(os.path.lexists(SOCKET), False, "its socket is gone")
+
+# --- a dead gantryd, and an engine that was not there when it lived ------------------------------------------
+world.start()
+world.kill()
+equal(os.path.exists(SOCKET), True, "a gantryd that is killed leaves its socket")
+docker.down()
+docker.again()
+began = time.monotonic()
+has(docker.run("volume", "inspect", "nosuch").stderr, "No such volume", "an engine looks for a volume that is not there")
+took = time.monotonic() - began
+ok(took < 6, f"and does not wait for a dead gantryd ({took:.1f} s)")
 done()

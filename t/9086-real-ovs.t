@@ -46,7 +46,7 @@ def clean():
         process.terminate()
         process.wait(LIMIT)
     for path in (f"{RUN}/db.sock", SOCKET):
-        if os.path.exists(path):
+        if os.path.lexists(path):
             os.unlink(path)
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -55,7 +55,7 @@ docker = Docker()
 SOCKET = f"/run/docker/plugins/gantry-{docker.owner}.sock"
 atexit.register(clean)
 switch()
-world = docker.world(settings="plugins = { net = {} }").start()
+world = docker.world(settings=f'plugins = {{ net = {{ socket_folder = "{folder}/net" }} }}').start()
 
 
 def port(n, **more):

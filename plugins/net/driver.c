@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The network driver of engines: libnetwork's remote protocol, JSON by POST on a socket where engines look for it.
+ * The network driver of engines: libnetwork's remote protocol, JSON by POST on a socket that engines find (socket.c).
  *
  *	at a start   CreateEndpoint (what docker_wire left with the container) ─▶ the pair is made
  *	             Join ─▶ the engine is told which end to take, and the routes
@@ -13,7 +13,6 @@
 
 #include <arpa/inet.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 
 #define MIME "application/vnd.docker.plugins.v1.1+json"
 
@@ -247,7 +246,7 @@ static void join(struct net *net, struct gantry_request *request, struct json_ob
 	answer(net, request, object);
 }
 
-/* --- the socket ---------------------------------------------------------------------------------- */
+/* --- the calls ----------------------------------------------------------------------------------- */
 
 static void activate(struct net *net, struct gantry_request *request, struct json_object *asked)
 {
@@ -309,40 +308,14 @@ static void on_request(void *arg, struct gantry_request *request, const char *pa
 	json_object_put(asked);
 }
 
-/* Of a path whose last folder or two are missing. */
-static int make_folder(const char *path)
-{
-	char *upper = strdup(path), *slash = strrchr(upper, '/');
-
-	if (slash && slash != upper) {
-		*slash = '\0';
-		mkdir(upper, 0700);
-	}
-	free(upper);
-	return mkdir(path, 0700) < 0 && errno != EEXIST ? -errno : 0;
-}
-
 int net_driver_open(struct net *net, struct gantry_error *err)
 {
-	const char *folder = net->settings->socket_folder;
-	char *path;
-	int code = make_folder(folder);
-
-	if (code < 0)
-		return gantry_error_field(err, code, "socket_folder", "%s: %s", folder,
-					  strerror(-code));
-	if (asprintf(&path, "%s/%s.sock", folder, net->driver) < 0)
-		abort();
-	code = net->host->serve(net->host->core, path, on_request, net, &net->server, err);
-	free(path);
-	return code;
+	return net_socket_open(net, on_request, err);
 }
 
 void net_driver_close(struct net *net)
 {
-	if (net->server)
-		net->host->serve_end(net->server);
-	net->server = NULL;
+	net_socket_close(net);
 	while (net->endpoints)
 		forget(net, net->endpoints->id);
 }

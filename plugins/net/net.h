@@ -4,6 +4,7 @@
  *
  *   plugin.c   the exported struct, the role, and the work that goes to the pool, one piece after the other
  *   driver.c   the network driver that engines ask: requests on a socket
+ *   socket.c   the socket, and how engines find it
  *   port.c     a port: read, printed, and what of it the engine can be given
  *   wiring.c   its two ends: made, plugged, finished inside, removed
  *   ovs.c      the bridge that is Open vSwitch's
@@ -24,7 +25,7 @@
 #define NET_ALIAS         "gantry "
 
 struct net_settings {
-	const char *socket_folder;
+	const char *plugin_folder, *socket_folder;
 };
 
 struct net_route {
@@ -54,7 +55,8 @@ struct net {
 	const struct gantry_host *host; /* borrowed, as settings */
 	const struct net_settings *settings;
 	char *owner, *driver;           /* owned; NULL before serve */
-	struct gantry_server *server;   /* owned */
+	struct gantry_server *server;   /* owned; with it: */
+	char *socket, *link;            /* paths, owned */
 	struct net_work *works;         /* the first is on the pool */
 	struct net_endpoint *endpoints; /* that were made and not deleted, of this life */
 };
@@ -62,10 +64,18 @@ struct net {
 /* Queues it: run on the pool, one at a time, then done on the loop. */
 void net_do(struct net *net, void (*run)(void *arg), void (*done)(void *arg), void *arg);
 
+typedef void (*net_handler_fn)(void *arg, struct gantry_request *request, const char *path,
+			    const char *body);
+
 /* --- driver.c --- */
 
 int net_driver_open(struct net *net, struct gantry_error *err);
 void net_driver_close(struct net *net);
+
+/* --- socket.c --- */
+
+int net_socket_open(struct net *net, net_handler_fn handle, struct gantry_error *err);
+void net_socket_close(struct net *net);
 
 /* --- port.c --- */
 

@@ -312,11 +312,16 @@ static void close_plugin(void *plugin)
 }
 
 static const struct gantry_option options[] = {
-	{.key = "socket_folder",
+	{.key = "plugin_folder",
 	 .type = GANTRY_OPTION_STRING,
 	 .fallback = "/run/docker/plugins",
-	 .offset = offsetof(struct net_settings, socket_folder),
+	 .offset = offsetof(struct net_settings, plugin_folder),
 	 .help = "where engines of this host look for network drivers"},
+	{.key = "socket_folder",
+	 .type = GANTRY_OPTION_STRING,
+	 .fallback = "/run/gantry/net",
+	 .offset = offsetof(struct net_settings, socket_folder),
+	 .help = "where our socket is: no folder that engines look through"},
 	{.key = NULL},
 };
 

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Where engines find the driver: by its name, and in no other way.
+ *
+ * An engine that looks for a volume that it does not know asks every socket in its plugins' folder, and waits 15 s for
+ * one that nobody answers. So what is there is a link, which an engine follows where it looks for a driver by
+ * name and passes over where it looks for all; the socket is in a folder of our own.
+ *
+ * A gantryd that is killed leaves both. Whoever starts or ends next, of whatever owner, removes what nobody
+ * answers, with the engines' folder locked, so that nothing is removed that is just being made.
+ */
+#include "net.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define PREFIX "gantry-"
+#define SUFFIX ".sock"
+
+/* Of a path whose last folder or two are missing. */
+static int make_folder(const char *path)
+{
+	char *upper = strdup(path), *slash = strrchr(upper, '/');
+
+	if (slash && slash != upper) {
+		*slash = '\0';
+		mkdir(upper, 0700);
+	}
+	free(upper);
+	return mkdir(path, 0700) < 0 && errno != EEXIST ? -errno : 0;
+}
+
+/* Refused, or a link to what is not there; where that cannot be told, somebody may listen. */
+static bool nobody_answers(const char *path)
+{
+	struct sockaddr_un name = {.sun_family = AF_UNIX};
+	bool nobody = false;
+	int fd;
+
+	if (strlen(path) >= sizeof(name.sun_path))
+		return false;
+	strcpy(name.sun_path, path);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return false;
+	if (connect(fd, (const struct sockaddr *)&name, sizeof(name)) < 0)
+		nobody = errno == ECONNREFUSED || errno == ENOENT;
+	close(fd);
+	return nobody;
+}
+
+/* A link's socket too, where it has the link's name. */
+static void remove_dead(const char *path)
+{
+	char target[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	ssize_t length = readlink(path, target, sizeof(target) - 1);
+	struct stat st;
+
+	if (length > 0) {
+		target[length] = '\0';
+		if (target[0] == '/' && strcmp(strrchr(target, '/'), strrchr(path, '/')) == 0 &&
+		    lstat(target, &st) == 0 && S_ISSOCK(st.st_mode))
+			unlink(target);
+	}
+	unlink(path);
+}
+
+static bool is_ours(const char *name)
+{
+	size_t length = strlen(name);
+
+	return strncmp(name, PREFIX, strlen(PREFIX)) == 0 && length > strlen(SUFFIX) &&
+	       strcmp(name + length - strlen(SUFFIX), SUFFIX) == 0;
+}
+
+static void sweep(const char *folder)
+{
+	DIR *dir = opendir(folder);
+	struct dirent *entry;
+	struct stat st;
+	char *path;
+
+	while (dir && (entry = readdir(dir))) {
+		if (!is_ours(entry->d_name))
+			continue;
+		if (asprintf(&path, "%s/%s", folder, entry->d_name) < 0)
+			abort();
+		if (lstat(path, &st) == 0 && (S_ISSOCK(st.st_mode) || S_ISLNK(st.st_mode)) &&
+		    nobody_answers(path))
+			remove_dead(path);
+		free(path);
+	}
+	if (dir)
+		closedir(dir);
+}
+
+static void free_paths(struct net *net)
+{
+	free(net->link);
+	free(net->socket);
+	net->link = net->socket = NULL;
+}
+
+static int make(struct net *net, net_handler_fn handle, struct gantry_error *err)
+{
+	int code = net->host->serve(net->host->core, net->socket, handle, net, &net->server, err);
+
+	if (code < 0)
+		return code;
+	if (symlink(net->socket, net->link) == 0)
+		return 0;
+	code = gantry_error_field(err, -errno, "plugin_folder", "%s: %s", net->link,
+				  strerror(errno));
+	net->host->serve_end(net->server);
+	net->server = NULL;
+	return code;
+}
+
+int net_socket_open(struct net *net, net_handler_fn handle, struct gantry_error *err)
+{
+	const char *folder = net->settings->socket_folder, *where = "socket_folder";
+	int code = make_folder(folder), fd = -1;
+
+	if (code == 0) {
+		folder = net->settings->plugin_folder;
+		where = "plugin_folder";
+		code = make_folder(folder);
+	}
+	if (code == 0) {
+		fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		code = fd < 0 ? -errno : 0;
+	}
+	if (code < 0)
+		return gantry_error_field(err, code, where, "%s: %s", folder, strerror(-code));
+	if (asprintf(&net->socket, "%s/%s" SUFFIX, net->settings->socket_folder, net->driver) < 0 ||
+	    asprintf(&net->link, "%s/%s" SUFFIX, folder, net->driver) < 0)
+		abort();
+	flock(fd, LOCK_EX);
+	sweep(folder);
+	code = make(net, handle, err);
+	close(fd);
+	if (code < 0)
+		free_paths(net);
+	return code;
+}
+
+void net_socket_close(struct net *net)
+{
+	int fd;
+
+	if (!net->server)
+		return;
+	fd = open(net->settings->plugin_folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd >= 0)
+		flock(fd, LOCK_EX);
+	net->host->serve_end(net->server);
+	net->server = NULL;
+	sweep(net->settings->plugin_folder); /* ours too: nobody answers it any more */
+	if (fd >= 0)
+		close(fd);
+	free_paths(net);
+}

@@ -1,0 +1,80 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""The socket of plugin net, of gantryds that were killed and that live: it is found by name only, and what nobody answers is removed."""
+import os
+import stat
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "fake"))
+from daemon import *
+
+if os.geteuid() != 0:
+    print("1..0 # SKIP only root may look for what interfaces a life before left", flush=True)
+    sys.exit(0)
+folder = tempfile.mkdtemp(prefix="gantry-sock.", dir="/tmp")
+atexit.register(shutil.rmtree, folder, True)
+FOUND, SOCKETS = f"{folder}/found/plugins", f"{folder}/sockets"
+SETTINGS = f'plugins = {{ net = {{ plugin_folder = "{FOUND}", socket_folder = "{SOCKETS}" }} }}'
+
+
+def made(owner):
+    return World(settings=SETTINGS, owner=owner)
+
+
+def there(where):
+    return sorted(os.listdir(where))
+
+
+def dead(path):
+    """A socket that nobody answers any more."""
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(path)
+        left.listen(1)
+
+
+def activates(path):
+    return ask(path, "POST", "/Plugin.Activate").json
+
+
+one = made("one").start()
+link = f"{FOUND}/gantry-one.sock"
+equal(there(FOUND), ["gantry-one.sock"], "engines find the driver by its name")
+equal((stat.S_ISLNK(os.lstat(link).st_mode), os.readlink(link)), (True, f"{SOCKETS}/gantry-one.sock"),
+      "by a link, which they pass over where they ask all: those are sockets")
+equal(activates(link), {"Implements": ["NetworkDriver"]}, "it answers there")
+
+one.kill()
+equal(there(FOUND), ["gantry-one.sock"], "one that is killed leaves it")
+dead(f"{FOUND}/gantry-old.sock")
+dead(f"{FOUND}/somebody.sock")
+os.symlink(f"{folder}/nowhere/gantry-gone.sock", f"{FOUND}/gantry-gone.sock")
+lives = socket.socket(socket.AF_UNIX)
+lives.bind(f"{FOUND}/gantry-lives.sock")
+lives.listen(1)
+full = socket.socket(socket.AF_UNIX)  # that lives and is not quick
+full.bind(f"{FOUND}/gantry-full.sock")
+full.listen(0)
+waits = socket.socket(socket.AF_UNIX)
+waits.connect(f"{FOUND}/gantry-full.sock")
+kept = ["gantry-full.sock", "gantry-lives.sock", "somebody.sock"]
+two = made("two").start()
+equal(there(FOUND), sorted(["gantry-two.sock", *kept]),
+      "the next gantryd, of another owner, removes what nobody answers; neither those that live nor what is not a gantryd's")
+equal(there(SOCKETS), ["gantry-two.sock"], "the sockets behind the links too")
+one.start()
+equal(activates(link), {"Implements": ["NetworkDriver"]}, "the first is back")
+equal(activates(f"{FOUND}/gantry-two.sock"), {"Implements": ["NetworkDriver"]}, "the second goes on")
+same = made("one")
+status, said = same.refuses()
+equal(status, 1, "one of the same owner is refused")
+has(said, f"another process listens on {SOCKETS}/gantry-one.sock", "with the reason")
+equal(activates(link), {"Implements": ["NetworkDriver"]}, "which leaves the first as it is")
+two.kill()
+equal(one.stop(), 0, "an orderly end")
+equal((there(FOUND), there(SOCKETS)), (kept, []), "removes its own, and that of one that was killed")
+os.mkdir(link)
+status, said = one.refuses()
+equal(status, 1, "where something else has the name, it does not start")
+has(said, f"plugin net: {link}: File exists", "and says what")
+equal(there(SOCKETS), [], "and leaves no socket")
+done()
