@@ -9,9 +9,13 @@
 #define ASK    "gantry.ask." RIG_OWNER
 
 #ifdef GANTRY_SANITIZED
-#define WAIT_MS 1500
+#define WAIT_MS  1500
+#define SHORT    "800ms"
+#define SHORT_MS 800
 #else
-#define WAIT_MS 500
+#define WAIT_MS  500
+#define SHORT    "200ms"
+#define SHORT_MS 200
 #endif
 
 /* One that wants the engine. */
@@ -55,8 +59,9 @@ static void on_over(void *arg, const struct gantry_error *err, const void *resul
 	note_news(p);
 }
 
-static void party_open(struct party *p, struct rig *rig, const char *owner, const char *daemon,
-		       const char *holder)
+/* stall_timeout: NULL: the plugin's. */
+static void party_open_patient(struct party *p, struct rig *rig, const char *owner,
+			       const char *daemon, const char *holder, const char *stall_timeout)
 {
 	struct json_object *values = json_object_new_object();
 	struct gantry_error err;
@@ -69,9 +74,17 @@ static void party_open(struct party *p, struct rig *rig, const char *owner, cons
 	snprintf(wait, sizeof(wait), "%dms", WAIT_MS);
 	json_add_string(values, "endpoint", rig->endpoint);
 	json_add_string(values, "claim_wait", wait);
+	if (stall_timeout)
+		json_add_string(values, "stall_timeout", stall_timeout);
 	if (plugin_node_open(rig->plugin, daemon, values, owner, &p->node, &err) < 0)
 		bail_out("%s", err.text);
 	json_object_put(values);
+}
+
+static void party_open(struct party *p, struct rig *rig, const char *owner, const char *daemon,
+		       const char *holder)
+{
+	party_open_patient(p, rig, owner, daemon, holder, NULL);
 }
 
 static void begin(struct party *p)
@@ -307,6 +320,47 @@ static void failures(struct rig *rig, struct party *a)
 	let_go(a);
 }
 
+/* Turns the loop until the engine has so many requests that hang. */
+static bool hang(struct rig *rig, int64_t count)
+{
+	int64_t end_us = clock_monotonic_us() + 10000000;
+
+	while (rig_state(rig, "struck") < count) {
+		if (clock_monotonic_us() > end_us)
+			return false;
+		rig_turn(rig, 10);
+	}
+	return true;
+}
+
+/* The engine has a plugin that is dead: it looks long for a volume that is not there. */
+static void slow_engine(struct rig *rig, struct party *b)
+{
+	struct party a;
+	int64_t struck = rig_state(rig, "struck");
+
+	party_open_patient(&a, rig, RIG_OWNER, "a", "host a, store /a", SHORT);
+	rig_fault(rig, "DELETE /volumes/*", "hang", 0, 1);
+	take(&a);
+	ok(a.held && hang(rig, struck + 1), "an engine is held, and looks long for an ask");
+	rig_turn(rig, SHORT_MS * 3);
+	ok(!a.over, "it is not let go because of that");
+	let_go(&a);
+	rig->runtime->node_close(a.node);
+
+	party_open(&a, rig, RIG_OWNER, "a", "host a, store /a");
+	rig_fault(rig, "DELETE /volumes/*", "hang", 0, 1);
+	take(&a);
+	ok(a.held && hang(rig, struck + 2), "another time");
+	take(b);
+	is_int(b->code, -EBUSY, "who asks while it still does is answered");
+	ok(took_ms(b) < WAIT_MS, "at once (%lld ms)", (long long)took_ms(b));
+	ok(a.held && !a.over, "by the holder, that goes on");
+	let_go(&a);
+	rig->runtime->node_close(a.node);
+	rig_no_faults(rig);
+}
+
 int main(void)
 {
 	struct rig rig;
@@ -321,6 +375,7 @@ int main(void)
 	taken_over(&rig, &a, &b);
 	restored_and_lost(&rig, &a, &b);
 	failures(&rig, &a);
+	slow_engine(&rig, &b);
 	rig.runtime->node_close(a.node);
 	rig.runtime->node_close(b.node);
 	rig_close(&rig);

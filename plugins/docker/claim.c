@@ -26,6 +26,8 @@
  *      of the ask succeeds takes over; for the others the ask is gone, as if a holder had answered.
  *   3. A holder that slept longer than that sees its claim destroyed, and that another has it: it is lost.
  *   4. An ask whose maker was killed is removed by the holder, or by whoever asks next.
+ *   5. An engine that has a dead plugin looks long for a volume that is not there, as in ANSWERING nobody's ask
+ *      mostly is. That it takes long is no reason to let go; who asks meanwhile is answered at once.
  */
 #include "docker.h"
 
@@ -118,6 +120,7 @@ static void create_volume(struct claim *claim, const char *name)
 	docker_add(labels, LABEL_DAEMON, claim->wanted->daemon);
 	docker_add(labels, LABEL_HOLDER, claim->wanted->holder);
 	docker_add(body, "Name", name);
+	docker_add(body, "Driver", "local"); /* else the engine asks all of its plugins first */
 	json_object_object_add(body, "Labels", labels);
 	docker_call(&claim->call, "POST", docker_print(body), "/volumes/create");
 	json_object_put(body);
@@ -208,8 +211,9 @@ static void call_done(struct docker_call *call, const struct gantry_error *err,
 {
 	struct claim *claim = call->arg;
 	bool gone = err && err->code == -ENOENT;
+	bool slow = err && (err->code == -ETIMEDOUT || err->code == -ECANCELED);
 
-	if (err && claim->phase != ENDING &&
+	if (err && claim->phase != ENDING && !(slow && claim->phase == ANSWERING) &&
 	    !(gone && (claim->phase == WITHDRAWING || claim->phase == OUSTING ||
 		       claim->phase == ANSWERING))) {
 		end_failed(claim, err);
@@ -282,6 +286,8 @@ static int on_message(void *arg, struct json_object *message)
 		claim->answered = true;
 	if (ask && !begins && claim->phase == WAITING)
 		end_busy(claim);
+	else if (ask && begins && claim->phase == ANSWERING)
+		docker_call_cancel(&claim->call); /* it looks for one from before: see 5 */
 	else if (claim->phase == HELD)
 		enter(claim, HELD);
 	return 0;
