@@ -310,9 +310,61 @@ equal(nova_driver.get_info(two).state, power_state.SHUTDOWN, "keeps the containe
 CONF.set_override("flavor_disk", "refuse", "gantry")
 refused("a flavor with a disk, where that is not taken", exception.BuildAbortException, lambda: spawn(instance()), "disk of 1 GB")
 CONF.clear_override("flavor_disk", "gantry")
-refused("a volume", exception.BuildAbortException, lambda: spawn(instance(), block_device_info={"block_device_mapping": [{"mount_device": "/dev/vdb"}]}),
-        "no volumes")
-refused("one for an instance that runs", exception.NovaException, lambda: nova_driver.attach_volume(context, {}, four, "/dev/vdb"), "no volumes")
+
+# --- volumes: what os-brick makes of them, given as the container is made -----------------------------
+
+volumes = driver.volumes
+mock.patch.object(volumes, "_is_block_device", lambda path: os.path.realpath(path) in ("/dev/null", "/dev/zero")).start()
+FOLDER = os.path.join(world.folder, "volume")
+os.mkdir(FOLDER)
+
+
+def disk(name, path, kind="local", boot_index=None, **data):
+    return {"mount_device": f"/dev/{name}", "boot_index": boot_index,
+            "connection_info": {"driver_volume_type": kind, "serial": f"id-of-{name}", "data": {"device_path": path, **data}}}
+
+
+def disks(*these):
+    return {"block_device_mapping": list(these)}
+
+
+held = instance()
+given = disks(disk("vdb", "/dev/null"), disk("vdc", FOLDER), disk("vdd", "/dev/zero", access_mode="ro"))
+spawn(held, block_device_info=given)
+at = f"{world.folder}/{held.uuid}/volumes"
+found = world.get(f"/v1/instances/{held.uuid}").json["spec"]
+equal(found["devices"], [{"host_path": f"{at}/vdb", "container_path": "/dev/vdb", "permissions": "rw"},
+                         {"host_path": f"{at}/vdd", "container_path": "/dev/vdd", "permissions": "r"}], "a block device is one inside, by Nova's name")
+equal(found["mounts"], [{"type": "bind", "source": f"{at}/vdc", "target": "/mnt/volumes/vdc"}], "a folder is mounted")
+equal([os.readlink(f"{at}/{name}") for name in ("vdb", "vdc", "vdd")], ["/dev/null", FOLDER, "/dev/zero"], "by links to where they are now")
+nova_driver.power_off(held)
+given["block_device_mapping"][0]["connection_info"]["data"]["device_path"] = "/dev/zero"
+nova_driver.power_on(context, held, None, given)
+equal(os.readlink(f"{at}/vdb"), "/dev/zero", "which may be elsewhere after the host was started again")
+nova_driver.reboot(context, held, None, "HARD", given)
+equal(volumes.kept(held, world.get(f"/v1/instances/{held.uuid}").json), (found["devices"], found["mounts"]), "what takes its place has them too")
+refused("one more", exception.VolumeAttachFailed, lambda: nova_driver.attach_volume(context, disk("vde", "/dev/null")["connection_info"], held, "/dev/vde"),
+        "Volume id-of-vde could not be attached. Reason: the engine gives a container its devices when it is made")
+refused("one less", exception.VolumeDetachFailed, lambda: nova_driver.detach_volume(context, disk("vdb", "/dev/null")["connection_info"], held, "/dev/vdb"),
+        "when it is made")
+held.task_state = "rebuilding"
+equal(nova_driver.detach_volume(context, disk("vdb", "/dev/null")["connection_info"], held, "/dev/vdb"), None, "but for a rebuild, which makes it anew")
+held.task_state = None
+with mock.patch.object(volumes.connector.InitiatorConnector, "factory") as factory:
+    nova_driver.destroy(context, held, None, given)
+    equal([call.args[1]["path"] for call in factory.return_value.disconnect_volume.call_args_list], ["/dev/zero", FOLDER, "/dev/zero"],
+          "they are disconnected when it is gone")
+ok(not os.path.exists(at), "and leave nothing")
+for what, wrong, word in (("boot from a volume", disk("vda", "/dev/null", boot_index=0), "a container boots of an image, not of a volume"),
+                          ("an encrypted volume", disk("vdb", "/dev/null", encrypted=True), "volume vdb is encrypted"),
+                          ("one of a kind that os-brick does not know", disk("vdb", "x", kind="floppy"), "volume vdb is of type floppy"),
+                          ("one that is a file", disk("vdb", __file__), "takes block devices and folders")):
+    held = instance()
+    refused(what, exception.BuildAbortException, lambda: spawn(held, block_device_info=disks(wrong)), word)
+    ok(not nova_driver.instance_exists(held) and not os.path.exists(f"{world.folder}/{held.uuid}"), "leaves nothing")
+with mock.patch.object(volumes.connector, "get_connector_properties", lambda *words, **more: {"host": more["host"]}):
+    equal(nova_driver.get_volume_connector(held), {"host": CONF.host}, "Cinder is told of this host")
+
 four.task_state = "rescuing"
 refused("a rescue", exception.NovaException, lambda: nova_driver.power_off(four), "runs on")
 four.task_state = None

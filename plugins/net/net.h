@@ -65,7 +65,7 @@ struct net {
 void net_do(struct net *net, void (*run)(void *arg), void (*done)(void *arg), void *arg);
 
 typedef void (*net_handler_fn)(void *arg, struct gantry_request *request, const char *path,
-			    const char *body);
+			       const char *body);
 
 /* --- driver.c --- */
 

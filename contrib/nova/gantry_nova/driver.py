@@ -30,10 +30,10 @@ from gantry_nova import nodes
 from gantry_nova import options
 from gantry_nova import spec
 from gantry_nova import vif as ports
+from gantry_nova import volumes
 
 LOG = logging.getLogger(__name__)
 CONF = nova.conf.CONF
-NO_VOLUMES = "a container takes no volumes through this driver"
 options.register(CONF)
 
 MIB = 1 << 20
@@ -220,7 +220,8 @@ class GantryDriver(driver.ComputeDriver):
             # a program begins when Neutron has wired its ports: until then the instance is only made
             events = ports.awaited(network_info) if power_on else []
             at_once = power_on and not within and not events
-            asked = spec.make(context, instance, self.host, node, image, properties, drive)
+            devices, folders = volumes.wanted(instance, block_device_info)
+            asked = spec.make(context, instance, self.host, node, image, properties, drive + folders, devices)
             asked.update(ports.wanted(network_info))
             with ports.plugged(self.virtapi, instance, events):
                 answer = self.make(instance, asked, at_once)
@@ -257,8 +258,9 @@ class GantryDriver(driver.ComputeDriver):
         if CONF.gantry.flavor_disk == "refuse" and spec.disk_gb(instance.flavor):
             raise exception.BuildAbortException(instance_uuid=instance.uuid, reason="its flavor has a disk of %d GB, which cannot be enforced"
                                                 % spec.disk_gb(instance.flavor))
-        if driver.block_device_info_get_mapping(block_device_info):
-            raise exception.BuildAbortException(instance_uuid=instance.uuid, reason=NO_VOLUMES)
+        reason = volumes.check(block_device_info)
+        if reason:
+            raise exception.BuildAbortException(instance_uuid=instance.uuid, reason=reason)
 
     def destroy(self, context, instance, network_info, block_device_info=None, destroy_disks=True, destroy_secrets=True):
         if instance.task_state == task_states.RESIZE_REVERTING:
@@ -269,6 +271,7 @@ class GantryDriver(driver.ComputeDriver):
                 pass
             return
         self._move.forget(instance)
+        volumes.forget(instance, block_device_info)
         files.forget(instance)
 
     def remove(self, instance):
@@ -300,10 +303,13 @@ class GantryDriver(driver.ComputeDriver):
         self.do(instance, "stop", {"grace": "%ds" % timeout})
 
     def power_on(self, context, instance, network_info, block_device_info=None, accel_info=None):
+        volumes.connect(instance, block_device_info)  # the host may have been started since
         self.do(instance, "start")
 
     def reboot(self, context, instance, network_info, reboot_type, block_device_info=None,
                bad_volumes_callback=None, accel_info=None):
+        if reboot_type == "HARD":
+            volumes.connect(instance, block_device_info)
         self.do(instance, "restart", {"grace": "0s"} if reboot_type == "HARD" else {})
 
     def pause(self, instance):
@@ -319,7 +325,7 @@ class GantryDriver(driver.ComputeDriver):
         self.do(instance, "unpause")
 
     def resume_state_on_host_boot(self, context, instance, network_info, block_device_info=None):
-        self.power_on(context, instance, network_info)
+        self.power_on(context, instance, network_info, block_device_info)
 
     # --- resize, and to another engine --------------------------------------------------------------------
 
@@ -378,13 +384,16 @@ class GantryDriver(driver.ComputeDriver):
         finally:
             self._client.operate("DELETE", image, wait=CONF.gantry.operation_timeout)
 
-    # --- volumes: none ------------------------------------------------------------------------------
+    # --- volumes: as the container is made -------------------------------------------------------------
 
     def get_volume_connector(self, instance):
-        raise exception.NovaException(NO_VOLUMES)
+        return volumes.properties()
 
     def attach_volume(self, context, connection_info, instance, mountpoint, disk_bus=None, device_type=None, encryption=None):
-        raise exception.NovaException(NO_VOLUMES)
+        volumes.attach(connection_info)
+
+    def detach_volume(self, context, connection_info, instance, mountpoint, encryption=None):
+        volumes.detach(connection_info, instance)
 
     # --- looking at it -------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@
 	confirm   the image that stayed behind goes
 
 Where it cannot be made there it is made again where it was. Names are unique, so that it is never in two places. Memory is not
-moved, nor is what volumes hold.
+moved, nor is what volumes of its image hold.
 """
 from nova import exception
 import nova.conf
@@ -16,6 +16,7 @@ from gantry_nova import client as gantry
 from gantry_nova import files
 from gantry_nova import spec
 from gantry_nova import vif
+from gantry_nova import volumes
 
 LOG = logging.getLogger(__name__)
 CONF = nova.conf.CONF
@@ -42,11 +43,10 @@ class Move:
             raise
         self._driver.remove(instance)
         try:
-            self._make(context, instance, image, node, flavor, start, vif.kept(found))
+            self._make(context, instance, image, node, flavor, start, found)
         except Exception as error:
             LOG.error("it cannot be made on node %s, and is made again on %s: %s", node, found["node"], error, instance=instance)
-            self._make(context, instance, image, found["node"], instance.old_flavor or instance.flavor, start,
-                       vif.kept(found))
+            self._make(context, instance, image, found["node"], instance.old_flavor or instance.flavor, start, found)
             self.drop(image, node)
             raise
         finally:
@@ -55,16 +55,14 @@ class Move:
 
     def back(self, context, instance, migration, node, flavor, start):
         image = self.image(instance, migration)
-        left, kept = None, {}
         try:
             found = self._driver.find(instance)
-            left, kept = found["node"], vif.kept(found)
         except exception.InstanceNotFound:
-            pass
+            found = None
         self._driver.remove(instance)
-        self._make(context, instance, image, node, flavor, start, kept)
-        if left:
-            self.drop(image, left)
+        self._make(context, instance, image, node, flavor, start, found)
+        if found:
+            self.drop(image, found["node"])
 
     def forget(self, instance):
         """The instance is to go, and what it was made of where that was a move's."""
@@ -97,9 +95,11 @@ class Move:
         finally:
             archive.close()
 
-    def _make(self, context, instance, image, node, flavor, start, kept):
+    def _make(self, context, instance, image, node, flavor, start, found):
+        """found: what it takes the place of, whose ports and volumes it keeps; None: that is not known."""
         properties = {key[len(IMAGE_PROPERTY):]: value for key, value in instance.system_metadata.items() if key.startswith(IMAGE_PROPERTY)}
-        wanted = spec.make(context, instance, self._driver.host, node, image, properties, files.mounted(instance))
+        devices, folders = volumes.kept(instance, found) if found else ([], [])
+        wanted = spec.make(context, instance, self._driver.host, node, image, properties, files.mounted(instance) + folders, devices)
         wanted.update(spec.limits(flavor))
-        wanted.update(kept)
+        wanted.update(vif.kept(found) if found else {})
         self._driver.make(instance, wanted, start)

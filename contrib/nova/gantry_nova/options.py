@@ -28,6 +28,9 @@ OPTIONS = [
     cfg.StrOpt("config_drive_path", default="/mnt/config",
                help="Where the instance finds its config drive: a folder, read-only. Engines have to be on this host, and a policy has to "
                     "allow the mount of instances_path/UUID/config-drive."),
+    cfg.StrOpt("volume_path", default="/mnt/volumes",
+               help="Where the instance finds a volume that is a folder of this host, as VOLUME_PATH/vdb. One that is a block device is /dev/vdb. "
+                    "Engines have to be on this host, and a policy has to allow what is in instances_path/UUID/volumes."),
     cfg.IntOpt("console_lines", default=1000, min=1, help="Lines of the log that the console log has."),
     cfg.BoolOpt("node_for_each_engine", default=False,
                 help="Each of gantryd's nodes is a node of Nova's, NODE.HOST, and the scheduler chooses. Otherwise all are one, and gantryd does."),

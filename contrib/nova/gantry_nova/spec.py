@@ -28,7 +28,7 @@ def disk_gb(flavor):
     return flavor.root_gb + flavor.ephemeral_gb
 
 
-def make(context, instance, host, node, image, properties, mounts):
+def make(context, instance, host, node, image, properties, mounts, devices=()):
     spec = {
         "name": instance.uuid,
         "image": image,
@@ -47,6 +47,8 @@ def make(context, instance, host, node, image, properties, mounts):
         spec["environment"] = environment
     if mounts:
         spec["mounts"] = mounts
+    if devices:
+        spec["devices"] = devices
     return spec
 
 
