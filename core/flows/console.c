@@ -30,8 +30,10 @@ struct console {
 	struct console_peer *driver; /* borrowed; NULL: none */
 	char instance[INSTANCE_ID_SIZE];
 	bool exec, input;
-	bool stays;  /* without peers too: for what is kept, and as its end would be the input's */
-	bool paused; /* the driver is behind, and the op is paused */
+	bool tty;
+	bool in_line; /* what was typed last did not end a line */
+	bool stays;   /* without peers too: for what is kept, and as its end would be the input's */
+	bool paused;  /* the driver is behind, and the op is paused */
 
 	struct console_kept kept;
 	size_t joining;    /* peers that look for their place in it */
@@ -79,6 +81,7 @@ static struct console *open_upstream(struct daemon *daemon, const struct instanc
 		.arg = console, .open = on_open, .data = on_output, .drain = on_drain};
 
 	console->input = instance->spec.stdin_open;
+	console->tty = instance->spec.tty;
 	console->stays = console->input;
 	list_append(&daemon->consoles, &console->link);
 	console->op = op_new(&daemon->scope, "attach", on_ended, console);
@@ -199,6 +202,7 @@ int console_exec(struct daemon *daemon, struct exec *exec, struct console_peer *
 		console = console_new(daemon, instance, link);
 		console->exec = true;
 		console->input = exec->asked.input;
+		console->tty = exec->asked.tty;
 		join(console, peer);
 		console->driver = peer;
 		console->op = op_new(&daemon->scope, "exec", on_ended, console);
@@ -371,17 +375,24 @@ enum console_input console_input(struct console_peer *peer, const char *data, si
 		return CONSOLE_REFUSED;
 	if (peer->recording)
 		recording_input(peer->recording, data, length);
+	if (length)
+		console->in_line = data[length - 1] != '\n' && data[length - 1] != '\r';
 	return console->runtime->session_write(console->session, data, length) ? CONSOLE_TAKEN
 									       : CONSOLE_BEHIND;
 }
 
 int console_input_end(struct console_peer *peer)
 {
+	static const char ends[] = {0x04, 0x04}; /* VEOF: the first one only ends a line begun */
 	struct console *console = peer->console;
 	int code;
 
 	if (!console || !console->session || console->driver != peer || !console->input)
 		return 0;
+	if (console->tty) {
+		console_input(peer, ends, console->in_line ? 2 : 1);
+		return 0;
+	}
 	code = console->runtime->session_shutdown(console->session);
 	if (code == 0)
 		console->input = false;

@@ -82,7 +82,8 @@ void console_leave(struct console_peer *peer); /* nothing is called after */
 enum console_input { CONSOLE_TAKEN, CONSOLE_BEHIND, CONSOLE_REFUSED };
 /* BEHIND: taken too, but wait for drain. REFUSED: not the driver, or there is no input any more. */
 enum console_input console_input(struct console_peer *peer, const char *data, size_t length);
-/* -ENOTSUP where the engine cannot be told. */
+/* At a terminal the character that says so is typed, and the input stays open: an engine would take the
+ * output away with it. -ENOTSUP where the engine cannot be told. */
 int console_input_end(struct console_peer *peer);
 void console_resize(struct console_peer *peer, int rows, int columns);
 void console_caught_up(struct console_peer *peer);

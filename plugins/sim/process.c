@@ -162,7 +162,7 @@ void sim_process_input(struct sim_container *container, const char *data, size_t
 
 void sim_process_input_end(struct sim_container *container)
 {
-	if (sim_lives(container) && says(container, "cat") && !container->tty)
+	if (sim_lives(container) && says(container, "cat"))
 		end_after(container, 0, 0);
 }
 

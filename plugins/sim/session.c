@@ -11,7 +11,8 @@
 
 #include <stdlib.h>
 
-#define HIGH_BYTES ((size_t)256 * 1024)
+#define HIGH_BYTES   ((size_t)256 * 1024)
+#define END_OF_INPUT 0x04 /* typed at a terminal */
 
 struct piece {
 	STAILQ_ENTRY(piece) next;
@@ -325,40 +326,51 @@ static bool is_full(const struct gantry_session *given)
 	return false;
 }
 
+static void input_ends(struct gantry_session *session)
+{
+	struct sim_container *container;
+
+	if (session->exec && strcmp(session->words[0], "cat") == 0) {
+		end(session);
+	} else if (!session->exec) {
+		container = sim_table_find(session->call.node, session->call.container);
+		session->early_end = container && container->state == GANTRY_CONTAINER_CREATED;
+		if (container)
+			sim_process_input_end(container);
+	}
+}
+
 bool sim_session_write(struct gantry_session *session, const void *data, size_t length)
 {
+	const char *eof = session->tty ? memchr(data, END_OF_INPUT, length) : NULL;
 	struct sim_container *container;
 
 	if (!session->input)
 		return false;
-	if (session->exec && strcmp(session->words[0], "cat") == 0) {
+	if (eof)
+		length = (size_t)(eof - (const char *)data);
+	if (length && session->exec && strcmp(session->words[0], "cat") == 0) {
 		add(session, 1, data, length);
-	} else if (!session->exec) {
+	} else if (length && !session->exec) {
 		container = sim_table_find(session->call.node, session->call.container);
 		if (container && container->state == GANTRY_CONTAINER_CREATED)
 			append(&session->early, 0, data, length);
 		else if (container)
 			sim_process_input(container, data, length);
 	}
+	if (eof)
+		input_ends(session);
 	session->waits = is_full(session);
 	return !session->waits;
 }
 
 int sim_session_shutdown(struct gantry_session *session)
 {
-	struct sim_container *container;
-
 	if (!session->input)
 		return 0;
 	session->input = false;
-	if (session->exec && strcmp(session->words[0], "cat") == 0) {
-		end(session);
-	} else if (!session->exec && !session->tty) {
-		container = sim_table_find(session->call.node, session->call.container);
-		session->early_end = container && container->state == GANTRY_CONTAINER_CREATED;
-		if (container)
-			sim_process_input_end(container);
-	}
+	if (!session->tty)
+		input_ends(session);
 	return 0;
 }
 
