@@ -194,7 +194,8 @@ static void cancels(void)
 
 static void processes(void)
 {
-	static const char *const soon[] = {"exit", "7", "40ms", NULL}, *const oom[] = {"oom", NULL};
+	static const char *const soon[] = {"exit", "7", "400ms", NULL}, *const oom[] = {"oom",
+											NULL};
 	static const char *const stubborn[] = {"stubborn", NULL}, *const lines[] = {"lines", "3",
 										    NULL};
 	struct rig rig;
@@ -203,9 +204,9 @@ static void processes(void)
 
 	conf_create(&c, "soon", soon, id);
 	RUN(&rig, start, id);
-	is_int(conf_inspect(&c, id), GANTRY_CONTAINER_RUNNING, "exit 7 40ms runs for a while");
+	is_int(conf_inspect(&c, id), GANTRY_CONTAINER_RUNNING, "exit 7 400ms runs for a while");
 	RUN(&rig, pause, id);
-	rig_turn(&rig, 60);
+	rig_turn(&rig, 450);
 	is_int(conf_inspect(&c, id), GANTRY_CONTAINER_PAUSED, "paused, it does not end");
 	RUN(&rig, unpause, id);
 	is_int(conf_wait(&c, id), 7, "and then it does");

@@ -409,7 +409,8 @@ static int copy_in(struct copy *copy)
 	if (status != CTL_OK)
 		return status;
 	split_path(copy->path, &folder, &name);
-	if (tar || (type && str_equal(type, "folder"))) {
+	if (tar || (type && str_equal(type, "folder")) ||
+	    (!S_ISDIR(here.st_mode) && ends_with(copy->path, "/"))) {
 		char *plain = without_slashes(copy->path);
 
 		split_path(copy->local, &above, &into);
@@ -417,9 +418,6 @@ static int copy_in(struct copy *copy)
 		free(plain);
 	} else if (type && S_ISDIR(here.st_mode)) {
 		status = output_usage("cp", "%s in %s is no folder", copy->path, copy->instance);
-	} else if (!S_ISDIR(here.st_mode) && ends_with(copy->path, "/")) {
-		status = output_usage("cp", "there is no folder %s in %s", copy->path,
-				      copy->instance);
 	} else {
 		status = send_it(copy, folder, name);
 	}
