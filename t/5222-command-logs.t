@@ -34,11 +34,17 @@ def logs(fake, gantry):
         equal((result.status, result.out == b"one\n" + noise + b"\nab\nend", result.err),
              (0, True, f"err\ngantry: {ID}: 7 lines are missing here: it went\ngantry: {ID}: lines are missing here: so did others\n".encode()),
              f"a log arrives to the byte on its streams, in pieces of {piece or 'any'} size")
+    many = b"".join(b"line %d\n" % n for n in range(9000))
+    for piece in (None, 7, 16384):
+        fake.answers[where] = log(line(1, b"a", 1), line(1, many, 9001, 8), line(2, b"e\nf\n", 9003, 8), line(1, b"end", 9004), piece=piece)
+        result = gantry("logs", ID, raw=True)
+        equal((result.status, result.out == b"a\n" + many + b"end\n", result.err), (0, True, b"e\nf\n"),
+              f"frames of many lines, in pieces of {piece or 'any'} size")
     fake.take()
     fake.answers[where] = log(line(1, b"a", 4, 1), line(1, b"b", 5), line(2, b"c", 6))
     time = "2026-01-02T03:04:05.000000006Z "
     check(gantry("logs", "-t", ID), 0, f"{time}ab\n", f"{time}c\n", "-t: the time once a line")
-    fake.take()
+    equal(fake.take()[-1].query, "format=frames&timestamps=true", "for which each comes in a frame of its own")
     gantry("logs", "-f", "-n", "5", "--stream", "stderr", "--grep", "a b", "--since", "2026-01-02T03:04:05Z", "--until", "soon", "--after", "1.3", ID)
     equal(fake.take()[-1].query, "format=frames&follow=true&since=2026-01-02T03%3A04%3A05Z&until=soon&stream=stderr&grep=a%20b&after=1.3&tail=5",
          "what was asked for is asked for")
@@ -52,6 +58,14 @@ def logs(fake, gantry):
     fake.answers[where] = [cut, log(line(1, b"two", 2, boot=3))]
     check(gantry("logs", "-n", "2", ID), 0, "one\ntwo\n", "", "one that was cut goes on after the last line")
     equal([r.query for r in fake.take()], ["format=frames&tail=2", "format=frames&after=1.1"], "by its cursor")
+
+    def cut_amid_many(handler, _):
+        handler.stream("application/vnd.gantry.log")
+        handler.chunk(line(1, b"1\n2\n", 2, 8) + line(1, b"3\n4\n", 4, 8)[:-2])
+        handler.cut()
+    fake.answers[where] = [cut_amid_many, log(line(1, b"3\n4\n", 4, 8))]
+    check(gantry("logs", ID), 0, "1\n2\n3\n4\n", "", "one that was cut amid a frame of many lines goes on before that")
+    equal([r.query for r in fake.take()], ["format=frames", "format=frames&after=1.2"], "by the cursor of the last whole one")
     fake.answers[where] = [cut, (410, problem(410, "no more"))]
     check(gantry("logs", ID), 1, "one\n", f"gantry: {ID}: no more\n", "or tells what it met")
     fake.answers[where] = log(b"\x03" + bytes(31))

@@ -87,6 +87,45 @@ for driver in ("json-file", "local"):
     equal(ask(world.socket, "HEAD", path(name)).status, 200, "HEAD")
     files.close()
 
+
+def frames(name, **query):
+    """(stream, flags, boot, sequence, data) of each frame."""
+    body, found = world.get(path(name, format="frames", **query)).body, []
+    while body:
+        stream, flags, length, _, boot, sequence = struct.unpack(">BBxxIqqq", body[:32])
+        found.append((stream, flags, boot, sequence, body[32:32 + length]))
+        body = body[32 + length:]
+    return found
+
+
+# many lines in a frame, where they are of one stream and whole
+for driver in ("json-file", "local"):
+    name, files = begin(driver)
+    lossy = 4 if driver == "json-file" else 0
+    one, two = [[f'{part} "{number}"' for number in range(count)] for part, count in (("first", 9000), ("then", 300))]
+    for text in one:
+        files.line(text)
+    files.line("an error", "stderr")
+    for text in two:
+        files.line(text)
+    files.line("x" * 20000)  # was joined
+    files.line("the end", newline=False)
+    found = frames(name)
+    joined = {stream: b"".join(data if flags & (8 | 2) else data + b"\n" for s, flags, _, _, data in found if s == stream) for stream in (1, 2)}
+    printed = "\n".join([*one, *two, "x" * 20000, "the end"]).encode()
+    equal((joined[1] == printed, joined[2]), (True, b"an error\n"), f"{driver}: frames of many lines have every byte")
+    equal((len(found) < 1000, max(len(data) for *_, data in found) <= 65536, found[-1][1]), (True, True, lossy | 2),
+          "they are few, and none too large; a line without its newline is one of its own")
+    equal((found[-1][2:4], [sequence for stream, flags, _, sequence, data in found if stream == 2]), ((1, 9303), [9001]), "their cursor is the last line's")
+    cursor = next(sequence for _, flags, _, sequence, _ in found if flags & 8)
+    equal(frames(name, after=f"1.{cursor}")[0][4].split(b"\n")[0].decode(), one[cursor], "behind which the next one comes")
+    stamped = frames(name, timestamps="true")
+    equal((len(stamped), {flags for _, flags, *_ in stamped}), (9303, {lossy, lossy | 2}), "each line in one of its own, where its time is wanted")
+    raw = world.get(path(name, format="raw", stream="stdout")).body
+    equal(raw == printed, True, "raw")
+    equal([data for *_, data in frames(name, grep="%22299%22")], [b'first "299"', b'then "299"'], "what is not wanted is not among them")
+    files.close()
+
 # filters
 name, files = begin()
 for number in range(1, 1001):

@@ -10,6 +10,7 @@
 #define CONNECT_TIMEOUT_MS 10000
 #define ANSWER_TIMEOUT_S   60 /* for an answer that is not held back */
 #define PAUSE_MS           100
+#define STREAM_BYTES       (256 << 10) /* of a stream, read at a time */
 
 int client_open(const struct client_settings *settings, struct client **ret_client,
 		struct gantry_error *err)
@@ -383,6 +384,7 @@ int client_stream(struct client *client, const char *path,
 
 	*ret_reply = (struct client_reply){0};
 	client_set_up(client, &transfer, "GET", path, NULL, NULL);
+	curl_easy_setopt(transfer.easy, CURLOPT_BUFFERSIZE, (long)STREAM_BYTES);
 	error = exchange(client, &transfer, err);
 	if (error < 0)
 		client_reply_fini(ret_reply);

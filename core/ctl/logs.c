@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * `gantry logs`. The log comes in frames: a head of 32 bytes (stream, flags, two of zero, then big-endian
- * length in 32 bits, and time, boot and sequence in 64 each) and the bytes of a line. Each goes to the
- * stream it was written to, as it was; a gap is told on standard error.
+ * length in 32 bits, and time, boot and sequence in 64 each) and the bytes of a line, or of many with their
+ * newlines. Each goes to the stream it was written to, as it was; a gap is told on standard error.
  *
  * A stream that is cut, as the daemon restarts, is asked for again from the last line that was read.
  */
@@ -18,6 +18,7 @@
 #define HEAD_SIZE  32
 #define PARTIAL    1
 #define NO_NEWLINE 2
+#define TEXT       8
 
 struct printer {
 	struct ctl *ctl;
@@ -84,10 +85,8 @@ static int print_frame(struct printer *printer, const char *head, size_t length)
 	int stream = head[0], error = 0;
 	char time[CLOCK_NS_SIZE];
 
-	if (stream == 0 && length == 0) /* only a sign of life */
+	if (stream == 0 && length == 0)
 		return 0;
-	snprintf(printer->cursor, sizeof(printer->cursor), "%lld.%lld",
-		 (long long)number_at(head, 16), (long long)number_at(head, 24));
 	if (stream < 0 || stream > 2)
 		return -EPROTO;
 	if (stream != printer->stream)
@@ -97,6 +96,10 @@ static int print_frame(struct printer *printer, const char *head, size_t length)
 		return error;
 	}
 	printer->stream = stream;
+	if (head[1] & TEXT) {
+		error = flush(printer);
+		return error < 0 ? error : output_write(stream, data, length);
+	}
 	if (printer->timestamps && !printer->inside[stream]) {
 		clock_format_ns((int64_t)number_at(head, 8), time);
 		str_addf(&printer->text, "%s ", time);
@@ -111,22 +114,26 @@ static int print_frame(struct printer *printer, const char *head, size_t length)
 /* Prints the whole frames; how many bytes they had, or a negative error. */
 static ssize_t print_frames(struct printer *printer, const char *bytes, size_t length)
 {
+	const char *last = NULL;
 	size_t used = 0;
+	int error = 0;
 
-	while (length - used >= HEAD_SIZE) {
+	while (error == 0 && length - used >= HEAD_SIZE) {
 		size_t size = length_of(bytes + used);
-		int error;
 
 		if (size > CLIENT_LINE_MAX)
-			return -EPROTO;
-		if (length - used < HEAD_SIZE + size)
+			error = -EPROTO;
+		if (error < 0 || length - used < HEAD_SIZE + size)
 			break;
 		error = print_frame(printer, bytes + used, size);
-		if (error < 0)
-			return error;
+		if (bytes[used] || size) /* else only a sign of life */
+			last = bytes + used;
 		used += HEAD_SIZE + size;
 	}
-	return (ssize_t)used;
+	if (last)
+		snprintf(printer->cursor, sizeof(printer->cursor), "%lld.%lld",
+			 (long long)number_at(last, 16), (long long)number_at(last, 24));
+	return error < 0 ? error : (ssize_t)used;
 }
 
 static int on_bytes(void *arg, const char *bytes, size_t length)
@@ -186,6 +193,8 @@ static char *make_path(struct ctl *ctl, const struct printer *printer)
 	free(start);
 	if (!ctl->json)
 		path_query(&path, "format", "frames");
+	if (printer->timestamps && !ctl->json)
+		path_query(&path, "timestamps", "true");
 	if (args_has(ctl->args, "follow"))
 		path_query(&path, "follow", "true");
 	add_time(&path, ctl, "since");

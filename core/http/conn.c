@@ -353,31 +353,29 @@ void conn_output(struct conn *conn, const void *data, size_t length)
 		conn_send_raw(conn, data, length);
 }
 
-void conn_send_raw(struct conn *conn, const void *data, size_t length)
+bool conn_gathers(const struct conn *conn)
 {
-	uv_buf_t buffer = uv_buf_init((char *)(uintptr_t)data, (unsigned)length);
-	struct write *write;
-	int count = 0;
+	return conn->tls || conn->server->corked == conn;
+}
 
-	if (conn->closing)
-		return;
-	if (conn->queued == 0) {
-		count = uv_try_write(&conn->stream, &buffer, 1);
-		if (count == UV_EAGAIN)
-			count = 0;
-		if (count < 0) {
-			conn_kill(conn);
-			return;
-		}
-		if ((size_t)count == length)
-			return;
-	}
-	length -= (size_t)count;
-	write = xmalloc(sizeof(*write) + length);
+/* Queues what is behind the first `sent` bytes of the parts. */
+static void queue(struct conn *conn, const uv_buf_t *parts, unsigned count, size_t sent,
+		  size_t length)
+{
+	struct write *write = xmalloc(sizeof(*write) + length);
+	uv_buf_t buffer = uv_buf_init(write->data, (unsigned)length);
+
 	write->conn = conn;
-	write->length = length;
-	memcpy(write->data, (const char *)data + count, length);
-	buffer = uv_buf_init(write->data, (unsigned)length);
+	write->length = 0;
+	for (unsigned i = 0; i < count; i++) {
+		size_t skipped = sent < parts[i].len ? sent : parts[i].len;
+		size_t left = parts[i].len - skipped;
+
+		sent -= skipped;
+		if (left)
+			memcpy(write->data + write->length, parts[i].base + skipped, left);
+		write->length += left;
+	}
 	if (conn->queued == 0) {
 		conn->write_due_ms = server_now_ms(conn->server) + conn->take_ms;
 		server_due(conn->server, conn->write_due_ms);
@@ -389,6 +387,35 @@ void conn_send_raw(struct conn *conn, const void *data, size_t length)
 		free(write);
 		conn_kill(conn);
 	}
+}
+
+void conn_send_parts(struct conn *conn, const uv_buf_t *parts, unsigned count)
+{
+	size_t length = 0;
+	int sent = 0;
+
+	if (conn->closing)
+		return;
+	for (unsigned i = 0; i < count; i++)
+		length += parts[i].len;
+	if (conn->queued == 0) {
+		sent = uv_try_write(&conn->stream, parts, count);
+		if (sent == UV_EAGAIN)
+			sent = 0;
+		if (sent < 0) {
+			conn_kill(conn);
+			return;
+		}
+	}
+	if ((size_t)sent < length)
+		queue(conn, parts, count, (size_t)sent, length - (size_t)sent);
+}
+
+void conn_send_raw(struct conn *conn, const void *data, size_t length)
+{
+	const uv_buf_t part = uv_buf_init((char *)(uintptr_t)data, (unsigned)length);
+
+	conn_send_parts(conn, &part, 1);
 }
 
 static void on_written(uv_write_t *request, int status)

@@ -211,6 +211,9 @@ void conn_eof(struct conn *conn);
 void conn_output(struct conn *conn, const void *data, size_t length);
 /* Sends bytes as they are; for conn_output and TLS. */
 void conn_send_raw(struct conn *conn, const void *data, size_t length);
+/* The same of several pieces; only where nothing gathers output on its way there. */
+void conn_send_parts(struct conn *conn, const uv_buf_t *parts, unsigned count);
+bool conn_gathers(const struct conn *conn);
 /* What is not out yet. */
 size_t conn_backlog(const struct conn *conn);
 /* The answer to the current request is complete. */

@@ -195,24 +195,49 @@ bool http_stream_begin(struct http_request *request, int status, const char *con
 	return request->conn != NULL;
 }
 
+static uv_buf_t part_of(const void *data, size_t length)
+{
+	return uv_buf_init((char *)(uintptr_t)data, (unsigned)length);
+}
+
+static void write_chunk(struct http_request *request, const void *head, size_t head_length,
+			const void *data, size_t length)
+{
+	size_t total = head_length + length;
+	char size[20];
+	const uv_buf_t parts[] = {
+		part_of(size, (size_t)snprintf(size, sizeof(size),
+					       request->chunked ? "%zx\r\n" : "", total)),
+		part_of(head, head_length),
+		part_of(data, length),
+		part_of("\r\n", request->chunked ? 2 : 0),
+	};
+	struct str *out = &request->server->scratch;
+
+	if (!conn_gathers(request->conn)) {
+		conn_send_parts(request->conn, parts, sizeof(parts) / sizeof(*parts));
+		return;
+	}
+	str_clear(out);
+	for (size_t i = 0; i < sizeof(parts) / sizeof(*parts); i++)
+		str_add_bytes(out, parts[i].base, parts[i].len);
+	conn_output(request->conn, out->data, out->length);
+	if (out->capacity > 4 * CORK_BYTES)
+		str_fini(out);
+}
+
 bool http_stream_write(struct http_request *request, const void *data, size_t length)
 {
-	struct str *out;
+	return http_stream_write_behind(request, NULL, 0, data, length);
+}
 
+bool http_stream_write_behind(struct http_request *request, const void *head, size_t head_length,
+			      const void *data, size_t length)
+{
 	if (!http_request_open(request) || !request->begun)
 		return false;
-	if (length && request->chunked) {
-		out = &request->server->scratch;
-		str_clear(out);
-		str_addf(out, "%zx\r\n", length);
-		str_add_bytes(out, data, length);
-		str_add(out, "\r\n");
-		conn_output(request->conn, out->data, out->length);
-		if (out->capacity > 4 * CORK_BYTES)
-			str_fini(out);
-	} else if (length) {
-		conn_output(request->conn, data, length);
-	}
+	if (head_length + length)
+		write_chunk(request, head, head_length, data, length);
 	if (!request->conn)
 		return false;
 	if (conn_backlog(request->conn) > HTTP_STREAM_MAX_BYTES) {

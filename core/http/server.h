@@ -240,6 +240,9 @@ bool http_stream_begin(struct http_request *request, int status, const char *con
  * written nevertheless is still queued, up to HTTP_STREAM_MAX_BYTES: there the stream is cut.
  */
 bool http_stream_write(struct http_request *request, const void *data, size_t length);
+/* The same, with a head in front of it. */
+bool http_stream_write_behind(struct http_request *request, const void *head, size_t head_length,
+			      const void *data, size_t length);
 /* How long the peer may take nothing of this stream before it is cut; the limits' progress_ms unless set. */
 void http_stream_set_stall(struct http_request *request, int64_t limit_ms);
 /* Called, from the loop, each time the queue falls to the half after a write that returned false. */

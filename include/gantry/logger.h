@@ -29,6 +29,8 @@ enum gantry_log_flag {
 		1, /* longer than GANTRY_LOG_LINE_MAX: the next one of its stream goes on */
 	GANTRY_LOG_NO_NEWLINE = 2, /* the process ended amid it */
 	GANTRY_LOG_LOSSY = 4, /* the engine's driver replaces what is no UTF-8: bytes may differ */
+	GANTRY_LOG_ENDED =
+		8, /* its newline stands behind it, at data[length]: lines side by side are one text */
 };
 
 /* All borrowed for the call. */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "stdout.h"
 
+#include <string.h>
+
 enum entry_result entry_next(enum entry_format format, char *data, size_t length,
 			     struct entry *ret_entry)
 {
@@ -10,10 +12,14 @@ enum entry_result entry_next(enum entry_format format, char *data, size_t length
 				     : json_file_next(data, length, ret_entry);
 }
 
-void entry_decode(struct entry *entry)
+void entry_decode(struct entry *entry, char *to)
 {
-	if (entry->escaped)
-		json_file_decode(entry);
+	if (entry->escaped) {
+		json_file_decode(entry, to);
+		return;
+	}
+	memmove(to, entry->data, entry->length);
+	entry->data = to;
 }
 
 /* --- time --- */

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -104,6 +105,35 @@ ssize_t file_read(struct file *file, void *buffer, size_t size)
 	if (count > 0)
 		file->offset += count;
 	return count;
+}
+
+/* The system may block elsewhere (a disk, a file system without such reads): then it says so. */
+static ssize_t read_at_now(const struct file *file, void *buffer, size_t size, int64_t offset)
+{
+	struct iovec to = {.iov_base = buffer, .iov_len = size};
+
+	return preadv2(file->fd, &to, 1, offset, RWF_NOWAIT);
+}
+
+size_t file_peek(const struct file *file)
+{
+	unsigned char head[sizeof(file->head)];
+	struct stat st;
+
+	if (file->fd < 0 || file->gz || file->head_length < sizeof(head) ||
+	    fstat(file->fd, &st) < 0 || st.st_size <= file->offset ||
+	    read_at_now(file, head, sizeof(head), 0) != sizeof(head) ||
+	    memcmp(head, file->head, sizeof(head)) != 0)
+		return 0;
+	return (size_t)(st.st_size - file->offset);
+}
+
+bool file_read_now(struct file *file, void *buffer, size_t size)
+{
+	if (read_at_now(file, buffer, size, file->offset) != (ssize_t)size)
+		return false;
+	file->offset += (int64_t)size;
+	return true;
 }
 
 /* --- which file it is --- */

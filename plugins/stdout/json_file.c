@@ -20,6 +20,7 @@
 
 #define HEAD      "{\"log\":\""
 #define HEAD_SIZE (sizeof(HEAD) - 1)
+#define TIME      ",\"time\":\""
 /* A line is no longer: 16 KiB, each byte as six, and some attributes. */
 #define LINE_MOST ((size_t)192 << 10)
 
@@ -29,13 +30,12 @@ static bool ends_with(const char *data, size_t length, const char *word, size_t 
 }
 #define ENDS_WITH(data, length, word) ends_with(data, length, word, sizeof(word) - 1)
 
-/* Where the text begins that ends at length with `"KEY":"VALUE"`, less its last quote; NULL: it does not. */
-static const char *value_before(const char *data, size_t length, const char *key, size_t most)
+/* Where the time begins that ends at length, less its last quote; NULL: it does not. */
+static const char *time_before(const char *data, size_t length)
 {
-	size_t from = length > most ? length - most : 0;
-	const char *found = memmem(data + from, length - from, key, strlen(key));
+	const char *quote = memrchr(data, '"', length);
 
-	return found ? found + strlen(key) : NULL;
+	return quote && ENDS_WITH(data, (size_t)(quote + 1 - data), TIME) ? quote + 1 : NULL;
 }
 
 /* How long the text will be; stops counting at most. */
@@ -107,12 +107,12 @@ enum entry_result json_file_next(char *data, size_t length, struct entry *ret_en
 	    !ENDS_WITH(data, line, "\"}"))
 		return ENTRY_DAMAGED;
 	line -= 2;
-	time = value_before(data + HEAD_SIZE, line - HEAD_SIZE, ",\"time\":\"", 48);
+	time = time_before(data + HEAD_SIZE, line - HEAD_SIZE);
 	if (!time)
 		return ENTRY_DAMAGED;
 	ret_entry->time = time;
 	ret_entry->time_length = (size_t)(data + line - time);
-	line = (size_t)(time - data) - strlen(",\"time\":\"");
+	line = (size_t)(time - data) - (sizeof(TIME) - 1);
 	ret_entry->data = data + HEAD_SIZE;
 	ret_entry->stream = stream_of(ret_entry->data, line - HEAD_SIZE, &text_length);
 	if (!ret_entry->stream)
@@ -193,56 +193,77 @@ static char *put_unit(char *to, const char **at, const char *end)
 	return put_utf8(to, code >= 0xd800 && code < 0xe000 ? 0xfffd : code);
 }
 
-/* Where the text began again behind a line that was never finished; NULL: nowhere. */
-static char *begun_again(char *data, size_t length)
+/* The next byte that is not as it was printed: a backslash, or a quote, which none is in front of. */
+static const char *next_special(const char *at, const char *end)
 {
-	char *found = NULL, *at = data;
+	typedef uint8_t bytes __attribute__((vector_size(16)));
+	union {
+		bytes is;
+		uint64_t words[2];
+	} found;
 
-	while ((at = memmem(at, length - (size_t)(at - data), HEAD, HEAD_SIZE))) {
-		/* an escaped quote is part of the text */
-		if (at == data || at[-1] != '\\')
-			found = at;
-		at += HEAD_SIZE;
+	for (; end - at >= (ptrdiff_t)sizeof(found); at += sizeof(found)) {
+		memcpy(&found, at, sizeof(found));
+		found.is = (bytes)((found.is == '\\') | (found.is == '"'));
+		if (found.words[0] | found.words[1])
+			break;
 	}
-	return found ? found + HEAD_SIZE : NULL;
+	while (at < end && *at != '\\' && *at != '"')
+		at++;
+	return at;
 }
 
-void json_file_decode(struct entry *entry)
+/* At the first quote of a text that begins behind another one, which was never finished. */
+static bool begins_again(const char *data, const char *quote, const char *end)
+{
+	return quote > data && end - quote >= (ptrdiff_t)HEAD_SIZE - 1 &&
+	       memcmp(quote - 1, HEAD, HEAD_SIZE) == 0;
+}
+
+/* What is behind a backslash at *at, which goes on. */
+static char *put_escape(char *to, const char **at, const char *end)
 {
 	static const char letters[] = "bfnrt", bytes[] = "\b\f\n\r\t";
-	char *to, *again = begun_again(entry->data, entry->length);
-	const char *at, *end = entry->data + entry->length;
+	const char *letter;
+	char c;
+
+	if (*at + 1 >= end) { /* a backslash alone at the end */
+		*to++ = *(*at)++;
+		return to;
+	}
+	c = (*at)[1];
+	*at += 2;
+	if (c == '"' || c == '\\')
+		*to++ = c;
+	else if (c == 'u')
+		to = put_unit(to, at, end);
+	else
+		*to++ = c && (letter = strchr(letters, c)) ? bytes[letter - letters] : c;
+	return to;
+}
+
+void json_file_decode(struct entry *entry, char *to)
+{
+	char *begin = to;
+	const char *at = entry->data, *end = at + entry->length, *next;
 
 	entry->escaped = false;
-	if (again) {
-		entry->damaged = true;
-		entry->data = again;
-		entry->length = (size_t)(end - again);
-	}
-	at = memchr(entry->data, '\\', entry->length);
-	if (!at)
-		return;
-	to = entry->data + (at - entry->data);
-	while (at < end) {
-		const char *next;
-		const char *letter;
-
-		if (at + 1 >= end) { /* a backslash alone at the end */
-			*to++ = *at++;
-			break;
-		}
-		letter = strchr(letters, at[1]);
-		at += 2;
-		if (at[-1] == 'u')
-			to = put_unit(to, &at, end);
-		else
-			*to++ = letter && at[-1] ? bytes[letter - letters] : at[-1];
-		next = memchr(at, '\\', (size_t)(end - at));
-		if (!next)
-			next = end;
+	for (; at < end; at = next) {
+		next = next_special(at, end);
 		memmove(to, at, (size_t)(next - at));
 		to += next - at;
-		at = next;
+		if (next == end)
+			break;
+		if (*next == '\\') {
+			to = put_escape(to, &next, end);
+		} else if (begins_again(entry->data, next, end)) {
+			entry->damaged = true;
+			to = begin;
+			next += HEAD_SIZE - 1;
+		} else {
+			*to++ = *next++;
+		}
 	}
-	entry->length = (size_t)(to - entry->data);
+	entry->data = begin;
+	entry->length = (size_t)(to - begin);
 }

@@ -138,7 +138,7 @@ static int take_end(struct keeping *keeping, struct file *file, int64_t bytes, c
 	place.lines.time_ns = row.time_ns;
 	while (count > 0 && st.st_size - at > bytes) {
 		count = place_skip(&place, &filter, &batch);
-		batch_fini(&batch);
+		batch_clear(&batch);
 		at = place.file.offset - (int64_t)place.rest_length;
 	}
 	if (at > 0)
@@ -155,6 +155,7 @@ static int take_end(struct keeping *keeping, struct file *file, int64_t bytes, c
 			code = index_put(&log->index, &row);
 		file_close(&kept);
 	}
+	batch_fini(&batch);
 	place.file.fd = -1;
 	place_fini(&place);
 	return code;
@@ -251,11 +252,6 @@ static void run_keep(void *arg)
 
 static void on_kept(void *arg);
 
-static char *copy(const char *text)
-{
-	return strcpy(take_memory(NULL, strlen(text) + 1), text);
-}
-
 static void finish(struct keeping *keeping)
 {
 	const struct gantry_host *host = keeping->host;
@@ -351,9 +347,9 @@ void kept_keep(void *arg, const struct gantry_log_source *source, struct gantry_
 		.whole = source->path != NULL,
 		.most_bytes = plugin->settings->kept_bytes,
 		.files_max = SPOOL_FILES,
-		.source = {.instance = copy(source->instance),
-			   .folder = copy(source->folder),
-			   .driver = copy(source->driver)},
+		.source = {.instance = take_copy(source->instance, strlen(source->instance)),
+			   .folder = take_copy(source->folder, strlen(source->folder)),
+			   .driver = take_copy(source->driver, strlen(source->driver))},
 	};
 	keeping->log = session_log(keeping->session);
 	if (source->upstream)

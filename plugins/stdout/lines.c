@@ -13,20 +13,39 @@
 
 /* --- batch --- */
 
-static void batch_add(struct batch *batch, const struct gantry_log_line *line)
+/* Where the next line is made; it is one of the batch as soon as that counts it. */
+static struct gantry_log_line *next_line(struct batch *batch)
 {
 	if (batch->count == batch->capacity) {
 		batch->capacity = batch->capacity ? 2 * batch->capacity : 256;
 		batch->lines = take_memory(batch->lines, batch->capacity * sizeof(*batch->lines));
 	}
-	batch->lines[batch->count++] = *line;
+	return &batch->lines[batch->count];
 }
 
-void batch_fini(struct batch *batch)
+char *batch_room(struct batch *batch, size_t size)
+{
+	if (size > batch->size) {
+		free(batch->buffer);
+		batch->buffer = take_memory(NULL, size);
+		batch->size = size;
+	}
+	return batch->to = batch->buffer;
+}
+
+void batch_clear(struct batch *batch)
 {
 	for (size_t i = 0; i < batch->text_count; i++)
 		free(batch->texts[i]);
 	free(batch->texts);
+	batch->texts = NULL;
+	batch->to = NULL;
+	batch->count = batch->text_count = batch->matched = 0;
+}
+
+void batch_fini(struct batch *batch)
+{
+	batch_clear(batch);
 	free(batch->buffer);
 	free(batch->lines);
 	*batch = (struct batch){0};
@@ -42,7 +61,6 @@ static const char *keep_text(struct batch *batch, char *text)
 
 /* --- filter --- */
 
-/* Whether a line is wanted; its data must be decoded where the filter has a text. */
 static bool filter_matches(const struct filter *filter, const struct gantry_log_line *line)
 {
 	if (line->stream == 0)
@@ -111,7 +129,9 @@ static void add_gap(const struct lines *lines, int64_t sequence, const char *why
 		    int64_t since_ns, int64_t time_ns, const struct filter *filter,
 		    struct batch *batch)
 {
-	const struct gantry_log_line line = {
+	struct gantry_log_line *line = next_line(batch);
+
+	*line = (struct gantry_log_line){
 		.sequence = sequence,
 		.boot = boot_at(&lines->boots, time_ns),
 		.time_ns = time_ns,
@@ -120,36 +140,57 @@ static void add_gap(const struct lines *lines, int64_t sequence, const char *why
 		.lost = lost,
 		.gap_since_ns = since_ns,
 	};
-
-	if (filter_matches(filter, &line))
-		batch_add(batch, &line);
+	if (filter_matches(filter, line))
+		batch->count++;
 }
 
 /* What the filter needs to see of a line that is its entry's own. */
-static void fill(struct gantry_log_line *line, struct entry *entry, const struct filter *filter)
+static void fill(struct gantry_log_line *line, struct entry *entry, const struct filter *filter,
+		 const struct batch *batch)
 {
 	if (!filter->count_only || filter->since_ns || filter->until_ns)
 		line->time_ns = entry_time_ns(entry);
 	if (!filter->count_only || filter->text) {
-		entry_decode(entry);
+		entry_decode(entry, batch->to ? batch->to : entry->data);
 		line->data = entry->data;
 		line->length = entry->length;
 	}
 }
 
+/* The line is to stay where it was moved to. There is room: a message is longer than its line with the newline. */
+static void settle_down(struct batch *batch, struct gantry_log_line *line,
+			const struct entry *entry)
+{
+	batch->to += line->length;
+	if (!entry->newline)
+		return;
+	*batch->to++ = '\n';
+	line->flags |= GANTRY_LOG_ENDED;
+}
+
+/* A message of the line was damaged, as shows when it is decoded. */
+static struct gantry_log_line *put_damage(const struct lines *lines,
+					  const struct gantry_log_line *line,
+					  const struct filter *filter, struct batch *batch)
+{
+	const struct gantry_log_line moved = *line;
+
+	add_gap(lines, moved.sequence - 1, GAP_DAMAGED, 0, 0, moved.time_ns, filter, batch);
+	*next_line(batch) = moved;
+	return next_line(batch);
+}
+
 /*
- * A line has ended and gets its number. entry: it is the line's own, and not decoded yet; else text is
- * the line's, and the batch is to own it.
+ * A line, the batch's next one, has ended and gets its number. entry: it is the line's own, and not decoded yet; else
+ * text is the line's, and the batch is to own it.
  */
 static void emit(struct lines *lines, struct gantry_log_line *line, struct entry *entry, char *text,
 		 struct filter *filter, struct batch *batch)
 {
-	int64_t before = lines->sequence;
-
 	line->sequence = ++lines->sequence;
 	line->flags |= lines->flags;
 	if (entry && line->sequence > filter->after)
-		fill(line, entry, filter);
+		fill(line, entry, filter, batch);
 	if (line->time_ns)
 		lines->time_ns = line->time_ns;
 	if (filter_matches(filter, line)) {
@@ -158,13 +199,14 @@ static void emit(struct lines *lines, struct gantry_log_line *line, struct entry
 			filter->skip--;
 		} else if (!filter->count_only) {
 			if (entry && entry->damaged)
-				add_gap(lines, before, GAP_DAMAGED, 0, 0, line->time_ns, filter,
-					batch);
+				line = put_damage(lines, line, filter, batch);
 			line->boot = boot_at(&lines->boots, line->time_ns);
 			if (text)
 				line->data = keep_text(batch, text);
+			else if (batch->to)
+				settle_down(batch, line, entry);
 			text = NULL;
-			batch_add(batch, line);
+			batch->count++;
 		}
 	}
 	free(text);
@@ -174,19 +216,21 @@ static void end_open(struct lines *lines, int stream, unsigned flags, struct fil
 		     struct batch *batch)
 {
 	struct open_line *open = &lines->open[stream - 1];
-	struct gantry_log_line line = {
+	struct gantry_log_line *line;
+	char *text = open->data;
+
+	if (!open->is_open)
+		return;
+	line = next_line(batch);
+	*line = (struct gantry_log_line){
 		.stream = stream,
 		.flags = flags,
 		.time_ns = open->time_ns,
 		.data = open->data,
 		.length = open->length,
 	};
-	char *text = open->data;
-
-	if (!open->is_open)
-		return;
 	*open = (struct open_line){0};
-	emit(lines, &line, NULL, text, filter, batch);
+	emit(lines, line, NULL, text, filter, batch);
 }
 
 void lines_end(struct lines *lines, struct filter *filter, struct batch *batch)
@@ -197,7 +241,6 @@ void lines_end(struct lines *lines, struct filter *filter, struct batch *batch)
 
 static void join(struct open_line *open, struct entry *entry)
 {
-	entry_decode(entry);
 	if (!open->is_open) {
 		open->is_open = true;
 		open->time_ns = entry_time_ns(entry);
@@ -214,24 +257,28 @@ void lines_take(struct lines *lines, struct entry *entry, struct filter *filter,
 		struct batch *batch)
 {
 	struct open_line *open = &lines->open[entry->stream - 1];
-	struct gantry_log_line line = {.stream = entry->stream};
+	struct gantry_log_line *line;
 
 	/* which of the two is older does not matter: the order must be the same each time */
-	for (int stream = 1; stream <= 2 && lines_open(lines) && lines->boots.count; stream++)
+	for (int stream = 1; lines_open(lines) && lines->boots.count && stream <= 2; stream++)
 		if (lines->open[stream - 1].is_open &&
 		    boot_between(&lines->boots, lines->open[stream - 1].time_ns,
 				 entry_time_ns(entry)))
 			end_open(lines, stream, GANTRY_LOG_NO_NEWLINE, filter, batch);
-	if (entry->begins)
+	if (entry->begins && open->is_open)
 		end_open(lines, entry->stream, GANTRY_LOG_NO_NEWLINE, filter, batch);
 	if (entry->goes_on && !open->is_open)
 		lines_gap(lines, GAP_BEGINNING, 0, 0, entry_time_ns(entry), filter, batch);
 	if (!open->is_open && entry->ends) {
-		line.flags = entry->newline ? 0 : GANTRY_LOG_NO_NEWLINE;
-		emit(lines, &line, entry, NULL, filter, batch);
+		line = next_line(batch);
+		*line = (struct gantry_log_line){
+			.stream = entry->stream,
+			.flags = entry->newline ? 0 : GANTRY_LOG_NO_NEWLINE,
+		};
+		emit(lines, line, entry, NULL, filter, batch);
 		return;
 	}
-	entry_decode(entry);
+	entry_decode(entry, entry->data);
 	if (open->is_open && open->length + entry->length > GANTRY_LOG_LINE_MAX)
 		end_open(lines, entry->stream, GANTRY_LOG_PARTIAL, filter, batch);
 	join(open, entry);

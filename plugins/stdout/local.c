@@ -126,6 +126,31 @@ static bool read_message(char *data, size_t length, struct entry *entry)
 	return has_source;
 }
 
+/* As nearly all are: source, time and line, and no more. False: another one. */
+static bool read_plain(char *data, size_t length, struct entry *entry)
+{
+	const char *at = data + 8, *end = data + length;
+	uint64_t time, size;
+
+	if (length < 12)
+		return false;
+	if (memcmp(data, "\x0a\x06stdout\x10", 9) == 0)
+		entry->stream = 1;
+	else if (memcmp(data, "\x0a\x06stderr\x10", 9) == 0)
+		entry->stream = 2;
+	else
+		return false;
+	at++;
+	if (!read_varint(&at, end, &time) || at == end || *at++ != 0x1a ||
+	    !read_varint(&at, end, &size) || size != (uint64_t)(end - at))
+		return false;
+	entry->time_ns = (int64_t)time;
+	entry->data = data + (at - data);
+	entry->length = size;
+	entry->newline = entry->begins = entry->ends = true;
+	return true;
+}
+
 /* --- the frame --- */
 
 static enum entry_result read_frame(char *data, size_t length, struct entry *entry)
@@ -141,7 +166,8 @@ static enum entry_result read_frame(char *data, size_t length, struct entry *ent
 	if (length < (size_t)size + 8)
 		return ENTRY_MORE;
 	entry->used = (size_t)size + 8;
-	return read_size(data + 4 + size) == size && read_message(data + 4, size, entry)
+	return read_size(data + 4 + size) == size && (read_plain(data + 4, size, entry) ||
+						      read_message(data + 4, size, entry))
 		       ? ENTRY_OK
 		       : ENTRY_DAMAGED;
 }

@@ -14,6 +14,11 @@
 #include "stdout.h"
 
 #include <string.h>
+#include <time.h>
+
+#define CHUNK_LEAST ((size_t)8 << 10)
+#define CHUNK_FIRST ((size_t)64 << 10)
+#define LONG_NS     4000000
 
 /* --- sequences --- */
 
@@ -71,7 +76,6 @@ static void leave(struct place *place)
 	free(place->rest);
 	place->rest = NULL;
 	place->rest_length = 0;
-	place->more = false;
 }
 
 static void enter(struct place *place, struct files *files, size_t number)
@@ -159,7 +163,7 @@ static bool next_file(struct place *place, struct filter *filter, struct batch *
 
 /* --- reading --- */
 
-/* Lines of what is in the buffer, up to PLACE_LINES; the bytes that were used. */
+/* Lines of what is in the buffer; the bytes that were used. */
 static size_t take_all(struct place *place, char *data, size_t length, struct filter *filter,
 		       struct batch *batch)
 {
@@ -171,8 +175,7 @@ static size_t take_all(struct place *place, char *data, size_t length, struct fi
 		enum entry_result result =
 			entry_next(place->log->format, data + used, length - used, &entry);
 
-		place->more = result != ENTRY_MORE && batch->count >= PLACE_LINES;
-		if (result == ENTRY_MORE || place->more)
+		if (result == ENTRY_MORE)
 			return used;
 		used += entry.used;
 		if (result == ENTRY_DAMAGED) {
@@ -188,31 +191,59 @@ static size_t take_all(struct place *place, char *data, size_t length, struct fi
 	}
 }
 
+/* The rest of what was read before, with room for so many bytes behind it. */
+static char *begin_chunk(struct place *place, size_t size, struct batch *batch)
+{
+	char *data = batch_room(batch, place->rest_length + size);
+
+	if (place->rest_length)
+		memcpy(data, place->rest, place->rest_length);
+	return data + place->rest_length;
+}
+
+/* count bytes are there behind the rest. */
+static void take_chunk(struct place *place, size_t count, struct filter *filter,
+		       struct batch *batch)
+{
+	size_t length = place->rest_length + count;
+	size_t used = take_all(place, batch->buffer, length, filter, batch);
+
+	free(place->rest);
+	place->rest = NULL;
+	place->rest_length = length - used;
+	if (place->rest_length) {
+		place->rest = take_memory(NULL, place->rest_length);
+		memcpy(place->rest, batch->buffer + used, place->rest_length);
+	}
+}
+
 static ssize_t read_chunk(struct place *place, struct filter *filter, struct batch *batch)
 {
-	size_t had = place->rest_length, length = had, used;
-	ssize_t count = (ssize_t)had;
+	size_t size = filter->count_only ? PLACE_CHUNK : place->chunk_bytes;
+	ssize_t count = file_read(&place->file, begin_chunk(place, size, batch), size);
 
-	batch->buffer = take_memory(place->rest, had + PLACE_CHUNK);
-	place->rest = NULL;
-	place->rest_length = 0;
-	if (!place->more) {
-		count = file_read(&place->file, batch->buffer + had, PLACE_CHUNK);
-		length += count > 0 ? (size_t)count : 0;
-	}
 	/* now: what was read is of no run that is not known of here */
 	runs_look(&place->log->runs, &place->lines.boots);
 	if (count > 0 && !place->file.mark) { /* it was empty, or its first message was not whole */
 		file_look(&place->file, place->log->format);
 		settle(place, filter, batch);
 	}
-	used = count > 0 ? take_all(place, batch->buffer, length, filter, batch) : 0;
-	if (used < length) {
-		place->rest_length = length - used;
-		place->rest = take_memory(NULL, place->rest_length);
-		memcpy(place->rest, batch->buffer + used, place->rest_length);
-	}
+	place->full = count == (ssize_t)size;
+	if (count > 0)
+		take_chunk(place, (size_t)count, filter, batch);
 	return count;
+}
+
+bool place_peek(struct place *place, struct filter *filter, struct batch *batch)
+{
+	size_t size = place->file.mark ? file_peek(&place->file) : 0;
+
+	if (size == 0 || size > PLACE_PEEK ||
+	    !file_read_now(&place->file, begin_chunk(place, size, batch), size))
+		return false;
+	runs_look(&place->log->runs, &place->lines.boots);
+	take_chunk(place, size, filter, batch);
+	return true;
 }
 
 ssize_t place_skip(struct place *place, struct filter *filter, struct batch *batch)
@@ -371,7 +402,7 @@ static int count(struct place *place, const struct filter *filter, struct spots 
 		add_spot(spots, place, *ret_matched);
 		code = place_read(place, &counting, &batch, &end, err);
 		*ret_matched += batch.matched;
-		batch_fini(&batch);
+		batch_clear(&batch);
 	}
 	batch_fini(&batch);
 	return code;
@@ -426,11 +457,27 @@ static int begin_tail(struct place *place, struct filter *filter, int64_t tail, 
 int place_open(struct place *place, struct log *log, struct filter *filter, int64_t tail,
 	       struct batch *batch, struct gantry_error *err)
 {
-	*place = (struct place){.log = log, .file = {.fd = -1}};
+	*place = (struct place){.log = log, .file = {.fd = -1}, .chunk_bytes = CHUNK_FIRST};
 	runs_look(&log->runs, &place->lines.boots);
 	place->lines.flags = log->lossy ? GANTRY_LOG_LOSSY : 0;
 	return tail < 0 ? begin(place, filter, batch, err)
 			: begin_tail(place, filter, tail, batch, err);
+}
+
+void place_pace(struct place *place, int64_t took_ns)
+{
+	if (took_ns > LONG_NS && place->chunk_bytes > CHUNK_LEAST)
+		place->chunk_bytes /= 2;
+	else if (took_ns < LONG_NS / 4 && place->full && place->chunk_bytes < PLACE_CHUNK)
+		place->chunk_bytes *= 2;
+}
+
+int64_t place_clock_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
 int place_copy(struct place *to, const struct place *from)
@@ -440,7 +487,6 @@ int place_copy(struct place *to, const struct place *from)
 	*to = *from;
 	to->rest = NULL;
 	to->rest_length = 0;
-	to->more = false;
 	code = file_copy(&to->file, &from->file, from->file.offset - (int64_t)from->rest_length);
 	lines_copy(&to->lines, &from->lines);
 	return code;

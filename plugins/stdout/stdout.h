@@ -14,10 +14,12 @@
  *   feed.c       reads such a log from the engine into a spool
  *   kept.c       what stays of a log whose instance is removed
  *   limit.c      how much of what is printed a follower is given
- *   session.c    an instance that is read: its readers, and the one place at the live end
+ *   session.c    an instance that is read
+ *   reader.c     one of its readers
+ *   live.c       the one place at its live end
  *   plugin.c     the exported struct
  *
- * All up to place.c runs on threads of the work pool and knows no loop; session.c is the loop's.
+ * All up to place.c runs on threads of the work pool and knows no loop; session.h and what is behind it is the loop's.
  */
 #ifndef STDOUT_H
 #define STDOUT_H
@@ -26,6 +28,7 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/types.h>
 
 /* --- entry.c: a message, as the engine wrote it --- */
@@ -59,12 +62,12 @@ struct entry {
 /* Looks at the first message of length bytes at data. Changes nothing in them. */
 enum entry_result entry_next(enum entry_format format, char *data, size_t length,
 			     struct entry *ret_entry);
-/* Makes data the bytes that were printed, in place; once an entry. */
-void entry_decode(struct entry *entry);
+/* Puts the bytes that were printed to `to`, in the same memory and not behind data; once an entry. */
+void entry_decode(struct entry *entry, char *to);
 int64_t entry_time_ns(struct entry *entry);
 
 enum entry_result json_file_next(char *data, size_t length, struct entry *ret_entry);
-void json_file_decode(struct entry *entry);
+void json_file_decode(struct entry *entry, char *to);
 enum entry_result local_next(char *data, size_t length, struct entry *ret_entry);
 /* RFC 3339 to nanoseconds since 1970; 0 where it is none. */
 int64_t entry_parse_time(const char *text, size_t length);
@@ -86,12 +89,18 @@ int64_t entry_parse_time(const char *text, size_t length);
 struct batch {
 	struct gantry_log_line *lines; /* owned */
 	size_t count, capacity;
-	char *buffer; /* owned: most lines point into it */
+	char *buffer; /* owned: what was read; most lines are moved up to its beginning, side by side */
+	size_t size;
+	char *to;     /* in buffer: where the next line goes; NULL: lines stay where they are */
 	char **texts; /* owned, each: lines that were joined */
 	size_t text_count;
 	size_t matched; /* lines that passed the filter, also where they were only counted */
 };
 
+/* Room for so many bytes that are read, before there are lines. */
+char *batch_room(struct batch *batch, size_t size);
+/* Empties, keeping the memory. */
+void batch_clear(struct batch *batch);
 void batch_fini(struct batch *batch);
 
 struct filter {
@@ -165,6 +174,10 @@ int file_copy(struct file *to, const struct file *from, int64_t offset);
 bool file_is_at(const struct file *file, const char *path);
 /* 0: at its end (for now). Reads up to size bytes; -ESTALE: it was cut short, or is another one now. */
 ssize_t file_read(struct file *file, void *buffer, size_t size);
+/* The bytes behind what was read, where they are of this file still; 0: none, or not known without a wait. */
+size_t file_peek(const struct file *file);
+/* Reads so many of them, if that needs no wait. */
+bool file_read_now(struct file *file, void *buffer, size_t size);
 /* Looks once more for the first message of one that had none. */
 void file_look(struct file *file, enum entry_format format);
 
@@ -273,8 +286,9 @@ size_t spool_encode(char *to, const char *source, int64_t time_ns, const char *d
 
 /* --- place.c --- */
 
-#define PLACE_CHUNK ((size_t)256 << 10)
-#define PLACE_LINES 2048 /* at a time: whoever is given them may work on each */
+/* Bytes at a time: so many that handing on their lines, on each of which somebody may work, is soon done. */
+#define PLACE_CHUNK ((size_t)512 << 10)
+#define PLACE_PEEK  ((size_t)32 << 10)
 
 /* What a log is; shared by all places in it, and constant but for runs and index. */
 struct log {
@@ -322,7 +336,8 @@ struct place {
 	bool newest; /* the file was the last one when it was entered */
 	char *rest;  /* owned: bytes read and not yet used */
 	size_t rest_length;
-	bool more; /* there are whole lines in them */
+	size_t chunk_bytes; /* to be read at a time */
+	bool full;          /* so many were there */
 };
 
 /* Goes to where a query begins. Gaps go to the batch. */
@@ -331,8 +346,16 @@ int place_open(struct place *place, struct log *log, struct filter *filter, int6
 /* Reads the next chunk. */
 int place_read(struct place *place, struct filter *filter, struct batch *batch,
 	       enum place_end *ret_end, struct gantry_error *err);
+/*
+ * What has come to the file since, where that is little and still in the system's memory: it does not wait for a disk,
+ * and may be called on the loop. False: nothing was done, and place_read is to look.
+ */
+bool place_peek(struct place *place, struct filter *filter, struct batch *batch);
 /* Of a place with a file: the next chunk of that. The bytes that were read. */
 ssize_t place_skip(struct place *place, struct filter *filter, struct batch *batch);
+/* Handing on the lines that were read took so long: more at a time, or fewer, from now on. */
+void place_pace(struct place *place, int64_t took_ns);
+int64_t place_clock_ns(void);
 int place_copy(struct place *to, const struct place *from);
 void place_fini(struct place *place);
 
@@ -426,6 +449,9 @@ struct stdout_plugin {
 	const struct gantry_host *host;         /* borrowed */
 	const struct stdout_settings *settings; /* borrowed */
 	struct session *sessions;               /* owned */
+	struct batch spare;                     /* owned */
+	int reading;                            /* readers that are not at the live end … */
+	int ahead;                              /* … and those that read ahead, of reader.c */
 	struct lookups lookups;                 /* of sender.c */
 };
 
@@ -455,6 +481,16 @@ static inline void *take_memory(void *memory, size_t size)
 	memory = realloc(memory, size ? size : 1);
 	if (!memory)
 		abort();
+	return memory;
+}
+
+/* With a NUL behind it. */
+static inline char *take_copy(const char *text, size_t length)
+{
+	char *memory = take_memory(NULL, length + 1);
+
+	memcpy(memory, text, length);
+	memory[length] = '\0';
 	return memory;
 }
 

@@ -58,7 +58,7 @@ static const struct {
 	 false},
 };
 
-static void json_file_cases(void)
+static void json_file_cases(bool moves)
 {
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		size_t length =
@@ -76,7 +76,7 @@ static void json_file_cases(void)
 			early += entry_next(ENTRY_JSON_FILE, input, cut, &entry) != ENTRY_MORE;
 		result = entry_next(ENTRY_JSON_FILE, input, length, &entry);
 		if (result == ENTRY_OK)
-			entry_decode(&entry);
+			entry_decode(&entry, moves ? input : entry.data);
 		ok(early == 0 && result == cases[i].result &&
 			   (result == ENTRY_MORE || entry.used == length) &&
 			   (result != ENTRY_OK ||
@@ -84,7 +84,7 @@ static void json_file_cases(void)
 			     memcmp(entry.data, cases[i].text, text_length) == 0 &&
 			     entry.newline == cases[i].newline && entry.ends == cases[i].ends &&
 			     entry_time_ns(&entry) == TIME_NS)),
-		   "json-file: %s", cases[i].name);
+		   "json-file: %s%s", cases[i].name, moves ? ", moved" : "");
 		free(input);
 	}
 }
@@ -176,10 +176,10 @@ static void put_local(int stream, int64_t time_ns, const char *text, size_t leng
 static void read_log(enum entry_format format, const struct boots *boots, bool over, char *text,
 		     size_t size)
 {
-	char *copy = malloc(log_bytes.length + 1);
 	struct filter filter = {.after = -1};
 	struct lines lines = {0};
 	struct batch batch = {0};
+	char *copy = batch_room(&batch, log_bytes.length + 1);
 	struct entry entry;
 	size_t used = 0, at = 0;
 
@@ -216,7 +216,6 @@ static void read_log(enum entry_format format, const struct boots *boots, bool o
 	}
 	batch_fini(&batch);
 	lines_fini(&lines);
-	free(copy);
 }
 
 static void lines_are(const char *name, enum entry_format format, const struct boots *boots,
@@ -372,9 +371,42 @@ static void numbers(void)
 	log_bytes.length = 0;
 }
 
+/* Lines are moved together: what is whole is one text. */
+static void side_by_side(enum entry_format format)
+{
+	struct filter filter = {.after = 1};
+	struct lines lines = {0};
+	struct batch batch = {0};
+	struct entry entry;
+	size_t used = 0, length;
+	char *data;
+
+	for (int i = 0; i < 3 && format == ENTRY_JSON_FILE; i++)
+		put_json("a\\\"b\\n", OUT);
+	for (int i = 0; i < 3 && format == ENTRY_LOCAL; i++)
+		put_local(1, TIME_NS, "a\"b", 3, 0, false);
+	length = log_bytes.length;
+	data = batch_room(&batch, length);
+	memcpy(data, log_bytes.data, length);
+	while (entry_next(format, data + used, length - used, &entry) == ENTRY_OK) {
+		used += entry.used;
+		lines_take(&lines, &entry, &filter, &batch);
+	}
+	ok(batch.count == 2 && batch.lines[0].data == data &&
+		   batch.lines[1].data == data + batch.lines[0].length + 1,
+	   "lines of format %d that pass the filter stand side by side", (int)format);
+	ok(batch.lines[0].flags == GANTRY_LOG_ENDED && memcmp(data, "a\"b\na\"b\n", 8) == 0,
+	   "with their newlines");
+	batch_fini(&batch);
+	log_bytes.length = 0;
+}
+
 int main(void)
 {
-	json_file_cases();
+	side_by_side(ENTRY_JSON_FILE);
+	side_by_side(ENTRY_LOCAL);
+	json_file_cases(false);
+	json_file_cases(true);
 	times();
 	local_cases();
 	json_file_lines();
