@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """A burst of 300 over eight equal nodes with the shipped policies, whose engines answer slowly, each in its own time:
-even, though most are chosen while others are under way; and one engine that dies in the middle of it."""
+even, though most are chosen while others are under way; and one engine that dies in the middle of it. Then the window of
+starts of one engine, which follows the time that these take."""
 import collections
 import os
 import queue
@@ -9,6 +10,7 @@ import sys
 import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "fake"))
+from command import Command
 from daemon import *
 
 NAMES = [f"n{i}" for i in range(8)]
@@ -23,11 +25,11 @@ def slow_world():
     return world
 
 
-def burst(world, meanwhile=None):
+def burst(world, meanwhile=None, count=COUNT, prefix="b"):
     """Spawns with many in flight; the answers. meanwhile is called once when AFTER of them are answered."""
     todo, answers = queue.SimpleQueue(), []
-    for number in range(COUNT):
-        todo.put(f"b{number}")
+    for number in range(count):
+        todo.put(f"{prefix}{number}")
 
     def work():
         while True:
@@ -86,5 +88,21 @@ diag(f"{len(again)} were begun on another node first")
 until(lambda: world.get(f"/v1/nodes/{DIES}").json["state"] == "up", "the engine to be back", LIMIT * 3)
 world.settled("the engine is back: nothing is there twice, nothing is left over")
 equal(held(world), dict(counts), "each engine has what was said")
+equal(world.stop(), 0, "an orderly end")
+
+# the window of starts of an engine: wider while each takes as long as the others, narrower once it takes longer
+world = World().start()
+engine, command = world.engine, Command("unix://" + world.socket)
+starts = [world.get("/v1/nodes/local").json["starts"]]
+for what, delay_ms, count in (("flat", 20, 150), ("slow", 300, 40)):
+    engine.fault("POST /containers/*/start", "delay_after", ms=delay_ms)
+    equal(statuses(burst(world, count=count, prefix=what)), {201: count}, f"{count} starts of {delay_ms} ms")
+    engine.clear()
+    starts.append(world.get("/v1/nodes/local").json["starts"])
+narrow, wide, halved = (one["width"] for one in starts)
+ok(wide > narrow, f"a time that stays flat makes the window wider ({narrow}, {wide})")
+ok(halved <= wide // 2, f"one that rises makes it half as wide, or less ({wide}, {halved})")
+ok(starts[2]["mean_us"] > 250000, f"the mean of the last starts is told ({starts[2]['mean_us']} us)")
+has(command("node", "show", "local").out, f"  width              {halved}\n", "node show has the width")
 equal(world.stop(), 0, "an orderly end")
 done()
