@@ -35,8 +35,8 @@ nodes = {
 		plugin = "docker",
 		endpoint = "unix:///var/run/docker.sock",
 		labels = { zone = "a" },
-		-- memory = "24GiB", cpus = "6",   what may be promised, in place of all the host has
-		-- overcommit = "1.5",             how often it may be promised
+		-- memory = "24GiB", cpus = 6,     what may be promised, in place of all the host has
+		-- overcommit = 1.5,               how often it may be promised
 		-- drained = true,                 takes no new instances
 	},
 	-- east = {

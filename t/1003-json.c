@@ -111,6 +111,7 @@ struct settings {
 	int64_t number, size, time_ms;
 	struct gantry_strings list;
 	struct gantry_pairs pairs;
+	double decimal;
 };
 
 static const struct gantry_option table[] = {
@@ -130,6 +131,8 @@ static const struct gantry_option table[] = {
 	 0},
 	{"pairs", GANTRY_OPTION_PAIRS, NULL, offsetof(struct settings, pairs), "pairs", false, 0,
 	 0},
+	{"decimal", GANTRY_OPTION_DECIMAL, "1.5", offsetof(struct settings, decimal), "a decimal",
+	 false, 0, 0},
 	{NULL, 0, NULL, 0, NULL, false, 0, 0},
 };
 
@@ -176,6 +179,14 @@ static void options(void)
 		 "entry 2 must be a string"},
 		{"{\"plain\":\"\",\"pairs\":{\"a\":1}}", -EINVAL, "nodes.local.pairs",
 		 "a must be a string"},
+		{"{\"plain\":\"\",\"decimal\":\"much\"}", -EINVAL, "nodes.local.decimal",
+		 "a number above 0, as 1.5, not \"much\""},
+		{"{\"plain\":\"\",\"decimal\":\"1.2.3\"}", -EINVAL, "nodes.local.decimal",
+		 "above 0"},
+		{"{\"plain\":\"\",\"decimal\":\"\"}", -EINVAL, "nodes.local.decimal", "above 0"},
+		{"{\"plain\":\"\",\"decimal\":0}", -EINVAL, "nodes.local.decimal", "above 0"},
+		{"{\"plain\":\"\",\"decimal\":-2.5}", -EINVAL, "nodes.local.decimal", "above 0"},
+		{"{\"plain\":\"\",\"decimal\":true}", -EINVAL, "nodes.local.decimal", "above 0"},
 		{"7", -EINVAL, "nodes.local", "must be a table, not a number"},
 	};
 	struct arena arena = {0};
@@ -189,11 +200,13 @@ static void options(void)
 	is_int(settings.size, 1 << 20, "of a size");
 	is_int(settings.time_ms, 10000, "of a duration");
 	is_int(settings.list.count + settings.pairs.count, 0, "of lists: none");
+	ok(settings.decimal == 1.5, "of a decimal");
 	is_int(apply("{\"plain\":\"p\",\"text\":\"t\",\"flag\":false,\"number\":10.0,\"size\":\"2k\",\"time\":"
-		     "0.5,\"list\":[\"a\",\"b\"],\"pairs\":{\"x\":\"y\"}}",
+		     "0.5,\"list\":[\"a\",\"b\"],\"pairs\":{\"x\":\"y\"},\"decimal\":\"7.25\"}",
 		     &arena, &settings, &err),
 	       0, "all given");
 	is_str(settings.text, "t", "a text");
+	ok(settings.decimal == 7.25, "a decimal as text");
 	ok(!settings.flag, "a flag");
 	is_int(settings.number, 10, "a whole number as Lua has it");
 	is_int(settings.size, 2048, "a size");
@@ -202,6 +215,8 @@ static void options(void)
 	is_str(settings.pairs.items[0].value, "y", "pairs");
 	is_int(apply("{\"plain\":\"p\",\"pairs\":[]}", &arena, &settings, &err), 0,
 	       "Lua's empty table");
+	is_int(apply("{\"plain\":\"p\",\"decimal\":6}", &arena, &settings, &err), 0, "a decimal");
+	ok(settings.decimal == 6, "as a whole number");
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		is_int(apply(bad[i].text, &arena, &settings, &err), bad[i].code, "refused: %s",
 		       bad[i].text);

@@ -75,6 +75,23 @@ equal(answer.status, 403, "one more is refused")
 has(answer.json["detail"], "memory", "for memory")
 equal(world.stop(), 0, "gantryd ends well")
 
+# what may be promised is the settings' to say: as it is, a part of it, more than it; and one node takes nothing
+PROMISES = '''nodes = {
+  plain = { plugin = "sim", host_memory = "4GiB", host_cpus = 4 },
+  part = { plugin = "sim", host_memory = "4GiB", host_cpus = 4, memory = "1GiB", cpus = 2.5 },
+  over = { plugin = "sim", host_memory = "4GiB", host_cpus = 4, overcommit = 1.5 },
+  off = { plugin = "sim", host_memory = "4GiB", drained = true },
+}'''
+world = World(policies="shipped", engine=False, settings=PROMISES, contract=False).start()
+capacities = {node["name"]: (node["capacity"]["memory_bytes"] >> 20, node["capacity"]["nano_cpus"]) for node in world.get("/v1/nodes").json["nodes"]}
+equal(capacities, {"plain": (4096, 4 * 10**9), "part": (1024, 2500000000), "over": (6144, 6 * 10**9), "off": (4096, 16 * 10**9)},
+      "capacity is the host's, or what memory and cpus say, or so many times the host's")
+statuses, nodes = spawn_many(world, 11, "p", memory="1GiB")
+equal((dict(statuses), dict(nodes)), ({201: 11}, {"plain": 4, "part": 1, "over": 6}), "so many instances fit, and none on the drained node")
+answer = world.spawn(image="job:1", memory="1GiB")
+equal(answer.status, 403, "one more is refused")
+equal(world.stop(), 0, "gantryd ends well")
+
 # faults, a node that is out of reach, and one that says it has more memory than it has
 FAULTS = '''nodes = {
   good = { plugin = "sim" },

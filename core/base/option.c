@@ -4,6 +4,7 @@
 #include "base/units.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 /* "a size as 64MiB", … for messages and help. */
 static const char *type_text(enum gantry_option_type type)
@@ -23,6 +24,8 @@ static const char *type_text(enum gantry_option_type type)
 		return "a list of strings";
 	case GANTRY_OPTION_PAIRS:
 		return "a table from string to string";
+	case GANTRY_OPTION_DECIMAL:
+		return "a number above 0, as 1.5";
 	}
 	return "a value";
 }
@@ -64,6 +67,23 @@ static int read_number(const struct gantry_option *option, struct json_object *v
 	}
 	*ret_number = json_object_get_int64(value);
 	return json_object_get_double(value) == (double)*ret_number ? 0 : -EINVAL;
+}
+
+/* 0 where it is none. */
+static double read_decimal(struct json_object *value)
+{
+	const char *text = json_object_get_string(value);
+	double number;
+
+	if (json_object_is_type(value, json_type_string) &&
+	    (!text[0] || text[strspn(text, "0123456789.")]))
+		return 0;
+	if (!json_object_is_type(value, json_type_string) &&
+	    !json_object_is_type(value, json_type_int) &&
+	    !json_object_is_type(value, json_type_double))
+		return 0;
+	number = json_object_get_double(value);
+	return number > 0 && number < 1e9 ? number : 0;
 }
 
 static int set_value(const struct gantry_option *option, struct json_object *value,
@@ -132,6 +152,11 @@ static int set_value(const struct gantry_option *option, struct json_object *val
 		pairs->count = count;
 		return 0;
 	}
+	case GANTRY_OPTION_DECIMAL:
+		if (read_decimal(value) == 0)
+			break;
+		*(double *)place = read_decimal(value);
+		return 0;
 	}
 	return gantry_error_field(
 		err, -EINVAL, field, "must be %s, not %s", type_text(option->type),
@@ -161,6 +186,9 @@ static void set_default(const struct gantry_option *option, struct arena *arena,
 	case GANTRY_OPTION_DURATION:
 		units_parse_duration(option->fallback, &number);
 		*(int64_t *)place = number;
+		break;
+	case GANTRY_OPTION_DECIMAL:
+		*(double *)place = strtod(option->fallback, NULL);
 		break;
 	case GANTRY_OPTION_STRINGS:
 	case GANTRY_OPTION_PAIRS:

@@ -188,15 +188,14 @@ static void set_capacity(struct node_link *link)
 {
 	const struct settings_node *settings = link->settings;
 	struct node *node = &link->node;
-	double overcommit = settings->overcommit ? strtod(settings->overcommit, NULL) : 1.0;
+	double cpus = settings->cpus > 0 ? settings->cpus
+					 : (double)node->facts.cpus * settings->overcommit;
 
-	if (!(overcommit > 0))
-		overcommit = 1.0;
-	node->memory_bytes = settings->memory_bytes
-				     ? settings->memory_bytes
-				     : (int64_t)((double)node->facts.memory_bytes * overcommit);
-	node->nano_cpus = settings->cpus ? (int64_t)(strtod(settings->cpus, NULL) * 1e9)
-					 : (int64_t)((double)node->facts.cpus * 1e9 * overcommit);
+	node->memory_bytes =
+		settings->memory_bytes
+			? settings->memory_bytes
+			: (int64_t)((double)node->facts.memory_bytes * settings->overcommit);
+	node->nano_cpus = (int64_t)(cpus * 1e9 + 0.5);
 }
 
 static void keep_facts(struct node_link *link, const struct gantry_node_facts *facts)

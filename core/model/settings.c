@@ -100,11 +100,11 @@ const struct gantry_option settings_node_options[] = {
 	 0},
 	{"memory", GANTRY_OPTION_SIZE, "0", NODE(memory_bytes),
 	 "memory that may be promised; the host's times overcommit unless given", false, 0, 0},
-	{"cpus", GANTRY_OPTION_STRING, NULL, NODE(cpus),
-	 "CPUs that may be promised, as \"7.5\"; the host's times overcommit unless given", false,
-	 0, 0},
-	{"overcommit", GANTRY_OPTION_STRING, "1.0", NODE(overcommit),
-	 "how often memory and CPUs may be promised, as \"1.5\"", false, 0, 0},
+	{"cpus", GANTRY_OPTION_DECIMAL, NULL, NODE(cpus),
+	 "CPUs that may be promised, as 7.5; the host's times overcommit unless given", false, 0,
+	 0},
+	{"overcommit", GANTRY_OPTION_DECIMAL, "1.0", NODE(overcommit),
+	 "how often memory and CPUs may be promised, as 1.5", false, 0, 0},
 	{NULL, 0, NULL, 0, NULL, false, 0, 0},
 };
 

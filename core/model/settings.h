@@ -28,8 +28,8 @@ struct settings_node {
 	struct gantry_pairs labels;
 	bool drained;
 	int64_t memory_bytes; /* 0: what the engine's host has, times overcommit */
-	const char *cpus;     /* decimal; NULL: likewise */
-	const char *overcommit;
+	double cpus;          /* 0: likewise */
+	double overcommit;
 	struct json_object *options; /* the plugin's own keys; owned */
 };
 

@@ -43,6 +43,7 @@ enum gantry_option_type {
 	GANTRY_OPTION_DURATION, /* int64_t milliseconds: text as "10s", "500ms", "2m"; a bare number is seconds */
 	GANTRY_OPTION_STRINGS, /* struct gantry_strings */
 	GANTRY_OPTION_PAIRS,   /* struct gantry_pairs */
+	GANTRY_OPTION_DECIMAL, /* double above 0: a number, or text as "1.5"; 0 when absent. Since ABI 1.13 */
 };
 
 struct gantry_option {

@@ -20,7 +20,7 @@
 #include <gantry/runtime.h>
 
 #define GANTRY_ABI_MAJOR 1
-#define GANTRY_ABI_MINOR 12
+#define GANTRY_ABI_MINOR 13
 
 struct gantry_plugin {
 	uint16_t abi_major, abi_minor;
