@@ -11,6 +11,8 @@
 
 #define ASK_LIMIT_MS 30000
 
+static void begin(struct log_reader *reader);
+
 static void let_go(struct log_reader *reader)
 {
 	list_remove(&reader->link);
@@ -43,8 +45,19 @@ static void tell_unkept(struct log_reader *reader)
 static void on_end(void *arg, const struct gantry_error *err)
 {
 	struct log_reader *reader = arg;
+	struct gantry_error why;
 
 	reader->reader = NULL;
+	if (!err && reader->counts && reader->instance) {
+		reader->counts = false;
+		reader->skip = reader->matched - reader->query.tail;
+		begin(reader);
+		return;
+	}
+	if (!err && reader->counts) {
+		gantry_error_set(&why, -ENOENT, "the instance was removed");
+		err = &why;
+	}
 	if (!err && reader->why)
 		tell_unkept(reader);
 	if (!reader->instance && reader->closed)
@@ -53,13 +66,25 @@ static void on_end(void *arg, const struct gantry_error *err)
 	reader->sink.end(reader->sink.arg, err);
 }
 
+/* Passes over those that are too many for a tail, and what is in front of them. */
+static const struct gantry_log_line *pass_over(struct log_reader *reader,
+					       const struct gantry_log_line *lines, size_t *count)
+{
+	while (reader->skip > 0 && *count > 0) {
+		reader->skip -= lines->stream > 0;
+		lines++;
+		--*count;
+	}
+	return lines;
+}
+
 static bool on_lines(void *arg, const struct gantry_log_line *lines, size_t count)
 {
 	struct log_reader *reader = arg;
 	size_t given;
 	bool room;
 
-	if (count) {
+	if (count && !reader->counts) {
 		reader->sequence = lines[count - 1].sequence;
 		reader->boot = lines[count - 1].boot;
 	}
@@ -67,6 +92,12 @@ static bool on_lines(void *arg, const struct gantry_log_line *lines, size_t coun
 	if (!reader->raw)
 		lines = log_policy_lines(reader->daemon, reader->origin, lines, &count,
 					 reader->query.text, reader->query.text_length);
+	if (reader->counts) {
+		for (size_t i = 0; i < count; i++)
+			reader->matched += lines[i].stream > 0;
+		return true;
+	}
+	lines = pass_over(reader, lines, &count);
 	if (given && !count && reader->begun)
 		return !reader->full;
 	room = reader->sink.lines(reader->sink.arg, lines, count);
@@ -178,10 +209,14 @@ static void begin(struct log_reader *reader)
 	const struct gantry_log_sink sink = {.arg = reader, .lines = on_lines, .end = on_end};
 	struct gantry_log_upstream upstream;
 	struct gantry_log_source source;
+	struct gantry_log_query query = reader->query;
 
+	if (reader->own_tail)
+		query.tail = -1;
+	if (reader->counts)
+		query.follow = false;
 	logs_source(daemon, reader->instance, folder, &upstream, &source);
-	reader->reader =
-		daemon->logger->read(daemon->logger_handle, &source, &reader->query, &sink);
+	reader->reader = daemon->logger->read(daemon->logger_handle, &source, &query, &sink);
 	free(folder);
 }
 
@@ -260,6 +295,8 @@ static void stand_in(struct log_reader *reader, struct daemon *daemon, struct in
 		.query = *query,
 		.sink = *sink,
 	};
+	reader->own_tail = reader->counts =
+		query->text && query->tail >= 0 && script_has_log(daemon->policies);
 	loop_later_init(&reader->later, on_later);
 	/* readers of one instance share it */
 	reader->origin =

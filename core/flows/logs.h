@@ -4,6 +4,10 @@
  *
  *	open ─▶ the engine is asked where the files are, once a container ─▶ the plugin reads ─▶ sink.end
  *
+ * The last lines that have a text (tail, grep) are found here where policies' hooks change lines: the log is read twice, and those
+ * that have it as they are shown are counted first. Else who reads would learn of what he is not shown, as other lines than
+ * those that he sees were the last.
+ *
  * Flows tell here what happens to an instance; where nobody reads its log that costs nothing.
  */
 #ifndef FLOWS_LOGS_H
@@ -31,6 +35,9 @@ struct log_reader {
 	int64_t sequence, boot;    /* of the last line */
 	struct log_origin *origin; /* owned: a share of it */
 	bool full;                 /* the sink wants no more for now */
+	bool own_tail; /* of lines that have a text as they are shown: the plugin knows them as printed */
+	bool counts;           /* then it is read twice: how many are there? */
+	int64_t matched, skip; /* the answer; how many of them are still to be passed over */
 	bool closed, begun;
 	bool raw; /* policies are not asked; set after it was opened, before the loop goes on */
 	struct loop_later later;
