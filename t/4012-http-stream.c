@@ -140,11 +140,11 @@ static void late_peer(const struct gantry_http_peer *peer)
 
 	begin(&s, peer, "/upgrade-lazy");
 	wait_open(&s);
-	while (keeps_up && sent < LOAD) {
+	while (keeps_up && sent < 4 * LOAD) {
 		keeps_up = http_stream_send(s.stream, block, sizeof(block));
 		sent += sizeof(block);
 	}
-	ok(!keeps_up && sent < LOAD, "a writer is told to wait after %zu bytes", sent);
+	ok(!keeps_up && sent < 4 * LOAD, "a writer is told to wait after %zu bytes", sent);
 	ok(rig_until(&rig, &s.drained, 10000), "and to go on");
 	http_stream_send(s.stream, block, sizeof(block));
 	sent += sizeof(block);

@@ -86,7 +86,7 @@ with tempfile.TemporaryDirectory(prefix="gantry-tls-") as folder:
     expired = certificate(folder, "expired", ours, "/CN=old", "clientAuth", days="-1")
     wrong_use = certificate(folder, "wrong-use", ours, "/CN=server", "serverAuth")
 
-    with Server("--header-ms", "1500", tls=(*host, ours[0]), asan="quarantine_size_mb=1") as server:
+    with Server("--header-ms", "15000" if VG else "1500", tls=(*host, ours[0]), asan="quarantine_size_mb=1") as server:
         for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
             name = version.name
             tls = Tls(server, ours[0], nova, version)
