@@ -61,6 +61,12 @@ def start_for(world, moment_s):
     return early
 
 
+def all_found(world, count):
+    """All events, once so many instances were told as found: an event is there when it is committed."""
+    events = world.events()
+    return events if sum(event["kind"] == "instance.found" for event in events) >= count else None
+
+
 def torment(world, what):
     before = everything(world)
     equal({row[4] for row in before}, {"running"}, f"{what}: all run before")
@@ -85,7 +91,7 @@ def torment(world, what):
         equal(len(now), len(before), f"{which}: all are there, none twice")
         equal(now == before, True, f"{which}: each with its id, name, node, container and state")
         equal({n["name"]: n["promised"]["instances"] for n in world.get("/v1/nodes").json["nodes"]}, promised, f"{which}: the nodes have promised as much")
-        kinds = collections.Counter(e["kind"] for e in world.events())
+        kinds = collections.Counter(e["kind"] for e in until(lambda: all_found(world, len(before) if lost else 0), "what is known to be written down"))
         equal({k: n for k, n in kinds.items() if k in ("instance.lost", "instance.exited", "instance.restart_planned")}, {},
               f"{which}: nobody was told of an end")
         if lost:
