@@ -26,13 +26,15 @@ static const struct {
 	{"stdin_open", "true", NULL},
 	{"mounts",
 	 "[\"//srv/./data/:/data:ro\",\"cache:/var/cache\",\"tmpfs:/run:64MiB\",\"tmpfs:/tmp\","
-	 "{\"type\":\"bind\",\"source\":\"/\",\"target\":\"/host\"},\"/a:/b:rw\"]",
+	 "{\"type\":\"bind\",\"source\":\"/\",\"target\":\"/host\"},\"/a:/b:rw\","
+	 "\"instance/web:/rescue:ro\"]",
 	 "[{\"type\":\"bind\",\"source\":\"/srv/data\",\"target\":\"/data\",\"read_only\":true},"
 	 "{\"type\":\"volume\",\"source\":\"cache\",\"target\":\"/var/cache\"},"
 	 "{\"type\":\"tmpfs\",\"target\":\"/run\",\"size\":67108864},"
 	 "{\"type\":\"tmpfs\",\"target\":\"/tmp\"},"
 	 "{\"type\":\"bind\",\"source\":\"/\",\"target\":\"/host\"},"
-	 "{\"type\":\"bind\",\"source\":\"/a\",\"target\":\"/b\"}]"},
+	 "{\"type\":\"bind\",\"source\":\"/a\",\"target\":\"/b\"},"
+	 "{\"type\":\"instance\",\"source\":\"web\",\"target\":\"/rescue\",\"read_only\":true}]"},
 	{"ports",
 	 "[\"80\",\"8080:80\",\"0.0.0.0:8443:443/tcp\",\"192.0.2.1::53/udp\",\"192.0.2.1:54\","
 	 "\"[::1]:1:2/sctp\",{\"container_port\":9,\"host_ip\":\"::\"}]",

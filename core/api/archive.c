@@ -12,6 +12,7 @@
 #include "api/handlers.h"
 #include "base/str.h"
 #include "flows/admit.h"
+#include "flows/borrow.h"
 #include "flows/node_link.h"
 
 #include <sys/stat.h>
@@ -52,7 +53,8 @@ static bool may(struct call *call, struct instance *instance, const char *verb)
 	const struct flows_ask ask = call_asker(call);
 	struct gantry_error err;
 
-	if (admit(call->daemon, &ask, instance, verb, NULL, NULL, &err) == 0)
+	if (borrow_check(call->daemon, instance, &err) == 0 &&
+	    admit(call->daemon, &ask, instance, verb, NULL, NULL, &err) == 0)
 		return true;
 	call_fail(call, &err);
 	return false;

@@ -21,6 +21,7 @@
  * again then are values of secrets, which no journal holds: such a spawn is taken back.
  */
 #include "flows/flows.h"
+#include "flows/borrow.h"
 #include "flows/engine_events.h"
 #include "flows/logs.h"
 #include "flows/placements.h"
@@ -132,6 +133,11 @@ int flows_spawn(struct daemon *daemon, const struct flows_ask *ask, struct json_
 		instance->generation = 1;
 		instance->intent = start ? INTENT_RUNNING : INTENT_STOPPED;
 		instance->changed = true;
+		code = borrow_resolve(daemon, instance, err);
+	}
+	if (code == 0 && start)
+		code = borrow_check_start(daemon, instance, err);
+	if (code == 0) {
 		code = daemon->stopping ? gantry_error_set(err, -EAGAIN, "gantryd is going down")
 					: fleet_add(&daemon->fleet, instance, err);
 	}
@@ -184,16 +190,18 @@ static void policy(struct flow *flow)
 	flow_next(flow);
 }
 
-/* Nodes that a spawn may go to: up, not drained, and not tried before by this one. */
+/* Nodes that a spawn may go to: up, not drained, not tried before by this one, and with what it mounts. */
 static size_t find_nodes(const struct flow *flow, struct node **nodes)
 {
 	const struct fleet *fleet = &flow->daemon->fleet;
+	const char *only = borrow_node(flow->daemon, &flow->instance->spec);
 	size_t count = 0;
 
 	for (size_t i = 0; i < fleet->node_count; i++) {
 		struct node *node = fleet->nodes[i];
 
 		if (node->state == NODE_UP && !node->drained &&
+		    (!only || str_equal(node->name, only)) &&
 		    !operation_was_tried(flow->operation, node->name))
 			nodes[count++] = node;
 	}
@@ -318,16 +326,22 @@ static void create(struct flow *flow)
 	struct instance *instance = flow->instance;
 	struct json_object *printed;
 	struct gantry_create create;
+	struct gantry_spec spec;
+	struct gantry_error err;
 
 	if (instance->container_id[0]) { /* made before the daemon was killed */
 		flow_next(flow);
+		return;
+	}
+	if (borrow_containers(flow, &spec, &err) < 0) {
+		flow_fail(flow, &err);
 		return;
 	}
 	if (instance->state == INSTANCE_PENDING)
 		instance_move(instance, INSTANCE_CREATING);
 	create = (struct gantry_create){
 		.name = instance_container_name(instance, &flow->arena),
-		.spec = &flow->spec,
+		.spec = &spec,
 	};
 	create.labels.items =
 		ARENA_ARRAY(&flow->arena, struct gantry_pair, flow->spec.labels.count + 5);

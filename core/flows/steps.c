@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "flows/steps.h"
+#include "flows/borrow.h"
 #include "flows/console.h"
 #include "flows/engine_events.h"
 #include "flows/log_sinks.h"
@@ -36,6 +37,10 @@ int step_check_verb(struct daemon *daemon, const struct instance *instance, enum
 					instance->boots ? " any more: somebody removed it at the "
 							  "engine, not through gantryd"
 							: ": its spawn failed");
+	else if (verb == VERB_START)
+		code = borrow_check_start(daemon, instance, err);
+	else if (verb == VERB_REMOVE || verb == VERB_COMMIT)
+		code = borrow_check(daemon, instance, err);
 	return code;
 }
 
@@ -359,10 +364,15 @@ static void on_prepared(struct flow *flow, const struct gantry_error *err, const
 void step_start(struct flow *flow)
 {
 	struct instance *instance = flow->instance;
+	struct gantry_error err;
 
 	if (flow_await_besides(flow))
 		return; /* a signal that is meant for the process before must not hit the new one */
 	if (instance->state != INSTANCE_STARTING) {
+		if (borrow_check_start(flow->daemon, instance, &err) < 0) {
+			flow_fail(flow, &err);
+			return;
+		}
 		instance_move(instance, INSTANCE_STARTING);
 		instance->changed = true;
 	}

@@ -154,6 +154,38 @@ const struct instance *fleet_port_owner(const struct fleet *fleet, const char *p
 	return NULL;
 }
 
+/* --- filesystems ----------------------------------------------------------------------------------- */
+
+static bool borrows(const struct instance *instance, const struct instance *from)
+{
+	const struct gantry_mounts *mounts = &instance->spec.mounts;
+
+	for (size_t i = 0; i < mounts->count; i++)
+		if (mounts->items[i].type == GANTRY_MOUNT_INSTANCE &&
+		    (!from || str_equal(mounts->items[i].source, from->id)))
+			return true;
+	return false;
+}
+
+static bool is_active(const struct instance *instance)
+{
+	return instance->state != INSTANCE_PENDING && instance->state != INSTANCE_CREATING &&
+	       instance->state != INSTANCE_STOPPED && instance->state != INSTANCE_FAILED;
+}
+
+const struct instance *fleet_borrower(const struct fleet *fleet, const struct instance *instance)
+{
+	if (fleet->borrowers == 0)
+		return NULL;
+	LIST_FOREACH (node, &fleet->instances) {
+		const struct instance *other = LIST_ENTRY(node, struct instance, link);
+
+		if (other != instance && is_active(other) && borrows(other, instance))
+			return other;
+	}
+	return NULL;
+}
+
 int fleet_add(struct fleet *fleet, struct instance *instance, struct gantry_error *err)
 {
 	const struct instance *other =
@@ -174,6 +206,7 @@ int fleet_add(struct fleet *fleet, struct instance *instance, struct gantry_erro
 	insert(fleet->by_name, fleet->count, instance, compare_names);
 	fleet->count++;
 	add_ports(fleet, instance);
+	fleet->borrowers += borrows(instance, NULL);
 	list_append(&fleet->instances, &instance->link);
 	return 0;
 }
@@ -304,6 +337,7 @@ void fleet_remove(struct fleet *fleet, struct instance *instance)
 	take_out(fleet->by_name, fleet->count, instance, compare_names);
 	fleet->count--;
 	take_out_ports(fleet, instance);
+	fleet->borrowers -= borrows(instance, NULL);
 	count_out(fleet, instance);
 	list_remove(&instance->link);
 	instance_free(instance);

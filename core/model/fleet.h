@@ -36,12 +36,19 @@ struct fleet {
 	size_t node_count;
 	struct fleet_project **projects; /* owned, sorted by name: those that have instances */
 	size_t project_count, project_capacity;
+	size_t borrowers; /* instances that mount another's filesystem */
 	struct past past; /* of the nodes */
 };
 
 void fleet_init(struct fleet *fleet);
 /* Frees all instances; the nodes are their owner's, and must still be there. */
 void fleet_fini(struct fleet *fleet);
+
+/*
+ * Another instance that has this one's filesystem mounted, or would have: active, as its process is
+ * there or about to be; else NULL.
+ */
+const struct instance *fleet_borrower(const struct fleet *fleet, const struct instance *instance);
 
 /* Takes the instance over. -EEXIST where its name is taken in its project. */
 int fleet_add(struct fleet *fleet, struct instance *instance, struct gantry_error *err);

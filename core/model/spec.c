@@ -202,8 +202,10 @@ static void walk_unsafe(const struct gantry_spec *spec, void (*fn)(void *arg, co
 
 #define UNSAFE(...) (str_clear(&line), str_addf(&line, __VA_ARGS__), fn(arg, str_text(&line)))
 	for (size_t i = 0; i < spec->mounts.count; i++)
-		if (spec->mounts.items[i].type == GANTRY_MOUNT_BIND)
-			UNSAFE("mounts: bind %s %s", spec->mounts.items[i].source,
+		if (spec->mounts.items[i].type == GANTRY_MOUNT_BIND ||
+		    spec->mounts.items[i].type == GANTRY_MOUNT_INSTANCE)
+			UNSAFE("mounts: %s %s %s", spec_mount_types[spec->mounts.items[i].type],
+			       spec->mounts.items[i].source,
 			       spec->mounts.items[i].read_only ? "ro" : "rw");
 	if (!is_safe_network(spec->network))
 		UNSAFE("network: %s", spec->network);

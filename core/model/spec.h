@@ -84,7 +84,7 @@ void spec_copy(const struct gantry_spec *from, struct arena *arena, struct gantr
 
 /*
  * What in the spec could reach out of the container, one line each in a fixed form that policies
- * match: "mounts: bind /etc rw", "mounts: bind /srv ro", "network: host", "network: container:x",
+ * match: "mounts: bind /etc rw", "mounts: instance ID ro", "network: host", "network: container:x",
  * "network: NAME" of any network but the engine's bridge, "network_ports: br-int", "cap_add: SYS_ADMIN",
  * "devices: /dev/kvm", "sysctls: kernel.msgmax". Volumes, tmpfs, bridge and none are no such thing.
  * Capabilities are upper case without "CAP_"; paths have no "..", "." or "//" and no "/" at the end

@@ -32,7 +32,7 @@ const char *spec_kind_text(int kind)
 	case GANTRY_FIELD_PAIRS:
 		return "an object from string to string, or a list of \"NAME=VALUE\"";
 	case SPEC_MEMBER_MOUNT_TYPE:
-		return "\"bind\", \"volume\" or \"tmpfs\"";
+		return "\"bind\", \"volume\", \"tmpfs\" or \"instance\"";
 	case SPEC_MEMBER_PROCESS_LIMIT:
 		return "a whole number or \"unlimited\"";
 	case SPEC_MEMBER_TEST:

@@ -70,7 +70,9 @@ static const struct spec_member env_members[] = {
 
 /* --- mounts --- */
 
-const char *const spec_mount_types[] = {"bind", "volume", "tmpfs", NULL};
+#define SPEC_INSTANCE "instance/" /* no volume's name has a slash */
+
+const char *const spec_mount_types[] = {"bind", "volume", "tmpfs", "instance", NULL};
 
 static void mount_init(void *item)
 {
@@ -95,6 +97,10 @@ static int mount_from_text(char *text, struct arena *arena, void *item, const ch
 	}
 	mount->type = parts[0][0] == '/' ? GANTRY_MOUNT_BIND : GANTRY_MOUNT_VOLUME;
 	mount->source = parts[0];
+	if (strncmp(parts[0], SPEC_INSTANCE, strlen(SPEC_INSTANCE)) == 0) {
+		mount->type = GANTRY_MOUNT_INSTANCE;
+		mount->source = parts[0] + strlen(SPEC_INSTANCE);
+	}
 	if (count == 3 && str_equal(parts[2], "ro"))
 		mount->read_only = true;
 	else if (count == 3 && !str_equal(parts[2], "rw"))
@@ -122,7 +128,11 @@ static int mount_check(void *item, const char *field, struct gantry_error *err)
 	if (!mount->source)
 		return gantry_error_field(err, -EINVAL, path, "is required: %s",
 					  mount->type == GANTRY_MOUNT_BIND ? "a path on the node"
-									   : "a volume's name");
+					  : mount->type == GANTRY_MOUNT_INSTANCE
+						  ? "an instance's name or id"
+						  : "a volume's name");
+	if (mount->type == GANTRY_MOUNT_INSTANCE)
+		return 0; /* whose it is, is found out where instances are known */
 	if (mount->type == GANTRY_MOUNT_BIND)
 		return spec_rule_path((char *)mount->source, path, err);
 	return spec_rule_volume(mount->source, path, err);
@@ -545,8 +555,8 @@ static const struct {
 	{GANTRY_FIELD_MOUNTS,
 	 {LIST_OF(gantry_mount), .members = mount_members, .unique = &mount_members[2],
 	  .init = mount_init, .from_text = mount_from_text, .check = mount_check,
-	  .form = "\"SOURCE:TARGET[:ro]\", \"tmpfs:TARGET[:SIZE]\" or {type, source, target, "
-		  "read_only, size}"}},
+	  .form = "\"SOURCE:TARGET[:ro]\", \"instance/NAME:TARGET[:ro]\", "
+		  "\"tmpfs:TARGET[:SIZE]\" or {type, source, target, read_only, size}"}},
 	{GANTRY_FIELD_PORTS,
 	 {LIST_OF(gantry_port), .members = port_members, .init = port_init,
 	  .from_text = port_from_text,

@@ -150,7 +150,7 @@ static void push_node_engine(lua_State *L, const void *data)
 
 static void push_mount_type(lua_State *L, const void *data)
 {
-	static const char *const names[] = {"bind", "volume", "tmpfs"};
+	static const char *const names[] = {"bind", "volume", "tmpfs", "instance"};
 
 	lua_pushstring(L, names[((const struct gantry_mount *)data)->type]);
 }

@@ -164,6 +164,7 @@ struct gantry_top {
 	size_t count;
 };
 
+/* A mount of type instance that cannot be had is -ENOTSUP, with the reason. */
 struct gantry_create {
 	const char *name;               /* the container's */
 	struct gantry_pairs labels;     /* all of them, the core's and the spec's */

@@ -28,11 +28,17 @@ struct gantry_envs {
 	size_t count;
 };
 
-enum gantry_mount_type { GANTRY_MOUNT_BIND, GANTRY_MOUNT_VOLUME, GANTRY_MOUNT_TMPFS };
+enum gantry_mount_type {
+	GANTRY_MOUNT_BIND,
+	GANTRY_MOUNT_VOLUME,
+	GANTRY_MOUNT_TMPFS,
+	GANTRY_MOUNT_INSTANCE, /* the filesystem of another one; since ABI 1.13 */
+};
 
 struct gantry_mount {
 	enum gantry_mount_type type;
-	const char *source; /* host path for bind, name for volume, NULL for tmpfs */
+	/* host path for bind, name for volume, NULL for tmpfs, id for instance: to a runtime, the container */
+	const char *source;
 	const char *target; /* absolute path in the container */
 	bool read_only;
 	int64_t size_bytes; /* tmpfs only; GANTRY_UNSET: the engine's default */
@@ -216,7 +222,7 @@ enum gantry_field_flags {
 	X(stdin_open, "stdin_open", BOOL, GANTRY_FIELD_EXEC, "interactive", "",                    \
 	  "keep standard input open")                                                              \
 	X(mounts, "mounts", MOUNTS, GANTRY_FIELD_UNSAFE, "mount", "MOUNT",                         \
-	  "SOURCE:TARGET[:ro] (a path or a volume's name), tmpfs:TARGET[:SIZE]")                   \
+	  "SOURCE:TARGET[:ro] (a path, a volume's name or instance/NAME), tmpfs:TARGET[:SIZE]")    \
 	X(ports, "ports", PORTS, 0, "publish", "PORT",                                             \
 	  "[IP:][HOST:]CONTAINER[/PROTOCOL]; IP is 127.0.0.1 unless given")                        \
 	X(network, "network", STRING, GANTRY_FIELD_UNSAFE, "network", "MODE",                      \

@@ -97,6 +97,7 @@ static void add_mounts(struct json_object *host, const struct gantry_mounts *mou
 		[GANTRY_MOUNT_BIND] = "bind",
 		[GANTRY_MOUNT_VOLUME] = "volume",
 		[GANTRY_MOUNT_TMPFS] = "tmpfs",
+		[GANTRY_MOUNT_INSTANCE] = DOCKER_BORROWED,
 	};
 	struct json_object *array;
 
@@ -361,7 +362,7 @@ void docker_create(void *arg, const struct gantry_create *create, struct gantry_
 	struct json_object *body = create_body(node, create);
 	char *name = docker_url(create->name);
 
-	docker_call(call, "POST", docker_print(body), "/containers/create?name=%s", name);
+	docker_borrow_create(call, body, name);
 	json_object_put(body);
 	free(name);
 }

@@ -8,6 +8,7 @@
  *   words.c       what the engine says, made fit for people and mapped to an errno
  *   json.c        reading JSON, JSON that comes in pieces, times, URLs
  *   create.c      spec to request
+ *   borrow.c      the filesystem of one container in another
  *   containers.c  start, kill, wait, remove, pause, rename, top;  stats.c  what one uses
  *   inspect.c     list and inspect
  *   wire.c        endpoints: the ports of networks
@@ -138,6 +139,13 @@ void docker_add_strings(struct json_object *object, const char *key,
 			const struct gantry_strings *list); /* an empty one adds nothing */
 void docker_add_true(struct json_object *object, const char *key, bool value);
 void docker_add_environment(struct json_object *body, const struct gantry_envs *environment);
+
+/* --- borrow.c --- */
+
+#define DOCKER_BORROWED "instance" /* type of such a mount, whose source is a container */
+
+/* Sends a new call, whose done is told of the answer: creates the container, with those mounts as an engine knows them. */
+void docker_borrow_create(struct docker_call *call, struct json_object *body, const char *name);
 
 /* --- words.c --- */
 

@@ -17,6 +17,7 @@ struct sim_container *sim_call_container(struct sim_call *call)
 struct create_call {
 	struct sim_call call;
 	struct sim_container *made; /* owned until it is in the table */
+	bool borrows;               /* the filesystem of another */
 };
 
 /* What an engine would refuse. */
@@ -66,6 +67,10 @@ static void create_act(struct sim_call *call)
 			      made->name, id);
 		return;
 	}
+	if (create->borrows) {
+		sim_call_fail(call, -ENOTSUP, "no filesystem is mounted in another here");
+		return;
+	}
 	if (check_limits(call->node, &made->limits, text, sizeof(text)) < 0) {
 		sim_call_fail(call, -EINVAL, "%s", text);
 		return;
@@ -87,6 +92,9 @@ void sim_create(void *arg, const struct gantry_create *create, struct gantry_op 
 
 	call->call.leave = create_leave;
 	call->made = sim_container_new(arg, create);
+	for (size_t i = 0; i < create->spec->mounts.count; i++)
+		call->borrows = call->borrows ||
+				create->spec->mounts.items[i].type == GANTRY_MOUNT_INSTANCE;
 	sim_call_begin(&call->call);
 }
 

@@ -4,6 +4,7 @@
 -- `req.unsafe` lists such options of a request, one line each, in a fixed form:
 --
 --   mounts: bind /etc rw        a folder of the host; "ro" where it is read-only
+--   mounts: instance ID rw      another instance's filesystem, of its project
 --   network: host               the host's network, another container's ("container:web"), a named one
 --   network_ports: br-int      a bridge of the host
 --   cap_add: SYS_ADMIN          a capability
@@ -57,6 +58,8 @@ return {
 		{ name = "what stays inside is no question", hook = "admit", expect = true },
 		{ name = "the whole host", hook = "admit", request = { mounts = { { type = "bind", source = "/", target = "/host" } } },
 			deny = "mounts: bind / rw is not allowed" },
+		{ name = "another's files", hook = "admit", request = { mounts = { { type = "instance", source = "web", target = "/web" } } },
+			deny = "mounts: instance web rw is not allowed" },
 		{ name = "the kernel", hook = "admit", request = { cap_add = { "SYS_MODULE" } }, deny = "cap_add: SYS_MODULE" },
 	},
 }

@@ -15,7 +15,8 @@
  *	cat, deaf and what an exec may run: engine_sessions.h; files: engine_archive.h
  * With the label fake.cgroup=2 stats have the shape of cgroup v2. With fake.tail a follower of the output
  * gets what is there when it comes and no more, as Docker 20.10 loses the end. The label fake.log=FOLDER is
- * where inspect says that the log's files are (fake/logfiles.py writes them). An update with CpuShares
+ * where inspect says that the log's files are (fake/logfiles.py writes them), fake.storage and fake.layers what
+ * storage driver and how many layers it has. An update with CpuShares
  * 4242 is accepted and not applied; one with CpuShares 4343 is applied but for the memory.
  *
  * Control

@@ -90,6 +90,28 @@ static void add_log_paths(struct json_object *o, struct container *k)
 	json_add_string(o, "LogPath", path);
 }
 
+/* As the labels fake.storage and fake.layers say: a storage driver, and how many layers it has. */
+static void add_layers(struct json_object *o, struct container *k)
+{
+	const char *name = json_get_string(k->labels, "fake.storage", "overlay2");
+	int count = atoi(json_get_string(k->labels, "fake.layers", "2"));
+	struct json_object *driver = json_object_new_object(), *data = json_object_new_object();
+	struct str lower = STR_INIT;
+	char path[200];
+
+	for (int i = 0; i < count; i++)
+		str_addf(&lower, "%s/fake/overlay2/%s-%d/diff", i ? ":" : "", k->id, i);
+	json_add_string(data, "LowerDir", str_text(&lower));
+	str_fini(&lower);
+	snprintf(path, sizeof(path), "/fake/overlay2/%s/diff", k->id);
+	json_add_string(data, "UpperDir", path);
+	snprintf(path, sizeof(path), "/fake/overlay2/%s/work", k->id);
+	json_add_string(data, "WorkDir", path);
+	json_add_string(driver, "Name", name);
+	json_object_object_add(driver, "Data", data);
+	json_object_object_add(o, "GraphDriver", driver);
+}
+
 static void inspect(struct conn *c, struct container *k)
 {
 	struct json_object *o = json_object_new_object(), *config = json_object_new_object();
@@ -117,6 +139,7 @@ static void inspect(struct conn *c, struct container *k)
 	json_object_object_add(networks, "bridge", bridge);
 	json_object_object_add(network, "Networks", networks);
 	json_object_object_add(o, "NetworkSettings", network);
+	add_layers(o, k);
 	reply_json(c, 200, o);
 }
 
