@@ -31,6 +31,7 @@ from gantry_nova import client, driver
 objects.register_all()
 world = World(policies={"p.lua": """return { admit = function(req)
     if req.verb == "spawn" and req.labels["nova.flavor"] == "huge" then return false, "too large for us" end
+    if req.labels["nova.rescue"] and req.labels["nova.meta.tier"] == "locked" then return false, "not rescued here" end
 end }"""}, settings=f'trusted_actors = {{ "uid:{os.getuid()}" }}').start()
 CONF = nova.conf.CONF
 CONF([], project="nova", default_config_files=[])
@@ -78,6 +79,7 @@ def instance(flavor="tiny", node="compute1", **values):
     made = objects.Instance(id=number, uuid="%08d-0000-4000-8000-000000000000" % number, project_id="project1", user_id="user1", hostname="h%d" % number,
                             display_name="N", image_ref=IMAGE, availability_zone="az", metadata={"tier": "gold"}, system_metadata={}, task_state=None, node=node, **values)
     made.user_data = made.config_drive = made.launched_at = None
+    made.vm_state = "active"
     made.flavor = objects.Flavor(name=flavor, memory_mb=64, vcpus=1, root_gb=1, ephemeral_gb=0, swap=0, extra_specs={"k": "v"})
     return made
 
@@ -365,10 +367,63 @@ for what, wrong, word in (("boot from a volume", disk("vda", "/dev/null", boot_i
 with mock.patch.object(volumes.connector, "get_connector_properties", lambda *words, **more: {"host": more["host"]}):
     equal(nova_driver.get_volume_connector(held), {"host": CONF.host}, "Cinder is told of this host")
 
-four.task_state = "rescuing"
-refused("a rescue", exception.NovaException, lambda: nova_driver.power_off(four), "runs on")
-four.task_state = None
-equal(nova_driver.get_info(four).state, power_state.RUNNING, "before anything stops")
+
+# --- rescue ------------------------------------------------------------------------------------------
+
+RESCUE = "33333333-3333-4333-8333-333333333333"
+Glance.images[RESCUE] = {"container_format": "bare", "properties": {"gantry_image": "pullable:7", "gantry_command": "sh"}}
+locked = instance()
+locked.metadata = {"tier": "locked"}
+spawn(locked)
+locked.task_state = "rescuing"
+refused("a rescue that a policy minds", client.Problem, lambda: nova_driver.power_off(locked), "not rescued here")
+equal(nova_driver.get_info(locked).state, power_state.RUNNING, "before anything stops")
+nova_driver.destroy(context, locked, None)
+
+
+def second():
+    return world.get(f"/v1/instances/{four.uuid}-rescue")
+
+
+def under(vm_state, task_state=None):
+    four.vm_state, four.task_state = vm_state, task_state
+
+
+first = world.get(f"/v1/instances/{four.uuid}").json
+under("active", "rescuing")
+nova_driver.power_off(four)
+equal((nova_driver.get_info(four).state, second().status), (power_state.SHUTDOWN, 404), "one that can be had: it is stopped for it")
+nova_driver.rescue(context, four, None, mock.Mock(id=RESCUE), "password", None)
+equal(nova_driver.get_info(four).state, power_state.RUNNING, "rescued")
+under("rescued")
+made = second().json
+equal((made["state"], made["image"], made["spec"]["command"], made["project"]), ("running", "pullable:7", ["sh"], "project1"), "by the rescue image")
+equal(made["spec"]["mounts"], [{"type": "instance", "source": first["id"], "target": "/rescue"}], "with its filesystem at /rescue")
+equal(nova_driver.get_info(four).internal_id, made["id"], "Nova sees that")
+equal([uuid for uuid in nova_driver.list_instance_uuids() if uuid.startswith(four.uuid)], [four.uuid], "and one instance")
+events.clear()
+world.engine.ask("POST", "/fake/write", {"id": made["container_id"], "stream": 1, "text": "help\n"})
+until(lambda: nova_driver.get_console_output(context, four) == b"help\n", "its console")
+world.engine.ask("POST", "/fake/exit", {"id": made["container_id"], "code": 1})
+until(lambda: (four.uuid, "Stopped") in events, "the event of its end")
+equal(nova_driver.get_info(four).state, power_state.SHUTDOWN, "whose end is the instance's")
+nova_driver.power_on(context, four, None)
+equal((nova_driver.get_info(four).state, world.state(four.uuid)), (power_state.RUNNING, "stopped"), "a start is of that too")
+under("rescued", "unrescuing")
+nova_driver.unrescue(context, four)
+under("active")
+found = world.get(f"/v1/instances/{four.uuid}").json
+equal((found["state"], found["container_id"], second().status), ("running", first["container_id"], 404), "unrescued, the first is back, and nothing else")
+under("active", "rescuing")
+nova_driver.power_off(four)
+refused("one whose image is gone", KeyError, lambda: nova_driver.rescue(context, four, None, mock.Mock(id="gone"), "password", None))
+equal((nova_driver.get_info(four).state, second().status), (power_state.RUNNING, 404), "is started again as it was")
+nova_driver.power_off(four)
+nova_driver.rescue(context, four, None, mock.Mock(id=RESCUE), "password", None)
+under("rescued", "deleting")
+nova_driver.destroy(context, four, None)
+under("active")
+equal((second().status, world.get(f"/v1/instances/{four.uuid}").status), (404, 404), "deleted in a rescue, both are gone")
 refused("a password", NotImplementedError, lambda: nova_driver.set_admin_password(four, "x"))
 
 # --- a node that comes back with other containers ----------------------------------------------------

@@ -28,6 +28,7 @@ from gantry_nova import images
 from gantry_nova import move
 from gantry_nova import nodes
 from gantry_nova import options
+from gantry_nova import rescue as second
 from gantry_nova import spec
 from gantry_nova import vif as ports
 from gantry_nova import volumes
@@ -112,14 +113,14 @@ class GantryDriver(driver.ComputeDriver):
             eventlet.sleep(1)
 
     def _tell(self, told):
-        kind, name = EVENTS.get(told["kind"]), told.get("name")
+        kind, name = EVENTS.get(told["kind"]), (told.get("name") or "").removesuffix(second.SUFFIX)
         try:
-            uuid.UUID(name or "")
+            uuid.UUID(name)
         except ValueError:
             return
         if kind is None:
             return
-        if told["kind"] == "instance.exited" and early.is_one(told):
+        if told["kind"] == "instance.exited" and early.is_one(told) and name == told["name"]:
             eventlet.spawn_n(early.tell, self, told)
         else:
             self.emit_event(virtevent.LifecycleEvent(name, kind))
@@ -155,7 +156,8 @@ class GantryDriver(driver.ComputeDriver):
     # --- instances -----------------------------------------------------------------------------------
 
     def _listed(self):
-        return self._client.call("GET", self._client.target("instances", label="%s=%s" % (spec.HOST_LABEL, self.host)))["instances"]
+        found = self._client.call("GET", self._client.target("instances", label="%s=%s" % (spec.HOST_LABEL, self.host)))["instances"]
+        return [one for one in found if second.LABEL not in one["labels"]]
 
     def list_instances(self):
         return [one["labels"].get("nova.name", one["name"]) for one in self._listed()]
@@ -164,12 +166,17 @@ class GantryDriver(driver.ComputeDriver):
         return [one["name"] for one in self._listed()]
 
     def find(self, instance):
-        try:
-            return self._client.call("GET", self._client.target("instances", instance.uuid))
-        except gantry.Problem as problem:
-            if problem.status == 404:
-                raise exception.InstanceNotFound(instance_id=instance.uuid)
-            raise
+        """The one that is there now: in a rescue that of the rescue image."""
+        for name in [second.name(instance), instance.uuid] if second.may_be(instance) else [instance.uuid]:
+            try:
+                return self._client.call("GET", self._client.target("instances", name))
+            except gantry.Problem as problem:
+                if problem.status != 404:
+                    raise
+        raise exception.InstanceNotFound(instance_id=instance.uuid)
+
+    def _name(self, instance):
+        return self.find(instance)["name"] if second.may_be(instance) else instance.uuid
 
     def get_info(self, instance, use_cache=True):
         found = self.find(instance)
@@ -189,7 +196,7 @@ class GantryDriver(driver.ComputeDriver):
     def do(self, instance, verb, body=None, wait=None, method="POST", **query):
         """A verb, to its end. What is under way on the instance is waited for."""
         wait = wait or CONF.gantry.operation_timeout
-        target = self._client.target("instances", instance.uuid, verb, wait=wait, **query)
+        target = self._client.target("instances", self._name(instance), verb, wait=wait, **query)
         for left in range(BUSY_TRIES, 0, -1):
             try:
                 answer = self._client.operate(method, target, body, wait=wait)
@@ -270,14 +277,15 @@ class GantryDriver(driver.ComputeDriver):
             except exception.InstanceNotFound:
                 pass
             return
+        self.remove(second.name(instance))
         self._move.forget(instance)
         volumes.forget(instance, block_device_info)
         files.forget(instance)
 
-    def remove(self, instance):
+    def remove(self, name):
         """It is gone then, whatever it was at."""
         wait = CONF.gantry.operation_timeout
-        target = self._client.target("instances", instance.uuid, force=True, wait=wait)
+        target = self._client.target("instances", name, force=True, wait=wait)
         for left in range(BUSY_TRIES, 0, -1):
             try:
                 if self._client.operate("DELETE", target, wait=wait).get("state") != "running":
@@ -298,8 +306,7 @@ class GantryDriver(driver.ComputeDriver):
 
     def power_off(self, instance, timeout=0, retry_interval=0):
         if instance.task_state == task_states.RESCUING:
-            # what Nova does before it asks for a rescue: nothing is to stop for one that there cannot be
-            raise exception.NovaException("a container has no other system to be rescued by; it runs on")
+            second.check(self, instance)  # nothing is to stop for a rescue that there cannot be
         self.do(instance, "stop", {"grace": "%ds" % timeout})
 
     def power_on(self, context, instance, network_info, block_device_info=None, accel_info=None):
@@ -326,6 +333,14 @@ class GantryDriver(driver.ComputeDriver):
 
     def resume_state_on_host_boot(self, context, instance, network_info, block_device_info=None):
         self.power_on(context, instance, network_info, block_device_info)
+
+    # --- rescue --------------------------------------------------------------------------------------
+
+    def rescue(self, context, instance, network_info, image_meta, rescue_password, block_device_info):
+        second.begin(self, context, instance, lambda node: self._images.name(context, image_meta.id, node))
+
+    def unrescue(self, context, instance):
+        second.end(self, instance)
 
     # --- resize, and to another engine --------------------------------------------------------------------
 
@@ -398,8 +413,7 @@ class GantryDriver(driver.ComputeDriver):
     # --- looking at it -------------------------------------------------------------------------------
 
     def get_console_output(self, context, instance):
-        self.find(instance)
-        target = self._client.target("instances", instance.uuid, "logs", tail=CONF.gantry.console_lines)
+        target = self._client.target("instances", self.find(instance)["name"], "logs", tail=CONF.gantry.console_lines)
         text = b""
         stream = self._client.stream(target)
         try:
@@ -416,14 +430,14 @@ class GantryDriver(driver.ComputeDriver):
 
     def get_serial_console(self, context, instance):
         try:
-            port = self._client.call("POST", self._client.target("instances", instance.uuid, "serial"))
+            port = self._client.call("POST", self._client.target("instances", self._name(instance), "serial"))
         except gantry.Problem as problem:
             LOG.warning("no serial console: %s", problem, instance=instance)
             raise exception.ConsoleTypeUnavailable(console_type="serial")
         return ctype.ConsoleSerial(host=port["host"], port=port["port"])
 
     def _stats(self, instance):
-        return self._client.call("GET", self._client.target("instances", instance.uuid, "stats"))
+        return self._client.call("GET", self._client.target("instances", self._name(instance), "stats"))
 
     def get_diagnostics(self, instance):
         return {key: value for key, value in self._stats(instance).items() if isinstance(value, int)}

@@ -41,7 +41,7 @@ class Move:
         except Exception:
             self.drop(image, found["node"])
             raise
-        self._driver.remove(instance)
+        self._driver.remove(instance.uuid)
         try:
             self._make(context, instance, image, node, flavor, start, found)
         except Exception as error:
@@ -59,7 +59,7 @@ class Move:
             found = self._driver.find(instance)
         except exception.InstanceNotFound:
             found = None
-        self._driver.remove(instance)
+        self._driver.remove(instance.uuid)
         self._make(context, instance, image, node, flavor, start, found)
         if found:
             self.drop(image, found["node"])
@@ -70,7 +70,7 @@ class Move:
             found = self._driver.find(instance)
         except exception.InstanceNotFound:
             return
-        self._driver.remove(instance)
+        self._driver.remove(instance.uuid)
         if found["image"].startswith(PREFIX):
             self.drop(found["image"], found["node"])
 
