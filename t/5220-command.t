@@ -184,6 +184,16 @@ def verbs(fake, gantry):
           "a failure does not stop the others; the first one's status is ours")
     equal([r.path[-6:] for r in fake.take()], ["a/stop", "b/stop", "c/stop", "d/stop"], "all were asked")
 
+    # ports of networks
+    fake.answers = {("POST", "/v1/instances/web/ports"): (200, operation(kind="port_attach")), ("DELETE", "/v1/instances/web/ports"): (200, operation(kind="port_detach")),
+                    ("GET", "/v1/instances/web/ports"): (200, {"ports": [{"id": "p-1", "bridge": "br0", "findings": ["it is down", "and out"]}, {"id": "p-2", "bridge": "br1", "findings": []}]})}
+    check(gantry("net", "attach", "web", "p-1,bridge=br0"), 0, "web\n", "", "net attach")
+    check(gantry("net", "detach", "web", "p-1"), 0, "web\n", "", "net detach")
+    equal([(r.method, r.query, r.json) for r in fake.take()], [("POST", "wait=3600", {"port": "p-1,bridge=br0"}), ("DELETE", "port=p-1&wait=3600", None)],
+          "as the contract has them")
+    check(gantry("net", "doctor", "web"), 1, "PORT   BRIDGE   FINDING\np-1    br0      it is down\np-1    br0      and out\np-2    br1      ok\n", "",
+          "net doctor: status 1 where a port has a finding")
+
 
 def progress(fake, gantry):
     pulling = operation("running", progress={"stage": "Downloading\x1b[2J", "done_bytes": 5 << 20, "total_bytes": 20 << 20})

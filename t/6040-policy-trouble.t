@@ -226,6 +226,21 @@ os.unlink(os.path.join(world.policies, "60-broken.lua"))
 world.start()
 equal(world.stop(), 0, "without it, it does")
 
+# --- budgets are the settings' to say ---
+BIG = """return { admit = function(req)
+  local list = {}
+  for i = 1, 40000 do list[i] = i end
+  return true
+end }"""
+for settings, word in (('policy_memory = "512KiB"', "512KiB memory"), ("policy_instructions = 5000", "5000 instructions"), ("", None)):
+    world = World(policies={"10-big.lua": BIG}, settings=settings).start()
+    answer = world.spawn(name="big")
+    equal(answer.status, 403 if word else 201, f"{settings or 'the defaults'}: {'over the budget' if word else 'within it'}")
+    if word:
+        has(answer.json["detail"], word, "which is named")
+        has(answer.json["detail"], "10-big.lua:", "with the place")
+    equal(world.stop(), 0, "it ends well")
+
 # --- the shipped ones ---
 world = World(policies="shipped").start()
 for more, word in (({"network": "host"}, "network: host"), ({"cap_add": ["SYS_ADMIN"]}, "SYS_ADMIN"),

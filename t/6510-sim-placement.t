@@ -110,6 +110,15 @@ until(lambda: sum(promised(world).values()) == statuses[201], "promises of those
 equal({name: count for name, count in promised(world).items() if count}, dict(nodes), "the nodes have promised what runs")
 equal(world.stop(), 0, "gantryd ends well")
 
+# a node that comes and goes, again and again
+UP_MS = 6000 if os.environ.get("VG") else 2000 if os.environ.get("SAN") else 700
+world = World(policies={}, engine=False, contract=False, nodes=f'one = {{ plugin = "sim", down_after = "{UP_MS}ms", up_after = "300ms", flap = true }}').start()
+equal(world.spawn(name="stays", image="job:1").status, 201, "an instance on a node that flaps")
+for state in ("unknown", "running") * 3:
+    until(lambda: world.state("stays") == state, f"it to be {state}")
+ok(True, "three times out of reach and back: it is unknown meanwhile, and runs after")
+equal(world.stop(), 0, "gantryd ends well")
+
 # killed and started again: with a state the containers are there, without one they are not
 world = World(policies={}, engine=False, contract=False)
 with open(world.config, "a") as file:
