@@ -3,6 +3,7 @@
 #include "flows/logs.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/sorted.h"
 #include "base/str.h"
 #include "flows/takeover.h"
 #include "loop/work.h"
@@ -29,20 +30,14 @@ struct kept_logs {
 	int64_t count, bytes;    /* of those whose instance is gone */
 };
 
-/* The first place whose id is not before word. */
-static size_t place_of(const struct kept_logs *logs, const char *word)
+static int by_id(const void *id, const void *item)
 {
-	size_t low = 0, high = logs->known;
+	return strcmp(id, (*(struct kept_log *const *)item)->id);
+}
 
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (strcmp(logs->by_id[middle]->id, word) < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
+static size_t place_of(const struct kept_logs *logs, const char *id)
+{
+	return sorted_place(id, logs->by_id, logs->known, sizeof(*logs->by_id), by_id);
 }
 
 static struct kept_log *find_id(const struct daemon *daemon, const char *id)

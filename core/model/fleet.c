@@ -1,52 +1,87 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "model/fleet.h"
+#include "base/sorted.h"
 #include "base/str.h"
 
 #include <stdlib.h>
 
-static int compare_ids(const struct instance *a, const struct instance *b)
+/* The order of by_id, by_name, ports, projects and nodes_by_name: what a place is looked for by, and an item. */
+
+static int by_id(const void *id, const void *item)
 {
-	return strcmp(a->id, b->id);
+	return strcmp(id, (*(struct instance *const *)item)->id);
 }
 
-static int compare_names(const struct instance *a, const struct instance *b)
+static int by_name(const void *name, const void *item)
 {
-	int order = strcmp(a->spec.name, b->spec.name);
-
-	return order ? order : strcmp(a->spec.project, b->spec.project);
+	return strcmp(name, (*(struct instance *const *)item)->spec.name);
 }
 
-/* The first place in a sorted array that is not before key. */
-static size_t place_of(struct instance *const *array, size_t count, const struct instance *key,
-		       int (*compare)(const struct instance *, const struct instance *))
+/* Within a name by project: what a place is looked for is an instance. */
+static int by_full_name(const void *key, const void *item)
 {
-	size_t low = 0, high = count;
+	const struct instance *wanted = key, *at = *(struct instance *const *)item;
+	int order = strcmp(wanted->spec.name, at->spec.name);
 
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (compare(array[middle], key) < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
+	return order ? order : strcmp(wanted->spec.project, at->spec.project);
 }
 
-static void insert(struct instance **array, size_t count, struct instance *instance,
-		   int (*compare)(const struct instance *, const struct instance *))
+static int by_port(const void *id, const void *item)
 {
-	size_t at = place_of(array, count, instance, compare);
+	return strcmp(id, ((const struct fleet_port *)item)->id);
+}
 
+static int by_project(const void *name, const void *item)
+{
+	return strcmp(name, (*(struct fleet_project *const *)item)->name);
+}
+
+static int by_node(const void *name, const void *item)
+{
+	return strcmp(name, (*(struct node *const *)item)->name);
+}
+
+static size_t place_of_id(const struct fleet *fleet, const char *id)
+{
+	return sorted_place(id, fleet->by_id, fleet->count, sizeof(*fleet->by_id), by_id);
+}
+
+static size_t place_of_name(const struct fleet *fleet, const char *name)
+{
+	return sorted_place(name, fleet->by_name, fleet->count, sizeof(*fleet->by_name), by_name);
+}
+
+static size_t place_of_full_name(const struct fleet *fleet, const struct instance *instance)
+{
+	return sorted_place(instance, fleet->by_name, fleet->count, sizeof(*fleet->by_name),
+			    by_full_name);
+}
+
+static size_t place_of_port(const struct fleet *fleet, const char *id)
+{
+	return sorted_place(id, fleet->ports, fleet->port_count, sizeof(*fleet->ports), by_port);
+}
+
+static size_t place_of_project(const struct fleet *fleet, const char *name)
+{
+	return sorted_place(name, fleet->projects, fleet->project_count, sizeof(*fleet->projects),
+			    by_project);
+}
+
+static size_t place_of_node(const struct fleet *fleet, const char *name)
+{
+	return sorted_place(name, fleet->nodes_by_name, fleet->node_count,
+			    sizeof(*fleet->nodes_by_name), by_node);
+}
+
+static void insert(struct instance **array, size_t count, size_t at, struct instance *instance)
+{
 	memmove(array + at + 1, array + at, (count - at) * sizeof(*array));
 	array[at] = instance;
 }
 
-static void take_out(struct instance **array, size_t count, const struct instance *instance,
-		     int (*compare)(const struct instance *, const struct instance *))
+static void take_out(struct instance **array, size_t count, size_t at)
 {
-	size_t at = place_of(array, count, instance, compare);
-
 	memmove(array + at, array + at + 1, (count - at - 1) * sizeof(*array));
 }
 
@@ -82,22 +117,6 @@ void fleet_fini(struct fleet *fleet)
 }
 
 /* --- ports of networks ----------------------------------------------------------------------------- */
-
-/* The first place whose port is not before id. */
-static size_t place_of_port(const struct fleet *fleet, const char *id)
-{
-	size_t low = 0, high = fleet->port_count;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (strcmp(fleet->ports[middle].id, id) < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
-}
 
 static void add_ports(struct fleet *fleet, struct instance *instance)
 {
@@ -202,8 +221,8 @@ int fleet_add(struct fleet *fleet, struct instance *instance, struct gantry_erro
 		fleet->by_name =
 			xrealloc(fleet->by_name, fleet->capacity * sizeof(*fleet->by_name));
 	}
-	insert(fleet->by_id, fleet->count, instance, compare_ids);
-	insert(fleet->by_name, fleet->count, instance, compare_names);
+	insert(fleet->by_id, fleet->count, place_of_id(fleet, instance->id), instance);
+	insert(fleet->by_name, fleet->count, place_of_full_name(fleet, instance), instance);
 	fleet->count++;
 	add_ports(fleet, instance);
 	fleet->borrowers += borrows(instance, NULL);
@@ -212,22 +231,6 @@ int fleet_add(struct fleet *fleet, struct instance *instance, struct gantry_erro
 }
 
 /* --- projects -------------------------------------------------------------------------------------- */
-
-/* The first place in the projects that is not before name. */
-static size_t place_of_project(const struct fleet *fleet, const char *name)
-{
-	size_t low = 0, high = fleet->project_count;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (strcmp(fleet->projects[middle]->name, name) < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
-}
 
 static struct fleet_project *find_project(const struct fleet *fleet, const char *name)
 {
@@ -333,8 +336,8 @@ struct fleet_usage fleet_usage_placed(const struct fleet *fleet, const char *pro
 
 void fleet_remove(struct fleet *fleet, struct instance *instance)
 {
-	take_out(fleet->by_id, fleet->count, instance, compare_ids);
-	take_out(fleet->by_name, fleet->count, instance, compare_names);
+	take_out(fleet->by_id, fleet->count, place_of_id(fleet, instance->id));
+	take_out(fleet->by_name, fleet->count, place_of_full_name(fleet, instance));
 	fleet->count--;
 	take_out_ports(fleet, instance);
 	fleet->borrowers -= borrows(instance, NULL);
@@ -345,43 +348,14 @@ void fleet_remove(struct fleet *fleet, struct instance *instance)
 
 struct instance *fleet_find(const struct fleet *fleet, const char *id)
 {
-	size_t low = 0, high = fleet->count;
+	size_t at = place_of_id(fleet, id);
 
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		int order = strcmp(fleet->by_id[middle]->id, id);
-
-		if (order == 0)
-			return fleet->by_id[middle];
-		if (order < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return NULL;
-}
-
-/* The first place whose id or name is not before text. */
-static size_t lower_bound(const struct fleet *fleet, bool names, const char *text)
-{
-	size_t low = 0, high = fleet->count;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		const char *at =
-			names ? fleet->by_name[middle]->spec.name : fleet->by_id[middle]->id;
-
-		if (strcmp(at, text) < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
+	return at < fleet->count && str_equal(fleet->by_id[at]->id, id) ? fleet->by_id[at] : NULL;
 }
 
 struct instance *fleet_find_name(const struct fleet *fleet, const char *project, const char *name)
 {
-	for (size_t i = lower_bound(fleet, true, name); i < fleet->count; i++) {
+	for (size_t i = place_of_name(fleet, name); i < fleet->count; i++) {
 		struct instance *instance = fleet->by_name[i];
 
 		if (!str_equal(instance->spec.name, name))
@@ -404,7 +378,7 @@ static int not_unique(const char *word, const struct instance *a, const struct i
 static int find_prefix(const struct fleet *fleet, bool names, const char *word, const char *project,
 		       struct instance **ret_found, struct gantry_error *err)
 {
-	for (size_t i = lower_bound(fleet, names, word); i < fleet->count; i++) {
+	for (size_t i = (names ? place_of_name : place_of_id)(fleet, word); i < fleet->count; i++) {
 		struct instance *instance = names ? fleet->by_name[i] : fleet->by_id[i];
 
 		if (!str_starts_with(names ? instance->spec.name : instance->id, word))
@@ -423,7 +397,7 @@ static int find_exact_name(const struct fleet *fleet, const char *word, struct i
 {
 	struct instance *first = NULL, *second = NULL;
 
-	for (size_t i = lower_bound(fleet, true, word);
+	for (size_t i = place_of_name(fleet, word);
 	     i < fleet->count && str_equal(fleet->by_name[i]->spec.name, word); i++) {
 		if (!first)
 			first = fleet->by_name[i];
@@ -433,8 +407,7 @@ static int find_exact_name(const struct fleet *fleet, const char *word, struct i
 	if (second)
 		first = fleet_find_name(fleet, "default", word);
 	if (second && !first)
-		return not_unique(word, fleet->by_name[lower_bound(fleet, true, word)], second,
-				  err);
+		return not_unique(word, fleet->by_name[place_of_name(fleet, word)], second, err);
 	*ret_found = first;
 	return 0;
 }
@@ -469,22 +442,6 @@ int fleet_resolve(const struct fleet *fleet, const char *word, const char *proje
 					project ? " in project " : "", project ? project : "");
 	*ret_instance = found;
 	return 0;
-}
-
-/* The first place in the nodes by name that is not before name. */
-static size_t place_of_node(const struct fleet *fleet, const char *name)
-{
-	size_t low = 0, high = fleet->node_count;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (strcmp(fleet->nodes_by_name[middle]->name, name) < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
 }
 
 struct node *fleet_node(const struct fleet *fleet, const char *name)

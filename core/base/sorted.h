@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Places in a sorted array. As bsearch(3), but what is not there has a place too: the one to put it at. */
+#ifndef BASE_SORTED_H
+#define BASE_SORTED_H
+
+#include <stddef.h>
+
+/* The first place whose item is not before key. compare(key, item): as strcmp(key, item's key). */
+static inline size_t sorted_place(const void *key, const void *items, size_t count, size_t size,
+				  int (*compare)(const void *key, const void *item))
+{
+	size_t low = 0, high = count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (compare(key, (const char *)items + middle * size) > 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+#endif
