@@ -525,6 +525,33 @@ pair.engines["east"].clear()
 nova_driver.destroy(context, moved, None)
 equal((left_of("migration/"), pair.get(f"/v1/instances/{moved.uuid}").status), ([], 404), "and deleted, it leaves nothing")
 
+# --- a move that is broken off ------------------------------------------------------------------------
+broken = instance(node="east.compute2")
+broken.system_metadata = dict(moved.system_metadata)
+spawn(broken)
+migration = mock.Mock(id=11, source_node="east.compute2", dest_node="west.compute2")
+broken.new_flavor, broken.old_flavor = None, None
+nova_driver.migrate_disk_and_power_off(context, broken, CONF.my_ip, broken.flavor, None)
+nova_driver.finish_revert_migration(context, broken, None, migration)
+equal((placed(broken), left_of("migration/")), (("east", "running", 64), []), "before it left: it runs on where it is")
+with mock.patch.object(nova_driver._move, "_make", side_effect=KeyboardInterrupt):  # as if nova-compute were killed there
+    try:
+        nova_driver.finish_migration(context, migration, broken, disk, None, meta, False, {})
+    except KeyboardInterrupt:
+        pass
+equal(pair.get(f"/v1/instances/{broken.uuid}").status, 404, "between the removal and the making")
+broken.node, broken.task_state = "west.compute2", "resize_finish"
+nova_driver.plug_vifs(broken, None)
+equal(placed(broken), ("west", "running", 64), "nova-compute's start makes it of its image")
+first = pair.get(f"/v1/instances/{broken.uuid}").json["id"]
+nova_driver.plug_vifs(broken, None)
+equal(pair.get(f"/v1/instances/{broken.uuid}").json["id"], first, "once")
+nova_driver.remove(broken.uuid)
+nova_driver.reboot(context, broken, None, "HARD")
+equal(placed(broken), ("west", "running", 64), "and so does a hard reboot")
+nova_driver.destroy(context, broken, None)
+equal((left_of("migration/"), pair.get(f"/v1/instances/{broken.uuid}").status), ([], 404), "deleted, it leaves nothing")
+
 pair.engines["west"].stop()
 until(lambda: [n["state"] for n in pair.get("/v1/nodes").json["nodes"]] == ["up", "down"], "west to be down")
 equal(nova_driver.get_available_nodes(), ["east.compute2", "west.compute2"], "an engine that is away is still a node")

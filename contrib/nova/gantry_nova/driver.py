@@ -9,9 +9,11 @@ import time
 import uuid
 
 import eventlet
+from nova import context as nova_context
 from nova import exception
 from nova.compute import power_state
 from nova.compute import task_states
+from nova.compute import vm_states
 from nova.console import type as ctype
 from nova.image import glance
 from nova.objects import diagnostics as diagnostics_object
@@ -38,6 +40,7 @@ CONF = nova.conf.CONF
 options.register(CONF)
 
 MIB = 1 << 20
+MOVING = (task_states.RESIZE_MIGRATED, task_states.RESIZE_FINISH, task_states.RESIZE_REVERTING)
 BUSY_TRIES = 120
 CONSOLE_BYTES = 100 << 10  # as much as libvirt's driver gives
 BUSY_WAIT_S = 0.5
@@ -317,7 +320,11 @@ class GantryDriver(driver.ComputeDriver):
                bad_volumes_callback=None, accel_info=None):
         if reboot_type == "HARD":
             volumes.connect(instance, block_device_info)
-        self.do(instance, "restart", {"grace": "0s"} if reboot_type == "HARD" else {})
+        try:
+            self.do(instance, "restart", {"grace": "0s"} if reboot_type == "HARD" else {})
+        except exception.InstanceNotFound:
+            if not self._mend(context, instance, network_info, block_device_info, True):
+                raise
 
     def pause(self, instance):
         self.do(instance, "pause")
@@ -355,7 +362,7 @@ class GantryDriver(driver.ComputeDriver):
     def _moves(self, migration):
         return migration is not None and migration.source_node != migration.dest_node and CONF.gantry.node_for_each_engine
 
-    def _resize(self, context, instance, flavor, power_on):
+    def resize(self, context, instance, flavor, power_on):
         self.do(instance, "resize", spec.limits(flavor))
         if power_on:
             self.power_on(context, instance, None)
@@ -366,14 +373,20 @@ class GantryDriver(driver.ComputeDriver):
         if self._moves(migration):
             self._move.there(context, instance, migration, self._nodes.gantry_name(migration.dest_node), flavor, power_on)
         else:
-            self._resize(context, instance, flavor, power_on)
+            self.resize(context, instance, flavor, power_on)
 
     def finish_revert_migration(self, context, instance, network_info, migration, block_device_info=None, power_on=True):
         flavor = instance.old_flavor or instance.flavor
         if self._moves(migration):
-            self._move.back(context, instance, migration, self._nodes.gantry_name(migration.source_node), flavor, power_on)
+            self._move.back(context, instance, migration, self._nodes.gantry_name(migration.source_node), flavor, power_on, network_info,
+                            block_device_info)
         else:
-            self._resize(context, instance, flavor, power_on)
+            self.resize(context, instance, flavor, power_on)
+
+    def _mend(self, context, instance, network_info, block_device_info, start):
+        if not CONF.gantry.node_for_each_engine:
+            return False
+        return self._move.mend(context, instance, self._nodes.gantry_name(instance.node), network_info, block_device_info, start)
 
     def confirm_migration(self, context, migration, instance, network_info):
         if self._moves(migration):
@@ -461,7 +474,15 @@ class GantryDriver(driver.ComputeDriver):
         ports.detach(self, instance, vif)
 
     def plug_vifs(self, instance, network_info):
-        pass
+        """Nova asks at its start, for each instance."""
+        if instance.task_state not in MOVING or volumes.any_of(instance):  # a hard reboot knows the volumes
+            return
+        try:
+            if not self.instance_exists(instance):
+                self._mend(nova_context.get_admin_context(), instance, network_info, None,
+                           instance.system_metadata.get("old_vm_state") != vm_states.STOPPED)
+        except Exception as error:  # nova-compute is to come up in any case; a hard reboot tries it again
+            LOG.error("a move was broken off, and cannot be mended: %s", error, instance=instance)
 
     def unplug_vifs(self, instance, network_info):
         pass

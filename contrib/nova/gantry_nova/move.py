@@ -5,8 +5,9 @@
 	back      remove ─▶ make it of the image that stayed behind; the images go
 	confirm   the image that stayed behind goes
 
-Where it cannot be made there it is made again where it was. Names are unique, so that it is never in two places. Memory is not
-moved, nor is what volumes of its image hold.
+Where it cannot be made there it is made again where it was. Names are unique, so that it is never in two places. Where nova-compute
+died between the removal and the making, its start or a hard reboot makes it of the image. Memory is not moved, nor is what volumes
+of its image hold.
 """
 from nova import exception
 import nova.conf
@@ -34,45 +35,62 @@ class Move:
         return "%s%s:%d" % (PREFIX, instance.uuid, migration.id)
 
     def there(self, context, instance, migration, node, flavor, start):
-        found, image = self._driver.find(instance), self.image(instance, migration)
+        found, image = self._client.patiently(lambda: self._driver.find(instance)), self.image(instance, migration)
         self._driver.do(instance, "commit", {"image": image})
         try:
-            self._stream(image, found["node"], node)
+            self._client.patiently(lambda: self._stream(image, found["node"], node))
         except Exception:
             self.drop(image, found["node"])
             raise
+        has = self._has(instance, found)
         self._driver.remove(instance.uuid)
         try:
-            self._make(context, instance, image, node, flavor, start, found)
+            self._make(context, instance, image, node, flavor, start, has)
         except Exception as error:
             LOG.error("it cannot be made on node %s, and is made again on %s: %s", node, found["node"], error, instance=instance)
-            self._make(context, instance, image, found["node"], instance.old_flavor or instance.flavor, start, found)
+            self._make(context, instance, image, found["node"], instance.old_flavor or instance.flavor, start, has)
             self.drop(image, node)
             raise
         finally:
             if found["image"].startswith(PREFIX):  # of a move before this one
                 self.drop(found["image"], found["node"])
 
-    def back(self, context, instance, migration, node, flavor, start):
+    def back(self, context, instance, migration, node, flavor, start, network_info, block_device_info):
         image = self.image(instance, migration)
         try:
             found = self._driver.find(instance)
         except exception.InstanceNotFound:
             found = None
+        if found and found["node"] == node:  # it was broken off before it left
+            return self._driver.resize(context, instance, flavor, start)
         self._driver.remove(instance.uuid)
-        self._make(context, instance, image, node, flavor, start, found)
+        self._make(context, instance, image, node, flavor, start, self._has(instance, found, network_info, block_device_info))
         if found:
             self.drop(image, found["node"])
 
+    def mend(self, context, instance, node, network_info, block_device_info, start):
+        """Makes one that is not there of what a move that was broken off has left, on that node if it can be. Whether it did."""
+        left = self._images(instance)
+        if not left:
+            return False
+        image, where = max(left, key=lambda one: (int(one[0].rpartition(":")[2]), one[1] == node))
+        LOG.warning("a move was broken off: it is made again on node %s of %s", where, image, instance=instance)
+        has = self._has(instance, None, network_info, block_device_info)
+        self._make(context, instance, image, where, instance.flavor, start, has)
+        return True
+
     def forget(self, instance):
-        """The instance is to go, and what it was made of where that was a move's."""
-        try:
-            found = self._driver.find(instance)
-        except exception.InstanceNotFound:
-            return
+        """The instance is to go, and what moves have left of it."""
+        left = self._images(instance) if CONF.gantry.node_for_each_engine else []
         self._driver.remove(instance.uuid)
-        if found["image"].startswith(PREFIX):
-            self.drop(found["image"], found["node"])
+        for image, node in left:
+            self.drop(image, node)
+
+    def _images(self, instance):
+        """What moves have left: (image, node)."""
+        images = self._client.patiently(lambda: self._client.call("GET", "/v1/images"))["images"]
+        prefix = "%s%s:" % (PREFIX, instance.uuid)
+        return [(tag, image["node"]) for image in images for tag in image["tags"] if tag.startswith(prefix)]
 
     def drop(self, image, node):
         """Its name; the content stays as long as an instance has it."""
@@ -95,11 +113,18 @@ class Move:
         finally:
             archive.close()
 
-    def _make(self, context, instance, image, node, flavor, start, found):
-        """found: what it takes the place of, whose ports and volumes it keeps; None: that is not known."""
+    @staticmethod
+    def _has(instance, found, network_info=None, block_device_info=None):
+        """Devices, folders and ports of what another takes the place of, or where there is none, as Nova says."""
+        if found:
+            return (*volumes.kept(instance, found), vif.kept(found))
+        return (*volumes.wanted(instance, block_device_info), vif.wanted(network_info))
+
+    def _make(self, context, instance, image, node, flavor, start, has):
+        """has: as _has() tells."""
         properties = {key[len(IMAGE_PROPERTY):]: value for key, value in instance.system_metadata.items() if key.startswith(IMAGE_PROPERTY)}
-        devices, folders = volumes.kept(instance, found) if found else ([], [])
+        devices, folders, ports = has
         wanted = spec.make(context, instance, self._driver.host, node, image, properties, files.mounted(instance) + folders, devices)
         wanted.update(spec.limits(flavor))
-        wanted.update(vif.kept(found) if found else {})
+        wanted.update(ports)
         self._driver.make(instance, wanted, start)

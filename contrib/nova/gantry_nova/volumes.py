@@ -41,6 +41,10 @@ def _folder(instance):
     return os.path.join(CONF.instances_path, instance.uuid, "volumes")
 
 
+def any_of(instance):
+    return os.path.isdir(_folder(instance))
+
+
 def check(block_device_info):
     """Why it cannot be had; None: it can."""
     for name, info, boot_index in _each(block_device_info):
