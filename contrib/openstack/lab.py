@@ -2,8 +2,10 @@
 """What the checks stand on: Docker Engines of their own, a gantryd on them, and a cloud whose nova-compute asks it. It goes when
 the check ends."""
 import atexit
+import datetime
 import io
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -21,20 +23,20 @@ SCRIPT = os.path.join(ROOT, "contrib/openstack/cloud")
 class Lab:
     number = 0
 
-    def __init__(self, *nodes, **options):
-        """nodes: names of gantryd's, each with an engine of its own; options: of [gantry] in nova.conf."""
+    def __init__(self, *nodes, nova=None, **options):
+        """nodes: names of gantryd's, each with an engine of its own; options: of [gantry] in nova.conf, and nova: of its [DEFAULT]."""
         Lab.number += 1
         self.log = f"gantryd{Lab.number}"
         self.engines = {name: Docker(own=True) for name in nodes or ("local", )}
         self.engine = next(iter(self.engines.values()))
-        self.options = options
+        self.options, self.more = options, nova or {}
         settings = ", ".join(f'["{name}"] = {{ plugin = "docker", endpoint = "unix://{engine.socket}", cpus = "100" }}'
                              for name, engine in self.engines.items())
         self.world = World("shipped", engine=False, nodes=settings, owner=self.engine.owner,
                            settings='trusted_actors = { "uid:0" }\nplugins = { net = {} }')
         self.world.policy("30-unsafe.lua", self.unsafe('"network_ports: brq*",'))
         self.world.start()
-        atexit.register(self.end)
+        atexit.register(self.close)
         if not ok(self.cloud("up", self.world.socket), "an OpenStack is up"):
             finish()
         import openstack  # after the packages are there
@@ -73,10 +75,26 @@ class Lab:
         except OSError:
             return False
 
-    def cloud(self, *words):
-        return subprocess.run([SCRIPT, *words], env={**os.environ, "CLOUD_GANTRY": json.dumps(self.options)}, check=False).returncode == 0
+    @classmethod
+    def end(cls, name):
+        """In order."""
+        pid = cls.pid_of(name)
+        os.kill(pid, signal.SIGTERM)
+        until(lambda: not cls.runs(pid), f"{name} to end", 60)
 
-    def end(self):
+    def compute_killed(self):
+        """It is started again, and has begun."""
+        died = datetime.datetime.utcnow()
+        os.kill(self.pid_of("nova-compute"), signal.SIGKILL)
+        ok(self.cloud("up", self.world.socket), "nova-compute is killed and started again")
+        told = lambda: next(iter(self.nova.services(binary="nova-compute"))).updated_at
+        until(lambda: datetime.datetime.fromisoformat(told()) > died, "nova-compute to have begun", 120)
+
+    def cloud(self, *words):
+        return subprocess.run([SCRIPT, *words], env={**os.environ, "CLOUD_GANTRY": json.dumps(self.options), "CLOUD_NOVA": json.dumps(self.more)},
+                              check=False).returncode == 0
+
+    def close(self):
         with open(self.world.log) as log:
             os.makedirs(os.path.join(CLOUD, "log"), exist_ok=True)
             with open(os.path.join(CLOUD, "log", self.log), "w") as kept:
@@ -90,7 +108,7 @@ class Lab:
     def clean(self):
         """Of a run that was broken off."""
         for left in self.nova.servers(all_projects=True):
-            self.nova.delete_server(left)
+            self.nova.delete_server(left, force=True)
         until(lambda: not list(self.nova.servers(all_projects=True)), "what was left to go", 60)
         for left in self.glance.images():
             self.glance.delete_image(left)
@@ -135,3 +153,31 @@ class Lab:
 
     def inside(self, server):
         return self.world.get(f"/v1/instances/{server.id}").json
+
+    def of_nova(self):
+        """Instances by uuid that Nova has; each of them is one of gantryd's, or failed before it came so far."""
+        return {one.id: one.status for one in self.nova.servers()}
+
+    def of_gantryd(self):
+        return {one["name"]: one["state"] for one in self.world.instances()}
+
+    def of_engines(self):
+        return {container for engine in self.engines.values()
+                for container in engine("ps", "-a", "--no-trunc", "--filter", f"label=gantry.owner={self.world.owner}", "--format", "{{.ID}}").split()}
+
+    def agree(self, what):
+        until(lambda: not self.world.running_operations(), "gantryd to end what it does", 120)
+        theirs, ours = self.of_nova(), self.of_gantryd()
+        equal(sorted(ours.keys() - theirs.keys()), [], f"{what}: gantryd has no instance that Nova does not have")
+        equal([uuid for uuid, status in theirs.items() if status == "ACTIVE" and ours.get(uuid) != "running"], [], "each that is active there runs")
+        equal(self.of_engines(), {one["container_id"] for one in self.world.instances()}, "and the engine has their containers and no others")
+
+    def gone(self, force=False):
+        for one in list(self.nova.servers()):
+            self.nova.delete_server(one, force=force)
+        stop = time.monotonic() + 300
+        while (left := list(self.nova.servers())) and time.monotonic() < stop:
+            time.sleep(1)
+        if not equal(len(left), 0, "deleted, the instances go"):
+            diag([(one.name, one.status, one.task_state, self.fault(one)) for one in left[:5]])
+        until(lambda: not self.of_gantryd(), "gantryd's to go", 60)

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Each engine a node of Nova's: cold migrations, also such as are broken off, and deletes that can be taken back."""
+from lab import *
+
+CONTENT_MIB = 64  # that an instance writes, so that a move takes a while
+
+
+def check():
+    lab = Lab("east", "west", node_for_each_engine=True, nova={"reclaim_instance_interval": 3600})
+    nova, neutron, world, becomes, inside = lab.nova, lab.neutron, lab.world, lab.becomes, lab.inside
+    until(lambda: {"east.cloud", "west.cloud"} == {one.name for one in nova.hypervisors()}, "two hypervisors", 120)
+    ok(True, "each engine is a hypervisor")
+    busybox = lab.image("busybox", gantry_command=f"sh -c 'date +%N >>/born; [ -e /big ] || dd if=/dev/zero of=/big bs=1M count={CONTENT_MIB}; "
+                        "exec sleep 100000'")
+    tiny = lab.flavor("tiny", 64)
+    net = lab.network("wide", "10.77.0.0/24", gateway_ip=None)
+
+    def starts(server):
+        """How often it was started, as its own files tell."""
+        ran = subprocess.run([os.path.join(BUILD, "gantry"), "--host", f"unix://{world.socket}", "exec", server.id, "cat", "/born"], capture_output=True)
+        return len(ran.stdout.split())
+
+    def left():
+        """Images that moves have left."""
+        return [tag for image in world.get("/v1/images").json["images"] for tag in image["tags"] if "migration" in tag]
+
+    def has_port(server):
+        """Whether its port is in it."""
+        port = next(iter(neutron.ports(device_id=server.id)))
+        pid = lab.engines[inside(server)["node"]].inspect(inside(server)["container_id"])["State"]["Pid"]
+        shown = subprocess.run(["nsenter", "-t", str(pid), "-n", "ip", "-j", "addr"], capture_output=True, text=True).stdout
+        return port.mac_address in shown and port.fixed_ips[0]["ip_address"] in shown
+
+    server = lab.boot("moves", busybox, tiny, [net])
+    equal(becomes(server, "ACTIVE"), "ACTIVE", "an instance runs on one of them")
+    first = inside(server)["node"]
+    equal(nova.get_server(server.id).hypervisor_hostname, f"{first}.cloud", "which Nova knows")
+    for end in (nova.revert_server_resize, nova.confirm_server_resize):
+        nova.migrate_server(server)
+        equal(becomes(server, "VERIFY_RESIZE"), "VERIFY_RESIZE", "a cold migration")
+        ok(inside(server)["node"] != first and inside(server)["state"] == "running", f"to {inside(server)['node']}")
+        ok(has_port(server), "with its port")
+        end(server)
+        equal(becomes(server, "ACTIVE"), "ACTIVE", f"{end.__name__}")
+    ok(inside(server)["node"] != first, "it is on the other engine in the end")
+    ok(has_port(server), "with its port")
+    equal(starts(server), 3, "with the files that it had: each start has left a line")
+
+    nova.delete_server(server)
+    until(lambda: nova.get_server(server.id).status == "SOFT_DELETED", "the delete", 60)
+    equal(inside(server)["state"], "stopped", "deleted where deletes can be taken back: it is stopped")
+    nova.post(f"/servers/{server.id}/action", json={"restore": None})
+    equal((becomes(server, "ACTIVE"), inside(server)["state"], starts(server)), ("ACTIVE", "running", 4), "restored, it runs, of the files that it had")
+    ok(has_port(server), "with its port")
+    lab.gone(force=True)
+    equal(left(), [], "and leaves no image of its way")
+
+    moments = {
+        "committed": lambda server: any(one["kind"] == "commit" for one in world.running_operations()),
+        "streamed": lambda server: left(),
+        "made": lambda server: inside(server).get("node") != first,  # it is not there, or on the other already
+    }
+    for who in ("gantryd", "nova-compute"):
+        for moment, reached in moments.items():
+            what = f"{who} killed as it is {moment}"
+            server = lab.boot(what, busybox, tiny, [net])
+            now = lambda: nova.get_server(server.id)
+            becomes(server, "ACTIVE")
+            until(lambda: starts(server) == 1, "its first start", 30)
+            first = inside(server)["node"]
+            nova.migrate_server(server)
+            until(lambda: reached(server), moment, 60)
+            if who == "gantryd":
+                world.kill()
+                world.start()
+                until(lambda: now().status == "ERROR" or now().task_state is None, "Nova to end it", 120)
+            else:  # what Nova was at stays as it is, but for what is mended at its start
+                lab.compute_killed()
+            until(lambda: not world.running_operations(), "gantryd to end what it does", 120)
+            seen = now()
+            diag(f"{what}: {seen.status}, {seen.vm_state}, {seen.task_state}; {lab.fault(seen)}")
+            if seen.status == "VERIFY_RESIZE":
+                nova.confirm_server_resize(server)
+            elif seen.status != "ACTIVE":  # as the guide says
+                nova.reset_server_state(server, "active")
+                nova.reboot_server(server, "HARD")
+            until(lambda: now().task_state is None, "its task to end", 60)
+            equal((becomes(server, "ACTIVE"), inside(server)["state"], has_port(server)), ("ACTIVE", "running", True), f"{what}: it runs")
+            ok(starts(server) > 1, "of the files that it had")
+            lab.agree(what)
+            lab.gone(force=True)
+            equal(left(), [], "and leaves no image of its way")
+    neutron.delete_network(net)
+    lab.clean()
