@@ -266,6 +266,9 @@ store.commit()
 store.close()
 world.start()
 equal((metric("gantry_kept_logs"), cursors(lines(id))), (10_000, [("1.1", "the last one")]), "of 12,000 the oldest 2,001 go")
+oldest, gone = (f"00000000-0000-4000-8000-{number:012}" for number in (9998, 9999))
+equal([status(word) for word in (oldest, gone, id[:8], oldest[:8], "short")], [200, 404, 200, 404, 200],
+      "each is found by its id, the beginning of it that no other has, and the last one by its name")
 
 # another gantryd, whose store is beside this one's
 os.utime(folder(id), (1, 1))

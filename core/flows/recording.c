@@ -167,8 +167,6 @@ static void stop(struct recording *recording, const char *why)
 		recording->failed(recording->arg, why);
 }
 
-static void go_on(struct recording *recording);
-
 static void on_written(void *arg)
 {
 	struct recording *recording = arg;
