@@ -2,7 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an instance uses, followed: one stream from the engine however many look on, and how that ends."""
 import os
+import socket
 import sys
+import threading
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "fake"))
 from command import Command as Gantry
@@ -90,5 +93,27 @@ ok(stream.cut, "an engine that is lost cuts it, which can be told from an end")
 out, errors = process.communicate(timeout=LIMIT)
 ok(process.returncode != 0 and b"lost the connection" in errors, "of which the command tells")
 until(lambda: world.get("/v1/health").json["status"] == "ok", "the engine to be back")
+
+# --- a question whose instance goes before its answer comes ---------------------------------------------
+world.spawn(name="brief")
+SLOW_S, answers = 2, []
+world.engine.fault("GET /containers/*/stats", "delay_after", ms=1000 * SLOW_S, count=1)
+began, before = time.monotonic(), asked()
+thread = threading.Thread(target=lambda: answers.append(world.get("/v1/instances/brief/stats")), daemon=True)
+thread.start()
+until(lambda: asked() > before, "the engine to be asked")
+equal(world.delete(f"/v1/instances/brief?force=true&wait={LIMIT}").status, 200, "it is removed while its figures are waited for")
+if time.monotonic() - began < SLOW_S:
+    thread.join()
+    equal((answers[0].status, "any more" in answers[0].json["detail"]), (404, True), "that there is no such instance any more is the answer")
+else:
+    skip(1, "the removal took longer than the engine")
+world.engine.fault("GET /containers/*/stats", "delay_after", ms=300, count=1)
+before = asked()
+with socket.socket(socket.AF_UNIX) as leaving:
+    leaving.connect(world.socket)
+    leaving.sendall(b"GET /v1/instances/db/stats HTTP/1.1\r\nHost: x\r\n\r\n")
+    until(lambda: asked() > before, "the engine to be asked")
+equal(world.get("/v1/instances/db/stats").status, 200, "who leaves amid a question harms nobody")
 equal(world.stop(), 0, "gantryd stops")
 done()
