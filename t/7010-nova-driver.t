@@ -391,7 +391,9 @@ def under(vm_state, task_state=None):
 
 first = world.get(f"/v1/instances/{four.uuid}").json
 under("active", "rescuing")
-nova_driver.power_off(four)
+with mock.patch.object(nova_driver, "make", wraps=nova_driver.make) as asked:
+    nova_driver.power_off(four)
+    equal((asked.call_args[0][1]["command"], asked.call_args[0][2]), (first["spec"]["command"], False), "it is tried out with what the instance is made of")
 equal((nova_driver.get_info(four).state, second().status), (power_state.SHUTDOWN, 404), "one that can be had: it is stopped for it")
 nova_driver.rescue(context, four, None, mock.Mock(id=RESCUE), "password", None)
 equal(nova_driver.get_info(four).state, power_state.RUNNING, "rescued")

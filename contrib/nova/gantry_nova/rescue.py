@@ -29,10 +29,12 @@ def name(instance):
     return instance.uuid + SUFFIX
 
 
-def _make(driver, context, instance, node, image, properties, start):
+def _make(driver, context, instance, node, image, properties, start, command=None):
     mounts = [{"type": "instance", "source": instance.uuid, "target": TARGET}]
     wanted = spec.make(context, instance, driver.host, node, image, properties, mounts)
     wanted["name"] = name(instance)
+    if command:
+        wanted["command"] = command
     wanted["labels"][LABEL] = instance.uuid
     driver.make(instance, wanted, start)
 
@@ -41,7 +43,7 @@ def check(driver, instance):
     """Raises what stands against it."""
     driver.remove(name(instance))
     found = driver.find(instance)
-    _make(driver, nova_context.get_admin_context(), instance, found["node"], found["image"], {}, False)
+    _make(driver, nova_context.get_admin_context(), instance, found["node"], found["image"], {}, False, found["spec"].get("command"))
     driver.remove(name(instance))
 
 
