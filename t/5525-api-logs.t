@@ -123,7 +123,7 @@ for driver in ("json-file", "local"):
     equal((len(stamped), {flags for _, flags, *_ in stamped}), (9303, {lossy, lossy | 2}), "each line in one of its own, where its time is wanted")
     raw = world.get(path(name, format="raw", stream="stdout")).body
     equal(raw == printed, True, "raw")
-    equal([data for *_, data in frames(name, grep="%22299%22")], [b'first "299"', b'then "299"'], "what is not wanted is not among them")
+    equal([data for *_, data in frames(name, grep="%22299%22")], [b'first "299"\n', b'then "299"\n'], "what is not wanted is not among them")
     files.close()
 
 # filters

@@ -185,5 +185,18 @@ equal(world.post("/v1/policies/reload").status, 200, "no hook")
 without = min(read() for _ in range(2))
 diag(f"reading {COUNT} lines: {with_hook * 1e6 / COUNT:.2f} us a line with a log hook, {without * 1e6 / COUNT:.2f} us without")
 ok(with_hook / COUNT < 30e-6 * SLOW, "a line with a hook costs microseconds")
+
+# a hook that comes while a log is read without: each line once, and as it says from then on
+long = LogFiles(os.path.join(world.folder, "long"), "local")
+long.file.write(b"".join(long.message("stdout", b"%d secret=abc" % number, long.now()) for number in range(200000)))
+long.file.flush()
+equal(world.spawn(name="long", labels={"fake.log": long.folder}, log={"driver": "local"}).status, 201, "long runs")
+reader = world.stream(path("long", format="raw"))
+first = reader.line()
+replace("10-hide.lua", HOOK)
+printed = [line.split(" ") for line in [first, *reader.rest()]]
+equal(([int(number) for number, _ in printed] == list(range(200000)), reader.ended), (True, True), "each line once")
+equal((printed[0][1], printed[-1][1], len({text for _, text in printed})), ("secret=abc", "secret=***", 2), "the later ones as the hook shows them")
+reader.close()
 equal(world.stop(), 0, "gantryd ends well")
 done()

@@ -26,11 +26,8 @@
 #define TEXT_MAX 1024
 #define PIECE_BYTES                                                                                \
 	((size_t)32 << 10) /* of what is written at once: larger ones leave the caches */
-#define RUN_BYTES                                                                                  \
-	((size_t)1 << 10) /* lines side by side of so many are written from where they are */
-#define RUN_MOST ((size_t)64 << 10) /* of a frame, which the client gathers */
-#define FRAME_TEXT                                                                                 \
-	8 /* flag: lines, each with its newline; time and sequence are those of the last */
+#define LINES_BYTES                                                                                \
+	((size_t)1 << 10) /* many lines in one of so many are written from where they are */
 
 enum form { FORM_NDJSON, FORM_RAW, FORM_FRAMES };
 
@@ -137,7 +134,7 @@ static void add_raw(struct str *text, const struct gantry_log_line *line, bool t
 		str_add_char(text, ' ');
 	}
 	str_add_bytes(text, line->data, line->length);
-	if (!(line->flags & (GANTRY_LOG_PARTIAL | GANTRY_LOG_NO_NEWLINE)))
+	if (!(line->flags & (GANTRY_LOG_PARTIAL | GANTRY_LOG_NO_NEWLINE | GANTRY_LOG_LINES)))
 		str_add_char(text, '\n');
 }
 
@@ -147,11 +144,11 @@ struct frame_head {
 	uint64_t time_ns, boot, sequence;
 };
 
-static struct frame_head head_of(const struct gantry_log_line *line, unsigned flags, size_t length)
+static struct frame_head head_of(const struct gantry_log_line *line, size_t length)
 {
 	return (struct frame_head){
 		.stream = (uint8_t)line->stream,
-		.flags = (uint8_t)flags,
+		.flags = (uint8_t)line->flags,
 		.length = htobe32((uint32_t)length),
 		.time_ns = htobe64((uint64_t)line->time_ns),
 		.boot = htobe64((uint64_t)line->boot),
@@ -162,8 +159,7 @@ static struct frame_head head_of(const struct gantry_log_line *line, unsigned fl
 static void add_frame(struct str *text, const struct gantry_log_line *line)
 {
 	struct str gap = STR_INIT;
-	struct frame_head head =
-		head_of(line, line->flags & ~(unsigned)GANTRY_LOG_ENDED, line->length);
+	struct frame_head head = head_of(line, line->length);
 
 	if (line->stream == 0) {
 		str_add(&gap, "{");
@@ -230,46 +226,25 @@ static bool write_text(struct log_stream *stream)
 	return room;
 }
 
-/* How many of the lines are one text, of a stream and a boot. */
-static size_t run_of(const struct gantry_log_line *lines, size_t count)
+/* Many lines are written from where they are. False: they are few. */
+static bool write_lines(struct log_stream *stream, const struct gantry_log_line *lines, bool *room)
 {
-	size_t most = 1, length = lines->length + 1;
+	struct frame_head head = head_of(lines, lines->length);
 
-	if (!(lines->flags & GANTRY_LOG_ENDED))
-		return 1;
-	while (most < count &&
-	       lines[most].data == lines[most - 1].data + lines[most - 1].length + 1 &&
-	       lines[most].stream == lines->stream && lines[most].flags == lines->flags &&
-	       lines[most].boot == lines->boot && (length += lines[most].length + 1) <= RUN_MOST)
-		most++;
-	return most;
-}
-
-/* Where it is worth while: one head, if any, and the lines as they are. The lines that were written. */
-static size_t write_run(struct log_stream *stream, const struct gantry_log_line *lines,
-			size_t count, bool *room)
-{
-	size_t run = stream->form == FORM_NDJSON || stream->timestamps ? 1 : run_of(lines, count);
-	const struct gantry_log_line *last = &lines[run - 1];
-	size_t length = (size_t)(last->data - lines->data) + last->length + 1;
-	struct frame_head head;
-
-	if (run == 1 || length < RUN_BYTES)
-		return 0;
-	head = head_of(last, (last->flags & GANTRY_LOG_LOSSY) | FRAME_TEXT, length);
+	if (!(lines->flags & GANTRY_LOG_LINES) || lines->length < LINES_BYTES)
+		return false;
 	*room = write_text(stream) && *room;
 	*room = http_stream_write_behind(stream->call->request, &head,
 					 stream->form == FORM_FRAMES ? sizeof(head) : 0,
-					 lines->data, length) &&
+					 lines->data, lines->length) &&
 		*room;
-	return run;
+	return true;
 }
 
 static bool on_lines(void *arg, const struct gantry_log_line *lines, size_t count)
 {
 	struct log_stream *stream = arg;
 	bool room = true;
-	size_t run;
 
 	if (!begin(stream)) { /* HEAD: answered */
 		let_go(stream);
@@ -277,9 +252,8 @@ static bool on_lines(void *arg, const struct gantry_log_line *lines, size_t coun
 		return false;
 	}
 	loop_timer_start(stream->call->daemon->loop, &stream->idle, IDLE_MS);
-	for (size_t i = 0; i < count; i += run ? run : 1) {
-		run = write_run(stream, &lines[i], count - i, &room);
-		if (run)
+	for (size_t i = 0; i < count; i++) {
+		if (write_lines(stream, &lines[i], &room))
 			continue;
 		if (stream->form == FORM_NDJSON)
 			add_ndjson(&stream->text, &lines[i]);
@@ -411,6 +385,7 @@ void handle_instance_logs(struct call *call)
 	    call_cursor(call, "after", &query.after) < 0 || read_stream(call, &query.stream) < 0 ||
 	    read_form(call, &stream->form) < 0 || read_text(call, &query) < 0)
 		return;
+	query.lines = stream->form != FORM_NDJSON && !stream->timestamps;
 	code = kept ? log_reader_open_kept(&stream->reader, call->daemon, kept, &query, &sink, &err)
 		    : log_reader_open(&stream->reader, call->daemon, instance, &query, &sink, &err);
 	if (code < 0)

@@ -158,7 +158,6 @@ static void show(struct log_policy *policy, size_t *shown, const struct script_l
 	if (line->text) {
 		now.data = line->text;
 		now.length = line->length;
-		now.flags &= ~(unsigned)GANTRY_LOG_ENDED;
 	}
 	now.tags = line->tags.count ? &line->tags : NULL;
 	if (!text || memmem(now.data, now.length, text, text_length))

@@ -78,12 +78,31 @@ static const struct gantry_log_line *pass_over(struct log_reader *reader,
 	return lines;
 }
 
+/* A policy wants each line, since just now: on from the last one that was given. */
+static void read_again(struct log_reader *reader)
+{
+	reader->daemon->logger->close(reader->reader);
+	reader->reader = NULL;
+	reader->query.lines = false;
+	if (reader->sequence > 0) {
+		reader->query.after = reader->sequence;
+		reader->query.tail = -1;
+	}
+	reader->own_tail = reader->counts = reader->query.text && reader->query.tail >= 0;
+	reader->again = true;
+	loop_later(reader->daemon->loop, &reader->later);
+}
+
 static bool on_lines(void *arg, const struct gantry_log_line *lines, size_t count)
 {
 	struct log_reader *reader = arg;
 	size_t given;
 	bool room;
 
+	if (reader->query.lines && script_has_log(reader->daemon->policies)) {
+		read_again(reader);
+		return false;
+	}
 	if (count && !reader->counts) {
 		reader->sequence = lines[count - 1].sequence;
 		reader->boot = lines[count - 1].boot;
@@ -283,7 +302,16 @@ static void on_told(void *arg, const struct gantry_error *err, const void *resul
 
 static void on_later(struct loop_later *later)
 {
-	on_end(LIST_ENTRY(later, struct log_reader, later), NULL);
+	struct log_reader *reader = LIST_ENTRY(later, struct log_reader, later);
+	struct gantry_error err;
+
+	if (reader->again && reader->instance) {
+		reader->again = false;
+		begin(reader);
+		return;
+	}
+	gantry_error_set(&err, -ENOENT, "the instance was removed");
+	on_end(reader, reader->again ? &err : NULL);
 }
 
 static void stand_in(struct log_reader *reader, struct daemon *daemon, struct instance *instance,
@@ -295,6 +323,7 @@ static void stand_in(struct log_reader *reader, struct daemon *daemon, struct in
 		.query = *query,
 		.sink = *sink,
 	};
+	reader->query.lines = query->lines && !script_has_log(daemon->policies);
 	reader->own_tail = reader->counts =
 		query->text && query->tail >= 0 && script_has_log(daemon->policies);
 	loop_later_init(&reader->later, on_later);

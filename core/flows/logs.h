@@ -35,6 +35,7 @@ struct log_reader {
 	int64_t sequence, boot;    /* of the last line */
 	struct log_origin *origin; /* owned: a share of it */
 	bool full;                 /* the sink wants no more for now */
+	bool again;                /* it is about to be read on, line by line */
 	bool own_tail; /* of lines that have a text as they are shown: the plugin knows them as printed */
 	bool counts;           /* then it is read twice: how many are there? */
 	int64_t matched, skip; /* the answer; how many of them are still to be passed over */

@@ -29,8 +29,11 @@ enum gantry_log_flag {
 		1, /* longer than GANTRY_LOG_LINE_MAX: the next one of its stream goes on */
 	GANTRY_LOG_NO_NEWLINE = 2, /* the process ended amid it */
 	GANTRY_LOG_LOSSY = 4, /* the engine's driver replaces what is no UTF-8: bytes may differ */
-	GANTRY_LOG_ENDED =
-		8, /* its newline stands behind it, at data[length]: lines side by side are one text */
+	/*
+	 * Only where the query allows it: data is many lines, each with its newline, of one stream and boot; sequence and
+	 * time are those of the last. Since ABI 1.13.
+	 */
+	GANTRY_LOG_LINES = 8,
 };
 
 /* All borrowed for the call. */
@@ -96,6 +99,7 @@ struct gantry_log_kept {
 
 struct gantry_log_query {
 	bool follow;                /* go on until the instance has ended for good */
+	bool lines;                 /* lines may come as one, GANTRY_LOG_LINES. Since ABI 1.13 */
 	int64_t tail;               /* only so many of the last ones; -1: all */
 	int64_t after;              /* only lines of a greater sequence; -1: all */
 	int64_t since_ns, until_ns; /* only lines of these times; 0: no bound */

@@ -11,16 +11,18 @@
 
 #include <string.h>
 
+#define LINES_BYTES                                                                                \
+	((size_t)64 << 10) /* of lines that are made one, at the most: a client gathers them */
+
 /* --- batch --- */
 
-/* Where the next line is made; it is one of the batch as soon as that counts it. */
-static struct gantry_log_line *next_line(struct batch *batch)
+static inline void add(struct batch *batch, const struct gantry_log_line *line)
 {
 	if (batch->count == batch->capacity) {
 		batch->capacity = batch->capacity ? 2 * batch->capacity : 256;
 		batch->lines = take_memory(batch->lines, batch->capacity * sizeof(*batch->lines));
 	}
-	return &batch->lines[batch->count];
+	batch->lines[batch->count++] = *line;
 }
 
 char *batch_room(struct batch *batch, size_t size)
@@ -52,16 +54,15 @@ void batch_fini(struct batch *batch)
 }
 
 /* The batch owns the text from here on. */
-static const char *keep_text(struct batch *batch, char *text)
+static void keep_text(struct batch *batch, char *text)
 {
 	batch->texts = take_memory(batch->texts, (batch->text_count + 1) * sizeof(char *));
 	batch->texts[batch->text_count++] = text;
-	return text;
 }
 
 /* --- filter --- */
 
-static bool filter_matches(const struct filter *filter, const struct gantry_log_line *line)
+static inline bool filter_matches(const struct filter *filter, const struct gantry_log_line *line)
 {
 	if (line->stream == 0)
 		return line->sequence >= filter->after && !filter->count_only && filter->skip == 0;
@@ -129,9 +130,7 @@ static void add_gap(const struct lines *lines, int64_t sequence, const char *why
 		    int64_t since_ns, int64_t time_ns, const struct filter *filter,
 		    struct batch *batch)
 {
-	struct gantry_log_line *line = next_line(batch);
-
-	*line = (struct gantry_log_line){
+	const struct gantry_log_line line = {
 		.sequence = sequence,
 		.boot = boot_at(&lines->boots, time_ns),
 		.time_ns = time_ns,
@@ -140,13 +139,14 @@ static void add_gap(const struct lines *lines, int64_t sequence, const char *why
 		.lost = lost,
 		.gap_since_ns = since_ns,
 	};
-	if (filter_matches(filter, line))
-		batch->count++;
+
+	if (filter_matches(filter, &line))
+		add(batch, &line);
 }
 
 /* What the filter needs to see of a line that is its entry's own. */
-static void fill(struct gantry_log_line *line, struct entry *entry, const struct filter *filter,
-		 const struct batch *batch)
+static inline void fill(struct gantry_log_line *line, struct entry *entry,
+			const struct filter *filter, const struct batch *batch)
 {
 	if (!filter->count_only || filter->since_ns || filter->until_ns)
 		line->time_ns = entry_time_ns(entry);
@@ -157,80 +157,87 @@ static void fill(struct gantry_log_line *line, struct entry *entry, const struct
 	}
 }
 
-/* The line is to stay where it was moved to. There is room: a message is longer than its line with the newline. */
-static void settle_down(struct batch *batch, struct gantry_log_line *line,
-			const struct entry *entry)
+/* Makes the line a part of the one before it, where both are of one kind. */
+static inline bool append(struct batch *batch, const struct gantry_log_line *line)
 {
-	batch->to += line->length;
-	if (!entry->newline)
-		return;
-	*batch->to++ = '\n';
-	line->flags |= GANTRY_LOG_ENDED;
-}
+	struct gantry_log_line *last = batch->count ? &batch->lines[batch->count - 1] : NULL;
 
-/* A message of the line was damaged, as shows when it is decoded. */
-static struct gantry_log_line *put_damage(const struct lines *lines,
-					  const struct gantry_log_line *line,
-					  const struct filter *filter, struct batch *batch)
-{
-	const struct gantry_log_line moved = *line;
-
-	add_gap(lines, moved.sequence - 1, GAP_DAMAGED, 0, 0, moved.time_ns, filter, batch);
-	*next_line(batch) = moved;
-	return next_line(batch);
+	/* two small fields that are compared one after the other would be written to memory, and be waited for there */
+	if (!last || last->stream != line->stream || last->data + last->length != line->data ||
+	    last->flags != line->flags || last->boot != line->boot ||
+	    last->length + line->length > LINES_BYTES)
+		return false;
+	last->length += line->length;
+	last->sequence = line->sequence;
+	last->time_ns = line->time_ns;
+	return true;
 }
 
 /*
- * A line, the batch's next one, has ended and gets its number. entry: it is the line's own, and not decoded yet; else
- * text is the line's, and the batch is to own it.
+ * A line that is its entry's own is to stay where it was moved to, behind the one before. There is room for a newline: a
+ * message is longer than its line with that.
  */
-static void emit(struct lines *lines, struct gantry_log_line *line, struct entry *entry, char *text,
-		 struct filter *filter, struct batch *batch)
+static inline bool settle_down(struct batch *batch, struct gantry_log_line *line, bool newline,
+			       const struct filter *filter)
 {
-	line->sequence = ++lines->sequence;
-	line->flags |= lines->flags;
-	if (entry && line->sequence > filter->after)
-		fill(line, entry, filter, batch);
-	if (line->time_ns)
-		lines->time_ns = line->time_ns;
-	if (filter_matches(filter, line)) {
+	batch->to += line->length;
+	if (!newline || !filter->lines)
+		return false;
+	*batch->to++ = '\n';
+	line->length++;
+	line->flags |= GANTRY_LOG_LINES;
+	return append(batch, line);
+}
+
+/*
+ * A line has ended and gets its number. entry: it is the line's own, and not decoded yet; else text is the line's, and the
+ * batch is to own it. The line is made in registers and written once, as there are many.
+ */
+static void emit(struct lines *lines, int stream, unsigned flags, struct entry *entry,
+		 const struct open_line *text, struct filter *filter, struct batch *batch)
+{
+	struct gantry_log_line line = {
+		.sequence = ++lines->sequence,
+		.stream = stream,
+		.flags = flags | lines->flags,
+		.time_ns = text ? text->time_ns : 0,
+		.data = text ? text->data : NULL,
+		.length = text ? text->length : 0,
+	};
+	bool kept = false;
+
+	if (entry && line.sequence > filter->after)
+		fill(&line, entry, filter, batch);
+	if (line.time_ns)
+		lines->time_ns = line.time_ns;
+	if (filter_matches(filter, &line)) {
 		batch->matched++;
-		if (filter->skip > 0) {
-			filter->skip--;
-		} else if (!filter->count_only) {
-			if (entry && entry->damaged)
-				line = put_damage(lines, line, filter, batch);
-			line->boot = boot_at(&lines->boots, line->time_ns);
-			if (text)
-				line->data = keep_text(batch, text);
-			else if (batch->to)
-				settle_down(batch, line, entry);
-			text = NULL;
-			batch->count++;
-		}
+		kept = filter->skip == 0 && !filter->count_only;
+		filter->skip -= filter->skip > 0;
 	}
-	free(text);
+	if (!kept) {
+		if (text)
+			free(text->data);
+		return;
+	}
+	if (entry && entry->damaged)
+		add_gap(lines, line.sequence - 1, GAP_DAMAGED, 0, 0, line.time_ns, filter, batch);
+	line.boot = boot_at(&lines->boots, line.time_ns);
+	if (text)
+		keep_text(batch, text->data);
+	if (text || !batch->to || !settle_down(batch, &line, entry->newline, filter))
+		add(batch, &line);
 }
 
 static void end_open(struct lines *lines, int stream, unsigned flags, struct filter *filter,
 		     struct batch *batch)
 {
 	struct open_line *open = &lines->open[stream - 1];
-	struct gantry_log_line *line;
-	char *text = open->data;
+	const struct open_line text = *open;
 
-	if (!open->is_open)
-		return;
-	line = next_line(batch);
-	*line = (struct gantry_log_line){
-		.stream = stream,
-		.flags = flags,
-		.time_ns = open->time_ns,
-		.data = open->data,
-		.length = open->length,
-	};
 	*open = (struct open_line){0};
-	emit(lines, line, NULL, text, filter, batch);
+	if (text.is_open)
+		emit(lines, stream, flags, NULL, &text, filter, batch);
 }
 
 void lines_end(struct lines *lines, struct filter *filter, struct batch *batch)
@@ -257,7 +264,6 @@ void lines_take(struct lines *lines, struct entry *entry, struct filter *filter,
 		struct batch *batch)
 {
 	struct open_line *open = &lines->open[entry->stream - 1];
-	struct gantry_log_line *line;
 
 	/* which of the two is older does not matter: the order must be the same each time */
 	for (int stream = 1; lines_open(lines) && lines->boots.count && stream <= 2; stream++)
@@ -270,12 +276,8 @@ void lines_take(struct lines *lines, struct entry *entry, struct filter *filter,
 	if (entry->goes_on && !open->is_open)
 		lines_gap(lines, GAP_BEGINNING, 0, 0, entry_time_ns(entry), filter, batch);
 	if (!open->is_open && entry->ends) {
-		line = next_line(batch);
-		*line = (struct gantry_log_line){
-			.stream = entry->stream,
-			.flags = entry->newline ? 0 : GANTRY_LOG_NO_NEWLINE,
-		};
-		emit(lines, line, entry, NULL, filter, batch);
+		emit(lines, entry->stream, entry->newline ? 0 : GANTRY_LOG_NO_NEWLINE, entry, NULL,
+		     filter, batch);
 		return;
 	}
 	entry_decode(entry, entry->data);

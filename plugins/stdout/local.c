@@ -11,6 +11,7 @@
  */
 #include "stdout.h"
 
+#include <endian.h>
 #include <string.h>
 
 /* Of one message: 16 KiB and what is around it, with room for engines that come. */
@@ -126,13 +127,30 @@ static bool read_message(char *data, size_t length, struct entry *entry)
 	return has_source;
 }
 
+/* Nine bytes, as nanoseconds since 1970 take for the next hundred years; false: another number of them. */
+static bool read_time(const char *at, uint64_t *ret_value)
+{
+	uint64_t value;
+
+	memcpy(&value, at, sizeof(value));
+	value = le64toh(value);
+	if ((value & 0x8080808080808080) != 0x8080808080808080 || (at[8] & 0x80))
+		return false;
+	/* seven bits of each byte, side by side */
+	value = (value & 0x007f007f007f007f) | (value & 0x7f007f007f007f00) >> 1;
+	value = (value & 0x00003fff00003fff) | (value & 0x3fff00003fff0000) >> 2;
+	value = (value & 0x000000000fffffff) | (value & 0x0fffffff00000000) >> 4;
+	*ret_value = value | (uint64_t)at[8] << 56;
+	return true;
+}
+
 /* As nearly all are: source, time and line, and no more. False: another one. */
 static bool read_plain(char *data, size_t length, struct entry *entry)
 {
-	const char *at = data + 8, *end = data + length;
+	const char *at = data + 18, *end = data + length;
 	uint64_t time, size;
 
-	if (length < 12)
+	if (length < 20)
 		return false;
 	if (memcmp(data, "\x0a\x06stdout\x10", 9) == 0)
 		entry->stream = 1;
@@ -140,9 +158,8 @@ static bool read_plain(char *data, size_t length, struct entry *entry)
 		entry->stream = 2;
 	else
 		return false;
-	at++;
-	if (!read_varint(&at, end, &time) || at == end || *at++ != 0x1a ||
-	    !read_varint(&at, end, &size) || size != (uint64_t)(end - at))
+	if (!read_time(data + 9, &time) || *at++ != 0x1a || !read_varint(&at, end, &size) ||
+	    size != (uint64_t)(end - at))
 		return false;
 	entry->time_ns = (int64_t)time;
 	entry->data = data + (at - data);

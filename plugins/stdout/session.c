@@ -229,6 +229,7 @@ void *session_read(void *plugin, const struct gantry_log_source *source,
 			   .since_ns = query->since_ns,
 			   .until_ns = query->until_ns,
 			   .stream = query->stream,
+			   .lines = query->lines && !query->follow, /* limits are of each line */
 			   .text = query->text ? take_copy(query->text, query->text_length) : NULL,
 			   .text_length = query->text_length},
 		.tail = query->tail,

@@ -110,6 +110,7 @@ struct filter {
 	char *text; /* owned */
 	size_t text_length;
 	bool count_only; /* nothing is kept but batch->matched */
+	bool lines;      /* lines side by side are made one */
 };
 
 /* Those of the batch that match; the caller frees. */

@@ -371,40 +371,50 @@ static void numbers(void)
 	log_bytes.length = 0;
 }
 
-/* Lines are moved together: what is whole is one text. */
-static void side_by_side(enum entry_format format)
+/* Where it is allowed, whole lines of a stream are one. */
+static void many_as_one(enum entry_format format)
 {
-	struct filter filter = {.after = 1};
+	struct filter filter = {.after = 1, .lines = true};
 	struct lines lines = {0};
 	struct batch batch = {0};
 	struct entry entry;
-	size_t used = 0, length;
+	size_t used = 0;
 	char *data;
 
-	for (int i = 0; i < 3 && format == ENTRY_JSON_FILE; i++)
-		put_json("a\\\"b\\n", OUT);
-	for (int i = 0; i < 3 && format == ENTRY_LOCAL; i++)
-		put_local(1, TIME_NS, "a\"b", 3, 0, false);
-	length = log_bytes.length;
-	data = batch_room(&batch, length);
-	memcpy(data, log_bytes.data, length);
-	while (entry_next(format, data + used, length - used, &entry) == ENTRY_OK) {
+	for (int i = 0; i < 5; i++) {
+		if (format == ENTRY_JSON_FILE)
+			put_json("a\\\"b\\n", i == 3 ? TAIL("stderr") : OUT);
+		else
+			put_local(i == 3 ? 2 : 1, TIME_NS + i, "a\"b", 3, 0, false);
+	}
+	if (format == ENTRY_JSON_FILE)
+		put_json("end", OUT);
+	else
+		put_local(1, TIME_NS, "end", 3, 1, false);
+	data = batch_room(&batch, log_bytes.length);
+	memcpy(data, log_bytes.data, log_bytes.length);
+	while (entry_next(format, data + used, log_bytes.length - used, &entry) == ENTRY_OK) {
 		used += entry.used;
 		lines_take(&lines, &entry, &filter, &batch);
 	}
-	ok(batch.count == 2 && batch.lines[0].data == data &&
-		   batch.lines[1].data == data + batch.lines[0].length + 1,
-	   "lines of format %d that pass the filter stand side by side", (int)format);
-	ok(batch.lines[0].flags == GANTRY_LOG_ENDED && memcmp(data, "a\"b\na\"b\n", 8) == 0,
-	   "with their newlines");
+	is_int((int64_t)batch.count, 4,
+	       "format %d: two lines are one; then one of the other stream, one, and one without newline",
+	       (int)format);
+	ok(batch.lines[0].flags == GANTRY_LOG_LINES && batch.lines[0].sequence == 3 &&
+		   batch.lines[0].length == 8 && memcmp(data, "a\"b\na\"b\n", 8) == 0,
+	   "what is not wanted is not among them, and the number is the last one's");
+	ok(batch.lines[1].stream == 2 && batch.lines[1].length == 4 &&
+		   batch.lines[2].sequence == 5 && batch.lines[3].flags == GANTRY_LOG_NO_NEWLINE &&
+		   batch.lines[3].length == 3,
+	   "the others as they were");
 	batch_fini(&batch);
 	log_bytes.length = 0;
 }
 
 int main(void)
 {
-	side_by_side(ENTRY_JSON_FILE);
-	side_by_side(ENTRY_LOCAL);
+	many_as_one(ENTRY_JSON_FILE);
+	many_as_one(ENTRY_LOCAL);
 	json_file_cases(false);
 	json_file_cases(true);
 	times();
