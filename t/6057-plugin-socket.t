@@ -47,6 +47,7 @@ one.kill()
 equal(there(FOUND), ["gantry-one.sock"], "one that is killed leaves it")
 dead(f"{FOUND}/gantry-old.sock")
 dead(f"{FOUND}/somebody.sock")
+dead(f"{SOCKETS}/gantry-lost.sock")  # somebody removed the link
 os.symlink(f"{folder}/nowhere/gantry-gone.sock", f"{FOUND}/gantry-gone.sock")
 lives = socket.socket(socket.AF_UNIX)
 lives.bind(f"{FOUND}/gantry-lives.sock")
@@ -60,7 +61,7 @@ kept = ["gantry-full.sock", "gantry-lives.sock", "somebody.sock"]
 two = made("two").start()
 equal(there(FOUND), sorted(["gantry-two.sock", *kept]),
       "the next gantryd, of another owner, removes what nobody answers; neither those that live nor what is not a gantryd's")
-equal(there(SOCKETS), ["gantry-two.sock"], "the sockets behind the links too")
+equal(there(SOCKETS), ["gantry-two.sock"], "the sockets behind the links too, and those of no link")
 one.start()
 equal(activates(link), {"Implements": ["NetworkDriver"]}, "the first is back")
 equal(activates(f"{FOUND}/gantry-two.sock"), {"Implements": ["NetworkDriver"]}, "the second goes on")

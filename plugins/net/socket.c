@@ -7,7 +7,7 @@
  * name and passes over where it looks for all; the socket is in a folder of our own.
  *
  * A gantryd that is killed leaves both. Whoever starts or ends next, of whatever owner, removes what nobody
- * answers, with the engines' folder locked, so that nothing is removed that is just being made.
+ * answers, with the folders locked, so that nothing is removed that is just being made.
  */
 #include "net.h"
 
@@ -100,6 +100,53 @@ static void sweep(const char *folder)
 		closedir(dir);
 }
 
+struct locks {
+	int fds[2];
+};
+
+static int lock_folder(const char *folder, const char *option, int *ret_fd,
+		       struct gantry_error *err)
+{
+	int code = make_folder(folder);
+
+	*ret_fd = code < 0 ? -1 : open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (code == 0 && *ret_fd < 0)
+		code = -errno;
+	if (code < 0)
+		return gantry_error_field(err, code, option, "%s: %s", folder, strerror(-code));
+	flock(*ret_fd, LOCK_EX);
+	return 0;
+}
+
+static void unlock(struct locks *locks)
+{
+	for (int i = 0; i < 2; i++)
+		if (locks->fds[i] >= 0)
+			close(locks->fds[i]);
+}
+
+/* Always in this order. */
+static int lock(const struct net_settings *settings, struct locks *ret_locks,
+		struct gantry_error *err)
+{
+	int code;
+
+	*ret_locks = (struct locks){{-1, -1}};
+	code = lock_folder(settings->socket_folder, "socket_folder", &ret_locks->fds[0], err);
+	if (code == 0)
+		code = lock_folder(settings->plugin_folder, "plugin_folder", &ret_locks->fds[1],
+				   err);
+	if (code < 0)
+		unlock(ret_locks);
+	return code;
+}
+
+static void sweep_both(const struct net_settings *settings)
+{
+	sweep(settings->plugin_folder);
+	sweep(settings->socket_folder);
+}
+
 static void free_paths(struct net *net)
 {
 	free(net->link);
@@ -124,27 +171,18 @@ static int make(struct net *net, net_handler_fn handle, struct gantry_error *err
 
 int net_socket_open(struct net *net, net_handler_fn handle, struct gantry_error *err)
 {
-	const char *folder = net->settings->socket_folder, *where = "socket_folder";
-	int code = make_folder(folder), fd = -1;
+	const struct net_settings *settings = net->settings;
+	struct locks locks;
+	int code = lock(settings, &locks, err);
 
-	if (code == 0) {
-		folder = net->settings->plugin_folder;
-		where = "plugin_folder";
-		code = make_folder(folder);
-	}
-	if (code == 0) {
-		fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		code = fd < 0 ? -errno : 0;
-	}
 	if (code < 0)
-		return gantry_error_field(err, code, where, "%s: %s", folder, strerror(-code));
-	if (asprintf(&net->socket, "%s/%s" SUFFIX, net->settings->socket_folder, net->driver) < 0 ||
-	    asprintf(&net->link, "%s/%s" SUFFIX, folder, net->driver) < 0)
+		return code;
+	if (asprintf(&net->socket, "%s/%s" SUFFIX, settings->socket_folder, net->driver) < 0 ||
+	    asprintf(&net->link, "%s/%s" SUFFIX, settings->plugin_folder, net->driver) < 0)
 		abort();
-	flock(fd, LOCK_EX);
-	sweep(folder);
+	sweep_both(settings);
 	code = make(net, handle, err);
-	close(fd);
+	unlock(&locks);
 	if (code < 0)
 		free_paths(net);
 	return code;
@@ -152,17 +190,16 @@ int net_socket_open(struct net *net, net_handler_fn handle, struct gantry_error 
 
 void net_socket_close(struct net *net)
 {
-	int fd;
+	struct gantry_error err;
+	struct locks locks;
 
 	if (!net->server)
 		return;
-	fd = open(net->settings->plugin_folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd >= 0)
-		flock(fd, LOCK_EX);
+	if (lock(net->settings, &locks, &err) < 0)
+		net->host->log(net->host->core, GANTRY_LOG_WARN, "%s", err.text);
 	net->host->serve_end(net->server);
 	net->server = NULL;
-	sweep(net->settings->plugin_folder); /* ours too: nobody answers it any more */
-	if (fd >= 0)
-		close(fd);
+	sweep_both(net->settings); /* ours too: nobody answers it any more */
+	unlock(&locks);
 	free_paths(net);
 }
