@@ -81,7 +81,7 @@ equal(sh("cat /d/tree/deep/*/*; cat '/d/tree/näme ☃'; test /d/tree/a -ef /d/t
 equal((cp("tree", W + "/new"), sh("cat /new/a")), (0, "a"), "a folder under a new name")
 equal((cp("tree/.", W + "/e"), sh("cat /e/a; ls -d /e/tree 2>&1 | grep -c 'No such'")), (0, "a1"), "what is in a folder")
 equal(cp("one", W + "/none/there"), 3, "a folder that is not there is not made")
-equal(cp("one", W + "/none/"), 2, "nor one that a slash asks for")
+equal(cp("one", W + "/none/"), 3, "nor one that a slash asks for")
 equal(cp("tree", W + "/f"), 2, "a folder is not put over a file")
 equal(cp("nothing", W + "/d"), 2, "what is not here")
 equal(cp("one", "nobody:/d"), 3, "no such instance")
