@@ -160,7 +160,7 @@ for world, name, other in ((red, "r", "b"), (blue, "b", "r")):
     equal(world.delete(f"/v1/instances/{other}?force=true&wait=5").status, 404, f"{world.owner}: nor can it be removed")
     world.settled(world.owner)
 equal(red.delete("/v1/instances/r?force=true&wait=20").status, 200, "red removes its own")
-equal([c["Names"] for c in red.engine.containers("red-2")], [["/b"], ["/b-ends"]], "the other's stay")
+equal([c["Names"] for c in red.engine.containers("red-2")], [["/default_b"], ["/b-ends"]], "the other's stay")
 equal([v["Name"] for v in red.engine.ask("GET", "/volumes").json["Volumes"]], ["gantry.claim.red", "gantry.claim.red-2"], "each has its claim")
 red.kill()
 red.forget()
