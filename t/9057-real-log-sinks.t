@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Lines of real containers forwarded to Debian's own receivers: rsyslog by unix socket, UDP and TCP, systemd-journald read back
+"""Lines of real containers forwarded to Debian's own receivers: rsyslog by unix socket, UDP, TCP and TLS, systemd-journald read back
 with journalctl, and for the Fluent protocol, of which Debian 12 has no receiver, a decoder that is not ours
 (python3-msgpack). rsyslog is killed in the middle."""
 import json
@@ -20,7 +20,10 @@ NASTY = "é" * 20000
 docker = Docker()
 folder = tempfile.mkdtemp(prefix="gantry-t.")
 atexit.register(shutil.rmtree, folder, ignore_errors=True)
-udp, tcp, fluent = free_port(socket.SOCK_DGRAM), free_port(), free_port()
+udp, tcp, tls, fluent = free_port(socket.SOCK_DGRAM), free_port(), free_port(), free_port()
+subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=rsyslog",
+                "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", f"{folder}/key.pem", "-out", f"{folder}/certificate.pem"],
+               check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 class Rsyslog:
@@ -37,6 +40,8 @@ module(load="imtcp")
 input(type="imuxsock" Socket="{folder}/log" useSpecialParser="off" parseHostname="on" RateLimit.Interval="0")
 input(type="imudp" address="127.0.0.1" port="{udp}")
 input(type="imtcp" address="127.0.0.1" port="{tcp}")
+input(type="imtcp" address="127.0.0.1" port="{tls}" name="imtls" streamDriver.name="ossl" streamDriver.mode="1" streamDriver.authMode="anon"
+  streamDriver.CAFile="{folder}/certificate.pem" streamDriver.certFile="{folder}/certificate.pem" streamDriver.keyFile="{folder}/key.pem")
 template(name="json" type="list") {{ constant(value="{{") {fields} property(outname="text" name="msg" format="jsonf") constant(value="}}\\n") }}
 action(type="omfile" file="{self.out}" template="json")
 """)
@@ -119,10 +124,11 @@ world = docker.world(settings=f"""logs = {{ sinks = {{
   {{ kind = "syslog", name = "unix", to = "unix://{folder}/log", facility = "local3" }},
   {{ kind = "syslog", name = "udp", to = "udp://127.0.0.1:{udp}" }},
   {{ kind = "syslog", name = "tcp", to = "tcp://127.0.0.1:{tcp}" }},
+  {{ kind = "syslog", name = "tls", to = "tls://127.0.0.1:{tls}", tls_ca = "{folder}/certificate.pem" }},
   {{ kind = "journald", to = "unix://{journald.socket}" }},
   {{ kind = "fluent", to = "tcp://localhost:{fluent}" }},
 }} }}""").start()
-INPUTS = {"unix": "imuxsock", "udp": "imudp", "tcp": "imtcp"}
+INPUTS = {"unix": "imuxsock", "udp": "imudp", "tcp": "imtcp", "tls": "imtls"}
 
 script = "echo hello; echo err >&2; printf 'é%.0s' $(seq 20000); echo; head -c 300000 /dev/zero | tr '\\0' x; echo; echo 'quote \"]\\ end'; printf last"
 equal(world.spawn(name="web", image=IMAGE, command=["sh", "-c", script], log={"driver": "local"}).status, 201, "a container prints")
@@ -159,7 +165,7 @@ equal(world.spawn(name="many", image=IMAGE, command=["sh", "-c", f"for i in $(se
 until(lambda: rsyslog.messages("imtcp", "many"), "some of it")
 rsyslog.kill()
 rsyslog.start()
-for name in ("unix", "tcp"):
+for name in ("unix", "tcp", "tls"):
     wanted = [f"line {number}" for number in range(1, COUNT + 1)]
     until(lambda: set(wanted) <= {m["text"] for m in rsyslog.messages(INPUTS[name], "many")}, f"all lines by {name}")
     texts = [m["text"] for m in rsyslog.messages(INPUTS[name], "many")]

@@ -2,8 +2,8 @@
 /*
  * A batch on its way to a socket.
  *
- *	begin ─▶ resolve ─▶ connect ─▶ write … write ─▶ (the owner waits for an answer) ─▶ done
- *	             names on the pool     └ each time the socket has room
+ *	begin ─▶ resolve ─▶ connect ─▶ (TLS) ─▶ write … write ─▶ (the owner waits for an answer) ─▶ done
+ *	             names on the pool              └ each time the socket has room
  *
  * A name that does not resolve may keep a thread for half a minute. So one is asked at a time, and what comes
  * when nobody waits any more is for the next batch.
@@ -78,28 +78,37 @@ int address_parse(const char *text, int unix_type, struct address *ret_address,
 		return 0;
 	}
 	address->type = strncmp(text, "udp://", 6) == 0 ? SOCK_DGRAM : SOCK_STREAM;
-	if (address->type == SOCK_STREAM && strncmp(text, "tcp://", 6) != 0)
+	address->tls = strncmp(text, "tls://", 6) == 0;
+	if (address->type == SOCK_STREAM && !address->tls && strncmp(text, "tcp://", 6) != 0)
 		return gantry_error_field(err, -EINVAL, "to",
-					  "\"%.200s\" must be unix:///PATH, udp://HOST:PORT or "
-					  "tcp://HOST:PORT",
+					  "\"%.200s\" must be unix:///PATH, udp://HOST:PORT, "
+					  "tcp://HOST:PORT or tls://HOST:PORT",
 					  text);
 	return parse_host(text + 6, address, err);
 }
 
 /* --- the end ------------------------------------------------------------------------------------- */
 
-static void shut(struct sender *sender)
+static void drop_socket(struct sender *sender)
 {
+	if (sender->ssl)
+		tls_end(sender->ssl);
 	if (sender->poll)
 		sender->host->poll_close(sender->poll);
 	if (sender->fd >= 0)
 		close(sender->fd);
+	sender->ssl = NULL;
+	sender->poll = NULL;
+	sender->fd = -1;
+}
+
+static void shut(struct sender *sender)
+{
+	drop_socket(sender);
 	if (sender->lookup)
 		sender->lookup->cancelled = true;
 	if (sender->addresses)
 		freeaddrinfo(sender->addresses);
-	sender->poll = NULL;
-	sender->fd = -1;
 	sender->addresses = sender->next = NULL;
 	sender->state = SENDER_CLOSED;
 }
@@ -161,6 +170,10 @@ static ssize_t write_some(struct sender *sender)
 
 	if (sender->end_count)
 		length = sender->ends[sender->end_at] - sender->at;
+	if (sender->ssl) {
+		count = tls_write(sender->ssl, data, length);
+		return count == 0 ? -EPIPE : count;
+	}
 	count = send(sender->fd, data, length, MSG_NOSIGNAL | MSG_DONTWAIT);
 	if (count < 0)
 		count = -errno;
@@ -176,7 +189,7 @@ static void write_all(struct sender *sender)
 {
 	ssize_t count = 0;
 
-	while (sender->at < sender->out.length && (count = write_some(sender)) >= 0)
+	while (sender->at < sender->out.length && (count = write_some(sender)) > 0)
 		sender->at += (size_t)count;
 	if (sender->at == sender->out.length) {
 		sender->host->poll_set(sender->poll, true, false);
@@ -189,20 +202,30 @@ static void write_all(struct sender *sender)
 	}
 }
 
+static ssize_t read_some(struct sender *sender, char *data, size_t size)
+{
+	ssize_t count;
+
+	if (sender->ssl)
+		return tls_read(sender->ssl, data, size);
+	count = recv(sender->fd, data, size, MSG_DONTWAIT);
+	return count < 0 ? -errno : count;
+}
+
 /* False: the connection has ended. */
 static bool read_all(struct sender *sender)
 {
 	char data[4096];
 	ssize_t count;
 
-	while ((count = recv(sender->fd, data, sizeof(data), MSG_DONTWAIT)) > 0) {
+	while ((count = read_some(sender, data, sizeof(data))) > 0) {
 		if (sender->received)
 			sender->received(sender, data, (size_t)count);
 		if (sender->state != SENDER_OPEN)
 			return false;
 	}
-	if (count < 0 && errno != EAGAIN && errno != EINTR)
-		fail(sender, -errno, NULL);
+	if (count < 0 && count != -EAGAIN && count != -EINTR)
+		fail(sender, (int)count, NULL);
 	else if (count == 0 && sender->address.type == SOCK_STREAM)
 		fail(sender, -EPIPE, "the receiver has closed the connection");
 	return sender->state == SENDER_OPEN;
@@ -216,6 +239,35 @@ static void opened(struct sender *sender)
 	write_all(sender);
 }
 
+/* The handshake goes on. */
+static void secure(struct sender *sender)
+{
+	bool writes = false;
+	const char *why;
+	struct gantry_error err;
+	int code = tls_handshake(sender->ssl, &writes, &why);
+
+	if (code == 0) {
+		opened(sender);
+	} else if (code == -EAGAIN) {
+		sender->host->poll_set(sender->poll, !writes, writes);
+	} else {
+		gantry_error_set(&err, code, "%s: TLS: %s", sender->address.text, why);
+		connect_next(sender, &err);
+	}
+}
+
+static void connected(struct sender *sender)
+{
+	if (!sender->tls) {
+		opened(sender);
+		return;
+	}
+	sender->state = SENDER_SECURING;
+	sender->ssl = tls_begin(sender->tls, sender->fd, sender->address.host);
+	secure(sender);
+}
+
 static void on_ready(void *arg, bool readable, bool writable)
 {
 	struct sender *sender = arg;
@@ -226,11 +278,15 @@ static void on_ready(void *arg, bool readable, bool writable)
 	if (sender->state == SENDER_CONNECTING) {
 		getsockopt(sender->fd, SOL_SOCKET, SO_ERROR, &code, &length);
 		if (code == 0) {
-			opened(sender);
+			connected(sender);
 			return;
 		}
 		gantry_error_set(&err, -code, "%s: %s", sender->address.text, strerror(code));
 		connect_next(sender, &err);
+		return;
+	}
+	if (sender->state == SENDER_SECURING) {
+		secure(sender);
 		return;
 	}
 	if ((!readable || read_all(sender)) && writable && sender->op &&
@@ -244,11 +300,7 @@ static int try_address(struct sender *sender, const struct sockaddr *address, so
 {
 	int on = 1, limit = UNACKNOWLEDGED_MS, code = 0;
 
-	if (sender->poll)
-		sender->host->poll_close(sender->poll);
-	if (sender->fd >= 0)
-		close(sender->fd);
-	sender->poll = NULL;
+	drop_socket(sender);
 	sender->fd =
 		socket(address->sa_family, sender->address.type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (sender->fd < 0 || (connect(sender->fd, address, length) < 0 && errno != EINPROGRESS))
@@ -388,6 +440,22 @@ void sender_init(struct sender *sender, struct lookups *lookups, const struct ad
 				  .fd = -1};
 }
 
+int sender_secure(struct sender *sender, const struct tls_settings *settings,
+		  struct gantry_error *err)
+{
+	const char *file = settings->ca            ? "tls_ca"
+			   : settings->certificate ? "tls_certificate"
+			   : settings->key         ? "tls_key"
+						   : NULL;
+
+	if (sender->address.tls)
+		return tls_open(settings, &sender->tls, err);
+	return file ? gantry_error_field(err, -EINVAL, file,
+					 "is for tls://HOST:PORT only, not for \"%.200s\"",
+					 sender->address.text)
+		    : 0;
+}
+
 void sender_end_datagram(struct sender *sender)
 {
 	if (sender->end_count == sender->end_capacity) {
@@ -429,6 +497,8 @@ void sender_fini(struct sender *sender)
 	shut(sender);
 	if (sender->lookup)
 		leave_line(sender->lookup);
+	if (sender->tls)
+		tls_close(sender->tls);
 	text_fini(&sender->out);
 	free(sender->ends);
 }

@@ -19,6 +19,7 @@
 struct settings {
 	const char *to, *tag;
 	bool ack;
+	struct tls_settings tls;
 };
 
 /* A message that is not acknowledged yet. */
@@ -201,6 +202,16 @@ static void nothing_lost(void *arg, const struct gantry_error *err)
 
 /* --- the kind ------------------------------------------------------------------------------------ */
 
+static void close_sink(void *sink)
+{
+	struct fluent *fluent = sink;
+
+	sender_fini(&fluent->sender);
+	text_fini(&fluent->answers);
+	free(fluent->chunks);
+	free(fluent);
+}
+
 static int open_sink(void *plugin, const char *name, const void *settings,
 		     void (*lost)(void *arg, const struct gantry_error *err), void *arg,
 		     void **ret_sink, struct gantry_error *err)
@@ -213,9 +224,10 @@ static int open_sink(void *plugin, const char *name, const void *settings,
 
 	(void)name;
 	if (code == 0 && address.type != SOCK_STREAM)
-		code = gantry_error_field(err, -EINVAL, "to",
-					  "\"%.200s\" must be tcp://HOST:PORT or unix:///PATH",
-					  mine->to);
+		code = gantry_error_field(
+			err, -EINVAL, "to",
+			"\"%.200s\" must be tcp://HOST:PORT, tls://HOST:PORT or unix:///PATH",
+			mine->to);
 	if (code < 0)
 		return code;
 	fluent = take_memory(NULL, sizeof(*fluent));
@@ -224,28 +236,23 @@ static int open_sink(void *plugin, const char *name, const void *settings,
 		    mine->ack ? nothing_lost : lost, arg);
 	fluent->sender.written = written;
 	fluent->sender.received = received;
-	*ret_sink = fluent;
-	return 0;
-}
-
-static void close_sink(void *sink)
-{
-	struct fluent *fluent = sink;
-
-	sender_fini(&fluent->sender);
-	text_fini(&fluent->answers);
-	free(fluent->chunks);
-	free(fluent);
+	code = sender_secure(&fluent->sender, &mine->tls, err);
+	if (code < 0)
+		close_sink(fluent);
+	else
+		*ret_sink = fluent;
+	return code;
 }
 
 #define SETTING(member) offsetof(struct settings, member)
 static const struct gantry_option options[] = {
 	{"to", GANTRY_OPTION_STRING, "tcp://127.0.0.1:24224", SETTING(to),
-	 "the receiver: tcp://HOST:PORT or unix:///PATH", false, 0, 0},
+	 "the receiver: tcp://HOST:PORT, tls://HOST:PORT or unix:///PATH", false, 0, 0},
 	{"tag", GANTRY_OPTION_STRING, "gantry", SETTING(tag),
 	 "what tags begin with; PROJECT and NAME follow, with dots between", false, 0, 0},
 	{"ack", GANTRY_OPTION_BOOL, "true", SETTING(ack),
 	 "a line is delivered when the receiver has acknowledged it", false, 0, 0},
+	TLS_OPTIONS(struct settings),
 	{NULL, 0, NULL, 0, NULL, false, 0, 0},
 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Syslog: RFC 5424, a datagram a message (RFC 5426, and the same on a unix socket), or by TCP with octet
- * counting (RFC 6587).
+ * counting (RFC 6587), also over TLS (RFC 5425).
  *
  *	<14>1 2026-01-02T03:04:05.678901Z node7 web 1 stdout [gantry@32473 instance="…" …] text
  *
@@ -21,6 +21,7 @@
 struct settings {
 	const char *to, *facility;
 	int64_t message_bytes;
+	struct tls_settings tls;
 };
 
 struct syslog {
@@ -164,6 +165,15 @@ static void send_items(void *sink, const struct gantry_log_item *items, size_t c
 	sender_begin(&syslog->sender, op);
 }
 
+static void close_sink(void *sink)
+{
+	struct syslog *syslog = sink;
+
+	sender_fini(&syslog->sender);
+	text_fini(&syslog->message);
+	free(syslog);
+}
+
 static int open_sink(void *plugin, const char *name, const void *settings,
 		     void (*lost)(void *arg, const struct gantry_error *err), void *arg,
 		     void **ret_sink, struct gantry_error *err)
@@ -191,36 +201,32 @@ static int open_sink(void *plugin, const char *name, const void *settings,
 	syslog->sender.too_large = send_less;
 	if (gethostname(syslog->host, sizeof(syslog->host) - 1) < 0 || !syslog->host[0])
 		strcpy(syslog->host, "-");
-	*ret_sink = syslog;
-	return 0;
-}
-
-static void close_sink(void *sink)
-{
-	struct syslog *syslog = sink;
-
-	sender_fini(&syslog->sender);
-	text_fini(&syslog->message);
-	free(syslog);
+	code = sender_secure(&syslog->sender, &mine->tls, err);
+	if (code < 0)
+		close_sink(syslog);
+	else
+		*ret_sink = syslog;
+	return code;
 }
 
 #define SETTING(member) offsetof(struct settings, member)
 static const struct gantry_option options[] = {
 	{"to", GANTRY_OPTION_STRING, "unix:///dev/log", SETTING(to),
-	 "the receiver: unix:///PATH (datagrams), udp://HOST:PORT, or tcp://HOST:PORT (octet counting)",
+	 "the receiver: unix:///PATH (datagrams), udp://HOST:PORT, tcp://HOST:PORT or tls://HOST:PORT (octet counting)",
 	 false, 0, 0},
 	{"facility", GANTRY_OPTION_STRING, "daemon", SETTING(facility),
 	 "facility of the messages: user, daemon, local0, …", false, 0, 0},
 	{"message", GANTRY_OPTION_SIZE, "8000", SETTING(message_bytes),
 	 "bytes of the longest message that the receiver takes (rsyslog: 8096); longer lines come in parts",
 	 false, 1024, 60 << 10},
+	TLS_OPTIONS(struct settings),
 	{NULL, 0, NULL, 0, NULL, false, 0, 0},
 };
 
 const struct gantry_log_kind sink_syslog = {
 	.size = sizeof(sink_syslog),
 	.name = "syslog",
-	.summary = "messages of RFC 5424 to a unix socket, by UDP or by TCP",
+	.summary = "messages of RFC 5424 to a unix socket, by UDP, TCP or TLS",
 	.options = options,
 	.settings_size = sizeof(struct settings),
 	.open = open_sink,

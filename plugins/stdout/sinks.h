@@ -4,6 +4,7 @@
  *
  *   text.c           bytes that are put together: JSON, base64, times, msgpack
  *   sender.c         a batch on its way to a socket: connects, writes, notices that the receiver is gone
+ *   tls.c            the same encrypted
  *   sink_file.c      a file, rotated
  *   sink_syslog.c    RFC 5424 to a unix socket, by UDP or TCP
  *   sink_journald.c  the journal's native protocol
@@ -54,27 +55,71 @@ void pack_string(struct text *text, const char *string);
 /* Fluent's EventTime. */
 void pack_time(struct text *text, int64_t time_ns);
 
+/* --- tls.c --- */
+
+struct ssl_st; /* of OpenSSL: a connection, and what connections share */
+struct ssl_ctx_st;
+
+struct tls_settings {
+	const char *ca, *certificate, *key; /* PEM files; ca NULL: the system's authorities */
+	bool verify;
+};
+
+/* The options of a sink whose settings have a member `tls`. */
+#define TLS_OPTION(settings, member, kind, fallback, help)                                         \
+	{                                                                                          \
+		"tls_" #member, GANTRY_OPTION_##kind, fallback, offsetof(settings, tls.member),    \
+			help, false, 0, 0                                                          \
+	}
+#define TLS_OPTIONS(settings)                                                                      \
+	TLS_OPTION(settings, ca, STRING, NULL,                                                     \
+		   "authority of the receiver's certificate, a PEM file; else the system's"),      \
+		TLS_OPTION(settings, certificate, STRING, NULL, "our certificate, a PEM file"),    \
+		TLS_OPTION(settings, key, STRING, NULL, "its key, a PEM file"),                    \
+		TLS_OPTION(                                                                        \
+			settings, verify, BOOL, "true",                                            \
+			"verify the receiver's certificate and name; false lets anybody in between read")
+
+int tls_open(const struct tls_settings *settings, struct ssl_ctx_st **ret_context,
+	     struct gantry_error *err);
+void tls_close(struct ssl_ctx_st *context);
+/* Of a socket that is connected to host. */
+struct ssl_st *tls_begin(struct ssl_ctx_st *context, int fd, const char *host);
+/* 0: it stands. -EAGAIN: once more when the socket can be read, or written. -EPROTO: why, in words. */
+int tls_handshake(struct ssl_st *ssl, bool *ret_writes, const char **ret_why);
+/* As recv and send, with a negative errno. */
+ssize_t tls_read(struct ssl_st *ssl, void *data, size_t size);
+ssize_t tls_write(struct ssl_st *ssl, const void *data, size_t length);
+void tls_end(struct ssl_st *ssl);
+
 /* --- sender.c --- */
 
 struct address {
-	const char *text;        /* as it is in the settings; borrowed */
-	int type;                /* SOCK_STREAM, SOCK_DGRAM */
+	const char *text; /* as it is in the settings; borrowed */
+	int type;         /* SOCK_STREAM, SOCK_DGRAM */
+	bool tls;
 	struct sockaddr_un path; /* sun_family AF_UNIX; else: */
 	char host[256], port[8];
 };
 
-/* What it takes: "unix:///PATH", "udp://HOST:PORT", "tcp://HOST:PORT"; unix is of the type given. */
+/* What it takes: "unix:///PATH", "udp://HOST:PORT", "tcp://HOST:PORT", "tls://HOST:PORT"; unix is of the type given. */
 int address_parse(const char *text, int unix_type, struct address *ret_address,
 		  struct gantry_error *err);
 
 /*
  * A sink at a socket, embedded in its owner as the first member.
  *
- *	CLOSED ─▶ RESOLVING ─▶ CONNECTING ─▶ OPEN ─▶ CLOSED …
+ *	CLOSED ─▶ RESOLVING ─▶ CONNECTING ─▶ (SECURING ─▶) OPEN ─▶ CLOSED …
  *
  * The owner fills `out`, and `ends` where each piece is a datagram, and calls sender_begin.
  */
-enum sender_state { SENDER_CLOSED, SENDER_RESOLVING, SENDER_CONNECTING, SENDER_OPEN };
+enum sender_state {
+	SENDER_CLOSED,
+	SENDER_RESOLVING,
+	SENDER_CONNECTING,
+	SENDER_SECURING,
+	SENDER_OPEN,
+};
 
 struct sender {
 	const struct gantry_host *host; /* borrowed */
@@ -89,6 +134,8 @@ struct sender {
 	int (*too_large)(struct sender *sender, const char *data, size_t length); /* one datagram */
 
 	enum sender_state state;
+	struct ssl_ctx_st *tls;   /* owned; NULL: not encrypted */
+	struct ssl_st *ssl;       /* owned; of fd */
 	int fd;                   /* owned; -1: none */
 	struct gantry_poll *poll; /* owned; of it */
 	struct lookup *lookup;    /* on its way, also when nobody waits for it; NULL: none */
@@ -102,6 +149,9 @@ struct sender {
 
 void sender_init(struct sender *sender, struct lookups *lookups, const struct address *address,
 		 void (*lost)(void *arg, const struct gantry_error *err), void *arg);
+/* Reads the files that TLS needs, where the address wants it. */
+int sender_secure(struct sender *sender, const struct tls_settings *settings,
+		  struct gantry_error *err);
 /* What is in out since the last one is a datagram. */
 void sender_end_datagram(struct sender *sender);
 /* Empties out; for the next batch. */

@@ -1,14 +1,16 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""A receiver of log lines, as a process that can be killed: `receiver.py KIND ADDRESS FILE` writes each message that it
+"""A receiver of log lines, as a process that can be killed: `receiver.py KIND ADDRESS FILE [PEM [CA]]` writes each message that it
 gets to FILE, as an object of JSON a line. KIND: syslog, journald, fluent, or stuck, which accepts and never reads.
-ADDRESS as gantry.lua has it. As a module: Receiver, which starts one."""
+ADDRESS as gantry.lua has it; for tls:// PEM has certificate and key, and with a CA clients must have one of that.
+As a module: Receiver, which starts one."""
 import base64
 import json
 import os
 import re
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -143,8 +145,14 @@ def listen(address, kind):
 
 
 def main():
-    kind, address, path = sys.argv[1:]
+    kind, address, path, *pem = sys.argv[1:]
     sock = listen(address, kind)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) if pem and kind != "stuck" else None
+    if context:
+        context.load_cert_chain(pem[0])
+    if context and len(pem) > 1:
+        context.load_verify_locations(pem[1])
+        context.verify_mode = ssl.CERT_REQUIRED
     out = open(path, "a")
     print("ready", flush=True)
 
@@ -170,6 +178,10 @@ def main():
             keep([journald(data) if kind == "journald" else syslog(data)] if not by_file else [{**journald(data), "by_file": True}])
     while True:
         peer, data = sock.accept()[0], b""
+        try:
+            peer = context.wrap_socket(peer, server_side=True) if context else peer
+        except OSError:
+            continue
         while True:
             try:
                 more = peer.recv(65536)
@@ -188,13 +200,13 @@ def main():
 class Receiver:
     """kind and address as above; start and kill as often as one likes, messages() has all that came."""
 
-    def __init__(self, folder, name, kind, address):
-        self.kind, self.address, self.path = kind, address, os.path.join(folder, f"{name}.received")
+    def __init__(self, folder, name, kind, address, *pem):
+        self.kind, self.address, self.path, self.pem = kind, address, os.path.join(folder, f"{name}.received"), pem
         self.process = None
         open(self.path, "w").close()
 
     def start(self):
-        self.process = subprocess.Popen([sys.executable, os.path.abspath(__file__), self.kind, self.address, self.path],
+        self.process = subprocess.Popen([sys.executable, os.path.abspath(__file__), self.kind, self.address, self.path, *self.pem],
                                         stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
         assert self.process.stdout.readline() == b"ready\n"
         return self

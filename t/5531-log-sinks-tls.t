@@ -1,0 +1,107 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Lines forwarded over TLS, syslog and Fluent: what arrives, and from whom nothing is taken: receivers of another authority or
+name, and those that want a certificate of ours; over a kill of the receiver; files that are no good."""
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "fake"))
+from daemon import *
+from logfiles import LogFiles
+from receiver import Receiver
+
+COUNT = 2000
+folder = tempfile.mkdtemp(prefix="gantry-t.")
+atexit.register(shutil.rmtree, folder, ignore_errors=True)
+
+
+def openssl(*words):
+    subprocess.run(["openssl", *words], cwd=folder, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+for authority in ("ca", "other"):
+    openssl("req", "-x509", *KEY, "-keyout", f"{authority}.key", "-out", f"{authority}.pem", "-days", "2", "-subj", f"/CN={authority}")
+with open(f"{folder}/names", "w") as file:
+    file.write("subjectAltName=IP:127.0.0.1\n")
+for name, authority in (("server", "ca"), ("client", "ca"), ("stranger", "other")):
+    openssl("req", *KEY, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
+    openssl("x509", "-req", "-in", f"{name}.csr", "-CA", f"{authority}.pem", "-CAkey", f"{authority}.key", "-CAcreateserial", "-days", "2",
+            "-extfile", "names", "-out", f"{name}.crt")
+    with open(f"{folder}/{name}.pem", "w") as file:
+        file.write(open(f"{folder}/{name}.crt").read() + open(f"{folder}/{name}.key").read())
+CA = f'tls_ca = "{folder}/ca.pem"'
+OURS = f'tls_certificate = "{folder}/client.crt", tls_key = "{folder}/client.key"'
+
+
+def port():
+    return f"tls://127.0.0.1:{free_port()}"
+
+
+# name: kind, how the receiver stands, what the sink is told beside `to`
+CASES = {
+    "syslog": ("syslog", ["server.pem"], CA),
+    "fluent": ("fluent", ["server.pem"], CA),
+    "mutual": ("syslog", ["server.pem", "ca.pem"], f"{CA}, {OURS}"),
+    "unverified": ("fluent", ["stranger.pem"], "tls_verify = false"),
+    "stranger": ("syslog", ["stranger.pem"], CA),
+    "system": ("fluent", ["server.pem"], ""),
+    "name": ("syslog", ["server.pem"], CA),
+    "nobody": ("fluent", ["server.pem", "ca.pem"], CA),
+    "silent": ("stuck", ["server.pem"], f'{CA}, timeout = "1s"'),
+}
+receivers, sinks = {}, ""
+for name, (kind, pem, options) in CASES.items():
+    receivers[name] = Receiver(folder, name, kind, port(), *(f"{folder}/{file}" for file in pem)).start()
+    atexit.register(receivers[name].kill)
+    to = receivers[name].address.replace("127.0.0.1", "localhost") if name == "name" else receivers[name].address
+    sinks += f'    {{ kind = "{"syslog" if kind == "stuck" else kind}", name = "{name}", to = "{to}", {options} }},\n'
+world = World(settings=f"logs = {{\n  sinks = {{\n{sinks}  }},\n}}").start()
+place = os.path.join(world.folder, "web")
+files = LogFiles(place, "local")
+equal(world.spawn(name="web", labels={"fake.log": place}, log={"driver": "local"}).status, 201, "an instance runs")
+
+
+def sink(name):
+    return next(entry for entry in world.get("/v1/logs/sinks").json["sinks"] if entry["name"] == name)
+
+
+def texts(name):
+    """In the order of their first coming."""
+    return [text for _, text in dict.fromkeys((cursor, text) for _, cursor, text in receivers[name].lines())]
+
+
+wanted = [f"line {number} é " + "x" * (number % 700) for number in range(COUNT)]
+for text in wanted[:COUNT // 2]:
+    files.line(text)
+for name in ("syslog", "fluent", "mutual", "unverified"):
+    until(lambda: len(texts(name)) >= COUNT // 2, f"the lines at {name}")
+receivers["syslog"].kill()
+receivers["fluent"].kill()
+for text in wanted[COUNT // 2:]:
+    files.line(text)
+until(lambda: sink("syslog")["last_error"] and sink("fluent")["last_error"], "the sinks to notice")
+receivers["syslog"].start()
+receivers["fluent"].start()
+for name in ("syslog", "fluent", "mutual", "unverified"):
+    until(lambda: len(texts(name)) >= COUNT, f"the rest at {name}")
+    equal(texts(name) == wanted, True, f"{name}: each line, in order, over a kill of the receiver too" if name in ("syslog", "fluent") else f"{name}: each line, in order")
+for name, words in (("stranger", "certificate"), ("system", "certificate"), ("name", "mismatch"), ("silent", "no connection yet")):
+    has(until(lambda: sink(name)["last_error"], f"{name} to fail"), words, f"{name}: it is said what is wrong")
+    equal((receivers[name].messages(), sink(name)["sent_lines"]), ([], 0), "and nothing was sent")
+until(lambda: sink("nobody")["last_error"], "the one without a certificate to fail")
+equal((receivers["nobody"].messages(), sink("nobody")["sent_lines"]), ([], 0), "a receiver that wants a certificate gets none, and nothing")
+equal(world.stop(), 0, "gantryd ends well")
+
+# settings
+for options, words in ((f'to = "tls://127.0.0.1:1", tls_ca = "{folder}/nowhere.pem"', "nowhere.pem: No such file"),
+                       (f'to = "tls://127.0.0.1:1", tls_ca = "{folder}/names"', "names: "),
+                       (f'to = "tls://127.0.0.1:1", tls_certificate = "{folder}/client.crt"', "belong together"),
+                       (f'to = "tls://127.0.0.1:1", tls_certificate = "{folder}/client.crt", tls_key = "{folder}/server.key"', "mismatch"),
+                       (f'to = "tcp://127.0.0.1:1", tls_ca = "{folder}/ca.pem"', "is for tls://HOST:PORT only"),
+                       ('to = "tls://nowhere"', "must name HOST:PORT"),
+                       ('to = "https://nowhere"', "or tls://HOST:PORT")):
+    refused = World(engine=False, endpoint="unix:///nowhere", settings=f'logs = {{ sinks = {{ {{ kind = "syslog", {options} }} }} }}')
+    status, said = refused.refuses()
+    equal((status != 0, words in said), (True, True), f"refused: {words}")
+done()
