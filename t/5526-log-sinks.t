@@ -239,14 +239,17 @@ def cursor_is_saved(id):
         return store.execute("SELECT count(*) FROM facts WHERE name = ?", (f"log_sink tcp {id}",)).fetchone()[0] == 1
 
 
-for killed in (False, True):
-    name = f"away{int(killed)}"
+for killed, seen in ((False, True), (True, True), (True, False)):
+    name = f"away-{killed}-{seen}".lower()
     files = begin(name)
     id = world.instance(name)["id"]
-    files.line("0")
-    arrived("tcp", 1, name)
-    until(lambda: cursor_is_saved(id), "how far it has come to be recorded")
+    if seen:
+        files.line("0")
+        arrived("tcp", 1, name)
+        until(lambda: cursor_is_saved(id), "how far it has come to be recorded")
     receivers["tcp"].kill()
+    if not seen:
+        files.line("0")
     for number in range(1, 1000):
         files.line(f"{number} " + "a" * 1000)
     until(lambda: sink("tcp")["state"] == "retrying", "the receiver to be missed")
@@ -258,6 +261,7 @@ for killed in (False, True):
     receivers["tcp"].start()
     until(lambda: any(n == name and text.startswith("999 ") for n, _, text in receivers["tcp"].lines()), "the last line", 3 * LIMIT)
     found = list(dict.fromkeys(cursor for n, cursor, _ in receivers["tcp"].lines() if n == name))
-    equal(found == [f"1.{number}" for number in range(1, 1001)], True, f"{len(found)} lines of an instance that was removed, in order" + (", over a kill of gantryd" if killed else ""))
+    equal(found == [f"1.{number}" for number in range(1, 1001)], True, f"{len(found)} lines of an instance that was removed, in order" +
+          (", over a kill of gantryd" if killed else "") + ("" if seen else ", of which nothing was sent before"))
 world.stop()
 done()

@@ -239,16 +239,29 @@ void log_feed_look(struct log_feed *feed)
 	log_feeds_go_on(feed->sink);
 }
 
-static void forget(struct log_feed *feed)
+static void put_fact(const struct log_feed *feed, struct store_batch *batch, const char *value)
 {
-	struct daemon *daemon = feed->sink->daemon;
-	struct store_batch *batch = store_batch_new(daemon->store);
 	char *fact =
 		xasprintf(LOG_SINK_FACT "%s %s", feed->sink->settings->name, feed->origin.instance);
 
-	store_put_fact(batch, fact, NULL);
-	store_batch_commit(batch, NULL, NULL);
+	store_put_fact(batch, fact, value);
 	free(fact);
+}
+
+static void put_cursor(const struct log_feed *feed, struct store_batch *batch)
+{
+	char value[24];
+
+	snprintf(value, sizeof(value), "%lld", (long long)feed->delivered);
+	put_fact(feed, batch, value);
+}
+
+static void forget(struct log_feed *feed)
+{
+	struct store_batch *batch = store_batch_new(feed->sink->daemon->store);
+
+	put_fact(feed, batch, NULL);
+	store_batch_commit(batch, NULL, NULL);
 	log_feed_free(feed);
 }
 
@@ -283,10 +296,13 @@ static void look_soon(struct log_feed *feed)
 	loop_timer_start(feed->sink->daemon->loop, &feed->retry, 0);
 }
 
-void log_feed_removed(struct log_feed *feed)
+void log_feed_removed(struct log_feed *feed, struct store_batch *batch)
 {
 	feed->instance = NULL;
 	list_remove(&feed->feeding);
+	/* a life that finds no instance finds its log by this, also where nothing was delivered yet */
+	if (feed->state != LOG_FEED_IDLE || feed->items > 0)
+		put_cursor(feed, batch);
 	if (is_open(feed))
 		return; /* it ends by itself */
 	if (feed->state == LOG_FEED_IDLE)
@@ -351,16 +367,11 @@ void log_feeds_save(struct log_sink *sink)
 
 	LIST_FOREACH (node, &sink->feeds) {
 		struct log_feed *feed = LIST_ENTRY(node, struct log_feed, link);
-		char *fact, value[24];
 
 		if (feed->delivered == feed->saved)
 			continue;
-		fact = xasprintf(LOG_SINK_FACT "%s %s", sink->settings->name,
-				 feed->origin.instance);
-		snprintf(value, sizeof(value), "%lld", (long long)feed->delivered);
-		store_put_fact(batch, fact, value);
+		put_cursor(feed, batch);
 		feed->saved = feed->delivered;
-		free(fact);
 	}
 	store_batch_commit(batch, on_saved, sink);
 }

@@ -392,11 +392,10 @@ void log_sinks_look(struct daemon *daemon, struct instance *instance)
 	}
 }
 
-void log_sinks_removed(struct daemon *daemon, struct instance *instance)
+void log_sinks_removed(struct instance *instance, struct store_batch *batch)
 {
-	(void)daemon;
 	LIST_FOREACH (node, &instance->feeds) {
-		log_feed_removed(LIST_ENTRY(node, struct log_feed, feeding));
+		log_feed_removed(LIST_ENTRY(node, struct log_feed, feeding), batch);
 	}
 }
 

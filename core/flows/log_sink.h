@@ -72,7 +72,8 @@ struct log_feed *log_feed_new(struct log_sink *sink, struct instance *instance);
 bool log_feed_wanted(const struct log_sink *sink, const struct instance *instance);
 /* There may be something to read. */
 void log_feed_look(struct log_feed *feed);
-void log_feed_removed(struct log_feed *feed);
+/* With the batch it goes. */
+void log_feed_removed(struct log_feed *feed, struct store_batch *batch);
 /* A new one of an instance that was removed in a life before: what was kept of its log is read from there on. */
 void log_feed_go_on_kept(struct log_feed *feed, int64_t sequence);
 /* No more reading. */

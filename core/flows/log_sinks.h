@@ -28,8 +28,8 @@ void log_sink_attach(struct log_sink *sink, const struct gantry_log_kind *kind, 
 int log_sinks_load(struct daemon *daemon, struct gantry_error *err);
 /* The instance may have something to read: it was started, or its node was listed. */
 void log_sinks_look(struct daemon *daemon, struct instance *instance);
-/* It goes. What is open of it is read to its end. */
-void log_sinks_removed(struct daemon *daemon, struct instance *instance);
+/* It goes, with the batch. What is open of it is read to its end. */
+void log_sinks_removed(struct instance *instance, struct store_batch *batch);
 /* Nothing more is sent; a batch that is under way has until the scope's end. */
 void log_sinks_close(struct daemon *daemon);
 /* After the scope is empty. */

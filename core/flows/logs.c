@@ -447,7 +447,7 @@ void logs_removed(struct daemon *daemon, struct instance *instance, struct store
 	char *folder;
 	bool kept = log_kept_removed(daemon, instance, batch);
 
-	log_sinks_removed(daemon, instance);
+	log_sinks_removed(instance, batch);
 	LIST_FOREACH (node, &instance->readers) {
 		struct log_reader *reader = LIST_ENTRY(node, struct log_reader, link);
 
