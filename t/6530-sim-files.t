@@ -103,7 +103,17 @@ equal(put("web", "/tmp", tar(("big", bytes(600 << 10)))).status, 204, "what ther
 ok("no space left" in put("web", "/tmp", tar(("more", bytes(600 << 10)))).json["detail"], "goes in once")
 equal(world.delete("/v1/instances/web?force=true&wait=10").status, 200, "with the container")
 spawn("web")
-equal(put("web", "/tmp", tar(("big", bytes(600 << 10)))).status, 204, "the room is free again")
+big = os.urandom(900 << 10)
+equal(put("web", "/tmp", tar(("big", big))).status, 204, "the room is free again")
+readers = [UnixConnection(world.socket) for _ in range(3)]
+for reader in readers:
+    reader.request("GET", "/v1/instances/web/archive?path=/tmp/big")
+answers = [reader.getresponse() for reader in readers]  # each has the head, and reads no more for now
+equal(get("web", "/tmp/big", "HEAD").status, 200, "who reads nothing holds up nobody")
+readers[2].close()
+for answer in answers[:2]:
+    with tarfile.open(fileobj=io.BytesIO(answer.read())) as archive:
+        ok(archive.extractfile("big").read() == big, "and has all once it reads")
 world.delete("/v1/instances/web?force=true&wait=10")
 
 # --- images ----------------------------------------------------------------------------------------------

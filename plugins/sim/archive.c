@@ -29,7 +29,7 @@ static void on_piece(void *arg)
 			sim_call_fail(&sending->call, -ECANCELED, "ended by the reader");
 	} else if (!sending->call.ended && length == left) {
 		sim_call_done(&sending->call, NULL);
-	} else if (!sending->call.ended && !sending->paused) {
+	} else if (!sending->call.ended && !sending->paused && !sending->timer) {
 		sending->timer = host->timer_start(host->core, 0, on_piece, sending);
 	}
 }
