@@ -124,25 +124,40 @@ void sim_process_unpaused(struct sim_container *container)
 
 /* --- output and input --- */
 
-/* What it writes from one start to the next. */
+bool sim_process_message(const struct sim_container *container, long number,
+			 struct sim_message *ret_message)
+{
+	const char *second = container->words[0] && container->words[1] ? container->words[1] : "";
+	bool warn = says(container, "warn");
+	size_t length = strlen(second), at = (size_t)number * sizeof(ret_message->data);
+	long count;
+
+	if (says(container, "lines")) {
+		count = strtol(second, NULL, 10);
+		ret_message->stream = container->tty || number % 2 == 0 ? 1 : 2;
+		ret_message->length = (size_t)snprintf(ret_message->data, sizeof(ret_message->data),
+						       "line %ld\n", number + 1);
+		return number < (count < LINES_MAX ? count : LINES_MAX);
+	}
+	if ((!warn && !says(container, "echo")) || at > length)
+		return false;
+	ret_message->stream = warn && !container->tty ? 2 : 1;
+	ret_message->length =
+		length - at < sizeof(ret_message->data) ? length - at : sizeof(ret_message->data);
+	memcpy(ret_message->data, second + at, ret_message->length);
+	if (ret_message->length < sizeof(ret_message->data))
+		ret_message->data[ret_message->length++] = '\n';
+	return true;
+}
+
 static int write_life(const struct sim_container *container, gantry_output_fn fn, void *arg)
 {
-	const char *second = container->words[0] ? container->words[1] : NULL;
-	bool warn = says(container, "warn"), lines = says(container, "lines");
-	int stream = warn && !container->tty ? 2 : 1, code = 0;
-	long count = lines && second ? strtol(second, NULL, 10) : 0;
-	char text[64];
+	struct sim_message message;
+	int code = 0;
 
-	for (long i = 1; code >= 0 && i <= count && i <= LINES_MAX; i++) {
-		int length = snprintf(text, sizeof(text), "line %ld\n", i);
-
-		code = fn(arg, container->tty || i % 2 ? 1 : 2, text, (size_t)length);
-	}
-	if (!warn && !says(container, "echo"))
-		return code;
-	if (second)
-		code = fn(arg, stream, second, strlen(second));
-	return code < 0 ? code : fn(arg, stream, "\n", 1);
+	for (long i = 0; code >= 0 && sim_process_message(container, i, &message); i++)
+		code = fn(arg, message.stream, message.data, message.length);
+	return code;
 }
 
 int sim_process_output(const struct sim_container *container, gantry_output_fn fn, void *arg)
@@ -203,6 +218,7 @@ void sim_process_start(struct sim_container *container)
 	sim_event(container, GANTRY_EVENT_START, 0, NULL);
 	if (container->health_check)
 		sim_event(container, GANTRY_EVENT_HEALTH, 0, "healthy");
+	container->lives_ns[(container->boots - 1) % SIM_LIVES] = sim_now_ns(node);
 	sim_state_put(container);
 	write_life(container, sim_session_output, container);
 	act(container);

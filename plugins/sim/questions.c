@@ -163,6 +163,8 @@ void sim_tell_waiters(struct sim_container *container)
 		if ((call->verb == SIM_ATTACH || call->verb == SIM_EXEC) &&
 		    strcmp(call->container, id) == 0)
 			sim_session_ended(call);
+		else if (call->verb == SIM_LOG_READ && strcmp(call->container, id) == 0)
+			sim_log_ended(call, container);
 		else if ((call->verb == SIM_WAIT || call->verb == SIM_OUTPUT ||
 			  call->verb == SIM_STATS) &&
 			 strcmp(call->container, id) == 0)

@@ -10,6 +10,7 @@
  *   process.c     what commands do while they "run"
  *   questions.c   list, inspect, wait, stats, top, output
  *   session.c     attach and exec
+ *   log.c         the log, by its messages
  *   images.c      which images there are, pulls, commits
  *   tree.c        files in memory, and tars of them
  *   archive.c     files of a container, in and out
@@ -28,6 +29,7 @@
 #include <sys/queue.h>
 
 #define SIM_ID_SIZE      65
+#define SIM_LIVES        4         /* whose output the log still has */
 #define SIM_MEMORY_LEAST (6 << 20) /* what an engine takes as a limit at the least */
 
 struct sim_settings {
@@ -65,6 +67,8 @@ enum sim_verb {
 	SIM_OUTPUT,
 	SIM_ATTACH,
 	SIM_EXEC,
+	SIM_LOG_FILES,
+	SIM_LOG_READ,
 	SIM_PATH_LOOK,
 	SIM_ARCHIVE_GET,
 	SIM_ARCHIVE_PUT,
@@ -215,6 +219,7 @@ struct sim_container {
 	uint64_t picked;           /* ports whose host port is ours, of the first 64: a bit each */
 	struct gantry_limits limits; /* cpuset is the above */
 	int64_t created_ms, started_ms, finished_ms;
+	int64_t lives_ns[SIM_LIVES]; /* when it began to write; of life N at N % SIM_LIVES */
 	uint32_t label_count, port_count;
 	uint32_t pid, boots, waiting; /* waiting: calls that are told of its end */
 	int exit_code, due_code;      /* due_code: what it ends with when the timer fires */
@@ -264,6 +269,15 @@ void sim_process_start(struct sim_container *container);
 void sim_process_signal(struct sim_container *container, int signal);
 void sim_process_unpaused(struct sim_container *container);
 void sim_process_die(struct sim_container *container, int exit_code);
+struct sim_message {
+	int stream;
+	size_t length;
+	char data[16384]; /* as an engine cuts them */
+};
+
+/* What it writes from one start to the next, by numbers from 0 on. False: there is no such message. */
+bool sim_process_message(const struct sim_container *container, long number,
+			 struct sim_message *ret_message);
 /* Gives what its process has written since it was made, until fn is negative; that, or 0. */
 int sim_process_output(const struct sim_container *container, gantry_output_fn fn, void *arg);
 /* Input comes to it, and ends. */
@@ -309,6 +323,14 @@ int sim_session_output(void *arg, int stream, const char *data, size_t length);
 void sim_sessions_started(struct sim_container *container);
 /* The call is a session; what it sits at has ended. */
 void sim_session_ended(struct sim_call *call);
+
+/* --- log.c --- */
+
+void sim_log_files(void *node, const char *container, struct gantry_op *op);
+void sim_log_read(void *node, const char *container, int64_t since_ns, bool follow,
+		  gantry_log_message_fn fn, void *arg, struct gantry_op *op);
+/* The call is such a reading; the process that it follows has ended. */
+void sim_log_ended(struct sim_call *call, const struct sim_container *container);
 
 /* --- images.c --- */
 

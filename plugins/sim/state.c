@@ -85,7 +85,7 @@ static struct json_object *print_ports(const struct sim_container *container)
 static struct json_object *print_container(const struct sim_container *container)
 {
 	struct json_object *object = json_object_new_object(), *words = json_object_new_array(),
-			   *labels = json_object_new_object();
+			   *labels = json_object_new_object(), *lives = json_object_new_array();
 	char id[SIM_ID_SIZE];
 
 	sim_id_text(container->key, id);
@@ -114,6 +114,9 @@ static struct json_object *print_container(const struct sim_container *container
 	add_int(object, "created_ms", container->created_ms);
 	add_int(object, "started_ms", container->started_ms);
 	add_int(object, "finished_ms", container->finished_ms);
+	for (size_t i = 0; i < SIM_LIVES; i++)
+		json_object_array_add(lives, json_object_new_int64(container->lives_ns[i]));
+	json_object_object_add(object, "lives_ns", lives);
 	add_flag(object, "tty", container->tty);
 	add_flag(object, "oom", container->oom);
 	add_flag(object, "health_check", container->health_check);
@@ -136,6 +139,10 @@ static void read_ports(struct json_object *list, struct gantry_ports *ports)
 
 static void read_fields(struct sim_container *container, struct json_object *object)
 {
+	struct json_object *lives = get(object, "lives_ns");
+
+	for (size_t i = 0; i < SIM_LIVES && i < (lives ? json_object_array_length(lives) : 0); i++)
+		container->lives_ns[i] = json_object_get_int64(json_object_array_get_idx(lives, i));
 	container->picked = (uint64_t)get_int(object, "picked", 0);
 	container->state = (uint8_t)get_int(object, "state", GANTRY_CONTAINER_CREATED);
 	container->exit_code = (int)get_int(object, "exit_code", 0);

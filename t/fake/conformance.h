@@ -593,6 +593,7 @@ static void conf_ports(struct conformance *c)
 }
 
 #include "conformance_files.h"
+#include "conformance_logs.h"
 #include "conformance_images.h"
 
 __attribute__((unused)) static void conformance(struct conformance *c)
@@ -606,6 +607,7 @@ __attribute__((unused)) static void conformance(struct conformance *c)
 	conf_failures(c);
 	conf_pause_and_update(c);
 	conf_outputs(c);
+	conf_logs(c);
 	conf_questions(c);
 	conf_sessions(c);
 	conf_files(c);

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Files and images on simulated nodes: copies in and out, links, commits, archives between nodes, and where the room ends."""
+"""Verbs on simulated nodes, to be tried with no engine: copies in and out, links, commits, archives between nodes, where the
+room ends; logs over restarts and kills."""
 import io
 import os
 import sys
@@ -164,5 +165,39 @@ equal({name: data for name, data in files("layered", "/").items() if data is not
 bad = tar(("c.json", b"{}"), ("manifest.json", json.dumps([{"Config": "c.json", "RepoTags": ["x:1"], "Layers": ["none.tar"]}]).encode()))
 result = gantry("load", "--node", "two", stdin=bad, raw=True)
 ok(result.status != 0 and b"none.tar" in result.err, "one that names what it has not is refused")
+equal(world.stop(), 0, "gantryd ends in order")
+
+# --- logs ------------------------------------------------------------------------------------------------
+world = World(engine=False, nodes=f'one = {{ plugin = "sim", state = "{STATE}/logs", stop_latency = "10ms" }}', settings="plugins = { stdout = {} }").start()
+gantry = Command("unix://" + world.socket)
+
+
+def told(name, **query):
+    return [(line["cursor"], line["stream"], line["text"]) for line in world.log_lines(name, **query)]
+
+
+equal(world.spawn(name="lines", command=["lines", "3"]).status, 201, "one that writes and runs on")
+first = [("1.1", "stdout", "line 1"), ("1.2", "stderr", "line 2"), ("1.3", "stdout", "line 3")]
+equal(told("lines"), first, "its lines, on their streams")
+equal(gantry("logs", "-n", "1", "lines").out, "line 3\n", "gantry logs")
+follower = gantry.start("logs", "-f", "-n", "1", "lines")
+equal(follower.stdout.readline(), b"line 3\n", "followed")
+equal(gantry("restart", "lines").status, 0, "it is started again")
+second = [(f"2.{int(cursor[2:]) + 3}", stream, text) for cursor, stream, text in first]
+equal([follower.stdout.readline() for _ in range(2)], [b"line 1\n", b"line 3\n"], "which the follower sees")
+follower.kill()
+follower.communicate()
+equal(told("lines"), first + second, "lines of both lives, each once, and no gap")
+world.kill()
+world.start()
+until(lambda: world.state("lines") == "running", "the node to be there")
+equal(told("lines", after="1.2"), (first + second)[2:], "the same after kill -9, from a cursor on")
+equal(world.spawn(name="echo", command=["echo", "hello"]).status, 201, "one that ends at once")
+equal(told("echo"), [("1.1", "stdout", "hello")], "has its line")
+equal(world.delete("/v1/instances/lines?force=true&wait=10").status, 200, "one is removed")
+equal(told("lines"), first + second, "its log is kept")
+equal(world.spawn(name="many", command=["lines", "20000"]).status, 201, "one that writes much")
+many = told("many")
+equal((len(many), many[-1][2]), (20000, "line 20000"), "all of it is there")
 equal(world.stop(), 0, "gantryd ends in order")
 done()
