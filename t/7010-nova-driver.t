@@ -288,11 +288,15 @@ equal(len([c for c in world.containers() if c["Labels"]["gantry.instance"] == wo
 world.kill()
 answers.clear()
 away = instance()
-waiting = threading.Thread(target=lambda: answers.append(spawn(away)))
-waiting.start()
+waiting = [threading.Thread(target=lambda ask=ask: answers.append(ask())) for ask in (
+    lambda: spawn(away), lambda: nova_driver.update_provider_tree(tree, "compute1"))]
+for each in waiting:
+    each.start()
 world.start()
-waiting.join(LIMIT)
-equal((answers, nova_driver.get_info(away).state), ([None], power_state.RUNNING), "and one that begins while gantryd is away is waited with")
+for each in waiting:
+    each.join(LIMIT)
+equal((answers, nova_driver.get_info(away).state), ([None, None], power_state.RUNNING),
+      "and one that begins while gantryd is away is waited with, as is Nova's claim for it")
 
 with mock.patch.object(driver.early.compute_utils, "add_instance_fault_from_exc") as told, \
         mock.patch.object(driver.early.objects.Instance, "get_by_uuid") as get_by_uuid, \

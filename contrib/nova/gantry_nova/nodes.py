@@ -24,17 +24,23 @@ class Nodes:
         self._client, self._host = client, host
         self._missed = {}  # Nova's node: how many answers in a row have been without it
 
-    def all(self):
+    def all(self, patiently=False):
+        """patiently: gantryd is waited for, as in an operation, and until it has asked its engines."""
+        def ask():
+            nodes = self._client.call("GET", "/v1/nodes")["nodes"]
+            if patiently and any(node["state"] == "connecting" for node in nodes):
+                raise gantry.Unreachable("gantryd has not asked all its engines yet")
+            return nodes
+
         try:
-            return self._client.call("GET", "/v1/nodes")["nodes"]
+            return self._client.patiently(ask) if patiently else ask()
         except (gantry.Unreachable, gantry.Problem) as error:
             # never a shorter list: a node that is missing once is lost to Nova for good
             raise exception.VirtDriverNotReady() from error
 
     def up(self):
         """Names of gantryd's nodes that are up; it is waited for."""
-        nodes = self._client.patiently(lambda: self._client.call("GET", "/v1/nodes"))["nodes"]
-        return [node["name"] for node in nodes if node["state"] == "up"]
+        return [node["name"] for node in self.all(patiently=True) if node["state"] == "up"]
 
     def nova_name(self, name):
         return "%s.%s" % (name, self._host) if CONF.gantry.node_for_each_engine else self._host
@@ -43,8 +49,8 @@ class Nodes:
         """None: any."""
         return nodename.removesuffix(".%s" % self._host) if CONF.gantry.node_for_each_engine else None
 
-    def behind(self, nodename):
-        return [node for node in self.all() if self.nova_name(node["name"]) == nodename]
+    def behind(self, nodename, patiently=False):
+        return [node for node in self.all(patiently) if self.nova_name(node["name"]) == nodename]
 
     def names(self):
         nodes = self.all()
@@ -92,7 +98,7 @@ class Nodes:
 
     def offer(self, nodename, ratios, reserved_disk_gb):
         """Inventory and custom traits, by one question: Nova asks in every claim, with all others waiting."""
-        nodes = self.behind(nodename)
+        nodes = self.behind(nodename, patiently=True)
         amounts, up, inventory = self.amounts(nodes), any(node["state"] == "up" for node in nodes), {}
         for name, total, reserved in ((orc.VCPU, amounts["vcpus"], CONF.reserved_host_cpus),
                                       (orc.MEMORY_MB, amounts["memory_mb"], CONF.reserved_host_memory_mb),
