@@ -3,6 +3,7 @@
 the check ends."""
 import atexit
 import datetime
+import fcntl
 import io
 import os
 import signal
@@ -18,13 +19,18 @@ from daemon import *
 
 CLOUD = os.environ.setdefault("CLOUD", "/var/tmp/gantry-cloud")
 SCRIPT = os.path.join(ROOT, "contrib/openstack/cloud")
+PORTS, RESCUES = "network_ports: brq*", "mounts: instance *"
+ALLOWED = (f"mounts: bind {CLOUD}/nova/instances/*", PORTS, RESCUES)  # config drives; and these
 
 
 class Lab:
     number = 0
+    alone = None  # the lock of the cloud's folder
 
     def __init__(self, *nodes, nova=None, **options):
         """nodes: names of gantryd's, each with an engine of its own; options: of [gantry] in nova.conf, and nova: of its [DEFAULT]."""
+        Lab.alone = Lab.alone or open(f"{CLOUD}.lock", "w")
+        fcntl.flock(Lab.alone, fcntl.LOCK_EX)  # waits for another check to end
         Lab.number += 1
         self.log = f"gantryd{Lab.number}"
         self.engines = {name: Docker(own=True) for name in nodes or ("local", )}
@@ -34,7 +40,7 @@ class Lab:
                              for name, engine in self.engines.items())
         self.world = World("shipped", engine=False, nodes=settings, owner=self.engine.owner,
                            settings='trusted_actors = { "uid:0" }\nplugins = { net = {} }')
-        self.world.policy("30-unsafe.lua", self.unsafe('"network_ports: brq*",'))
+        self.world.policy("30-unsafe.lua", self.unsafe())
         self.world.start()
         atexit.register(self.close)
         if not ok(self.cloud("up", self.world.socket), "an OpenStack is up"):
@@ -52,14 +58,19 @@ class Lab:
                                       capture_output=True, check=True).stdout
         self.clean()
 
+    def may(self, without=None):
+        """What policies allow from now on."""
+        self.world.policy("30-unsafe.lua", self.unsafe(without))
+        self.world.post("/v1/policies/reload")
+
     @staticmethod
-    def unsafe(more):
-        """The shipped policy, with what config drives need and more."""
+    def unsafe(without=None):
+        """The shipped policy, with what is needed here, or all but one line of it."""
         with open(os.path.join(ROOT, "scripts/policies/30-unsafe.lua")) as file:
             text = file.read()
         mark = "local allow = {"
         assert mark in text
-        return text.replace(mark, f'{mark} "mounts: bind {CLOUD}/nova/instances/*", {more}', 1)
+        return text.replace(mark, mark + "".join(f' "{line}",' for line in ALLOWED if line != without), 1)
 
     @staticmethod
     def pid_of(name):
@@ -150,6 +161,11 @@ class Lab:
         if now.status == "ERROR" and status != "ERROR":
             diag(self.fault(now))
         return now.status
+
+    def execute(self, name, *words):
+        """What a command in the container says."""
+        return subprocess.run([os.path.join(BUILD, "gantry"), "--host", f"unix://{self.world.socket}", "exec", name, *words],
+                              capture_output=True, text=True).stdout.strip()
 
     def inside(self, server):
         return self.world.get(f"/v1/instances/{server.id}").json

@@ -17,8 +17,7 @@ def check():
 
     def starts(server):
         """How often it was started, as its own files tell."""
-        ran = subprocess.run([os.path.join(BUILD, "gantry"), "--host", f"unix://{world.socket}", "exec", server.id, "cat", "/born"], capture_output=True)
-        return len(ran.stdout.split())
+        return len(lab.execute(server.id, "cat", "/born").split())
 
     def left():
         """Images that moves have left."""
