@@ -122,7 +122,7 @@ __attribute__((unused)) static struct gantry_op *rig_op(struct rig *rig)
 
 __attribute__((unused)) static int rig_wait(struct rig *rig)
 {
-	if (!rig_until(rig, &rig->done, 20000))
+	if (!rig_until(rig, &rig->done, 60000))
 		bail_out("an operation has no end");
 	rig->take = NULL;
 	return rig->code;
