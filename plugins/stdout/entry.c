@@ -48,8 +48,10 @@ static int64_t days_of(int year, int month, int day)
 int64_t entry_parse_time(const char *text, size_t length)
 {
 	int year, month, day, hour, minute, second, zone_hour, zone_minute;
-	int64_t ns = 0, scale = 100000000, seconds;
-	size_t at = 19;
+	static const int32_t tens[] = {1000000000, 100000000, 10000000, 1000000, 100000,
+				       10000,      1000,      100,      10,      1};
+	int64_t ns = 0, seconds;
+	size_t at = 19, digits = 0;
 
 	if (length < 20 || text[4] != '-' || text[7] != '-' || text[10] != 'T' || text[13] != ':' ||
 	    text[16] != ':')
@@ -65,8 +67,12 @@ int64_t entry_parse_time(const char *text, size_t length)
 		return 0;
 	seconds = days_of(year, month, day) * 86400 + hour * 3600 + minute * 60 + second;
 	if (text[at] == '.') {
-		for (at++; at < length && text[at] >= '0' && text[at] <= '9'; at++, scale /= 10)
-			ns += (text[at] - '0') * scale;
+		for (at++; at < length && text[at] >= '0' && text[at] <= '9'; at++)
+			if (digits < 9) {
+				ns = 10 * ns + (text[at] - '0');
+				digits++;
+			}
+		ns *= tens[digits];
 	}
 	if (length - at == 6 && (text[at] == '+' || text[at] == '-')) {
 		zone_hour = number(text + at + 1, 2);
