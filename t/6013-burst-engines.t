@@ -94,7 +94,8 @@ equal(world.stop(), 0, "an orderly end")
 world = World().start()
 engine, command = world.engine, Command("unix://" + world.socket)
 starts = [world.get("/v1/nodes/local").json["starts"]]
-for what, delay_ms, count in (("flat", 20, 150), ("slow", 300, 40)):
+FLAT_MS = 400 if os.environ.get("VG") or os.environ.get("SAN") else 100  # long beside what a busy machine adds
+for what, delay_ms, count in (("flat", FLAT_MS, 100), ("slow", 6 * FLAT_MS, 30)):
     engine.fault("POST /containers/*/start", "delay_after", ms=delay_ms)
     equal(statuses(burst(world, count=count, prefix=what)), {201: count}, f"{count} starts of {delay_ms} ms")
     engine.clear()
@@ -102,7 +103,7 @@ for what, delay_ms, count in (("flat", 20, 150), ("slow", 300, 40)):
 narrow, wide, halved = (one["width"] for one in starts)
 ok(wide > narrow, f"a time that stays flat makes the window wider ({narrow}, {wide})")
 ok(halved <= wide // 2, f"one that rises makes it half as wide, or less ({wide}, {halved})")
-ok(starts[2]["mean_us"] > 250000, f"the mean of the last starts is told ({starts[2]['mean_us']} us)")
+ok(starts[2]["mean_us"] > 5000 * FLAT_MS, f"the mean of the last starts is told ({starts[2]['mean_us']} us)")
 has(command("node", "show", "local").out, f"  width              {halved}\n", "node show has the width")
 equal(world.stop(), 0, "an orderly end")
 done()
