@@ -113,10 +113,19 @@ equal(world.stop(), 0, "gantryd ends well")
 # a node that comes and goes, again and again
 UP_MS = 6000 if os.environ.get("VG") else 2000 if os.environ.get("SAN") else 700
 world = World(policies={}, engine=False, contract=False, nodes=f'one = {{ plugin = "sim", down_after = "{UP_MS}ms", up_after = "300ms", flap = true }}').start()
-equal(world.spawn(name="stays", image="job:1").status, 201, "an instance on a node that flaps")
+until(lambda: world.spawn(name="stays", image="job:1").status == 201, "an instance on a node that flaps")
 for state in ("unknown", "running") * 3:
     until(lambda: world.state("stays") == state, f"it to be {state}")
 ok(True, "three times out of reach and back: it is unknown meanwhile, and runs after")
+equal(world.stop(), 0, "gantryd ends well")
+
+# a host that boots: what ran there is started once again, with its cause
+world = World(policies={"10-restart.lua": 'return { restart = function(instance, exit) if exit.cause == "engine" then return 0 end return "fail" end }'},
+              engine=False, contract=False, nodes=f'one = {{ plugin = "sim", down_after = "{3 * UP_MS}ms", up_after = "300ms", reboot = true }}').start()
+statuses, nodes = spawn_many(world, 5, "b")
+equal(dict(statuses), {201: 5}, "five run on a host that will boot")
+until(lambda: all((i["state"], i["boots"]) == ("running", 2) for i in world.instances()), "all to run again")
+equal([i["last_exit"]["code"] for i in world.instances()], [137] * 5, "each was killed by it, and started once")
 equal(world.stop(), 0, "gantryd ends well")
 
 # killed and started again: with a state the containers are there, without one they are not
