@@ -84,6 +84,29 @@ int64_t entry_parse_time(const char *text, size_t length)
 	return seconds * 1000000000 + ns;
 }
 
+int64_t entry_time_near(struct entry *entry, struct entry_minute *minute)
+{
+	const char *text = entry->time;
+	bool full = text && entry->time_length == 30 && text[19] == '.' && text[29] == 'Z';
+	int64_t ns = 0, seconds = full ? number(text + 17, 2) : -1;
+	bool known = seconds >= 0 && memcmp(text, minute->text, sizeof(minute->text)) == 0;
+
+	for (int i = 20; i < 29 && known; i++) {
+		known = text[i] >= '0' && text[i] <= '9';
+		ns = 10 * ns + (text[i] - '0');
+	}
+	if (known) {
+		entry->time = NULL;
+		return entry->time_ns = minute->ns + seconds * 1000000000 + ns;
+	}
+	entry_time_ns(entry);
+	if (entry->time_ns > 0 && seconds >= 0 && seconds < 60) {
+		memcpy(minute->text, text, sizeof(minute->text));
+		minute->ns = entry->time_ns - entry->time_ns % 60000000000;
+	}
+	return entry->time_ns;
+}
+
 int64_t entry_time_ns(struct entry *entry)
 {
 	if (entry->time) {

@@ -16,6 +16,7 @@
  */
 #include "stdout.h"
 
+#include <endian.h>
 #include <string.h>
 
 #define HEAD      "{\"log\":\""
@@ -205,8 +206,10 @@ static const char *next_special(const char *at, const char *end)
 	for (; end - at >= (ptrdiff_t)sizeof(found); at += sizeof(found)) {
 		memcpy(&found, at, sizeof(found));
 		found.is = (bytes)((found.is == '\\') | (found.is == '"'));
-		if (found.words[0] | found.words[1])
-			break;
+		if (found.words[0])
+			return at + __builtin_ctzll(le64toh(found.words[0])) / 8;
+		if (found.words[1])
+			return at + 8 + __builtin_ctzll(le64toh(found.words[1])) / 8;
 	}
 	while (at < end && *at != '\\' && *at != '"')
 		at++;

@@ -145,11 +145,11 @@ static void add_gap(const struct lines *lines, int64_t sequence, const char *why
 }
 
 /* What the filter needs to see of a line that is its entry's own. */
-static inline void fill(struct gantry_log_line *line, struct entry *entry,
+static inline void fill(struct lines *lines, struct gantry_log_line *line, struct entry *entry,
 			const struct filter *filter, const struct batch *batch)
 {
 	if (!filter->count_only || filter->since_ns || filter->until_ns)
-		line->time_ns = entry_time_ns(entry);
+		line->time_ns = entry_time_near(entry, &lines->minute);
 	if (!filter->count_only || filter->text) {
 		entry_decode(entry, batch->to ? batch->to : entry->data);
 		line->data = entry->data;
@@ -207,7 +207,7 @@ static void emit(struct lines *lines, int stream, unsigned flags, struct entry *
 	bool kept = false;
 
 	if (entry && line.sequence > filter->after)
-		fill(&line, entry, filter, batch);
+		fill(lines, &line, entry, filter, batch);
 	if (line.time_ns)
 		lines->time_ns = line.time_ns;
 	if (filter_matches(filter, &line)) {

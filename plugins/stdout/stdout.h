@@ -66,6 +66,14 @@ enum entry_result entry_next(enum entry_format format, char *data, size_t length
 void entry_decode(struct entry *entry, char *to);
 int64_t entry_time_ns(struct entry *entry);
 
+/* A time up to its minute: those of lines that follow one another mostly have it in common. */
+struct entry_minute {
+	char text[17]; /* "2026-01-02T03:04:" */
+	int64_t ns;
+};
+/* The same, by what was found last. */
+int64_t entry_time_near(struct entry *entry, struct entry_minute *minute);
+
 enum entry_result json_file_next(char *data, size_t length, struct entry *ret_entry);
 void json_file_decode(struct entry *entry, char *to);
 enum entry_result local_next(char *data, size_t length, struct entry *ret_entry);
@@ -138,6 +146,7 @@ struct lines {
 	int64_t time_ns;  /* of the last one */
 	struct open_line open[2];
 	struct boots boots;
+	struct entry_minute minute;
 	unsigned flags; /* of every line */
 };
 

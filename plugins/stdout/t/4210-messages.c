@@ -110,6 +110,53 @@ static void times(void)
 		   table[i].text);
 }
 
+/* By the minute of the one before: as each by itself, also where that changes or there is none. */
+static void times_in_a_row(void)
+{
+	static const char *const row[] = {
+		"2026-01-02T03:04:05.000000006Z", "2026-01-02T03:04:59.999999999Z",
+		"2026-01-02T03:05:00.000000000Z", "2026-01-02T03:05:01.5Z",
+		"2026-01-02T03:05:0x.000000006Z", "2026-01-02T03:05:02.000000007Z",
+		"2026-01-02T03:05:02.00000000xZ", "2026-01-02T03:05:04.000000008Z",
+		"2026-01-02T03:05:60.000000009Z", "2026-01-02T03:05:05.000000010Z",
+		"2026-01-02T03:06:60.000000009Z", "2026-01-02T03:06:05.000000010Z",
+		"2026-01-02T05:06:07.0000+02:00", "2026-01-02T05:06:07.000000011Z",
+		"yesterday, about noon, not onZ", "yesterday, about noon, or soonZ",
+		"2026-01-02T03:05:03.000000001Z", "2024-02-29T23:59:59.000000001Z"};
+	struct entry_minute minute = {{0}, 0};
+	size_t same = 0, count = sizeof(row) / sizeof(*row);
+
+	for (size_t i = 0; i < count; i++) {
+		struct entry near = {.time = row[i], .time_length = strlen(row[i])};
+
+		same += entry_time_near(&near, &minute) == entry_parse_time(row[i], strlen(row[i]));
+	}
+	is_int((int64_t)same, (int64_t)count, "times in a row");
+}
+
+/* What is escaped is found wherever it stands. */
+static void escapes_anywhere(void)
+{
+	size_t right = 0;
+
+	for (int at = 0; at < 50; at++) {
+		char input[256], text[64];
+		struct entry entry;
+		int length = snprintf(input, sizeof(input), "{\"log\":\"%.*s\\\"%.*s\\n" OUT, at,
+				      "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", 50 - at,
+				      "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb");
+
+		snprintf(text, sizeof(text), "%.*s\"%.*s", at,
+			 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", 50 - at,
+			 "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb");
+		if (entry_next(ENTRY_JSON_FILE, input, (size_t)length, &entry) != ENTRY_OK)
+			continue;
+		entry_decode(&entry, at % 2 ? input : entry.data);
+		right += entry.length == 51 && memcmp(entry.data, text, 51) == 0;
+	}
+	is_int((int64_t)right, 50, "an escape at each place of a text");
+}
+
 /* --- local ----------------------------------------------------------------------------------------- */
 
 struct bytes {
@@ -419,6 +466,8 @@ int main(void)
 	json_file_cases(false);
 	json_file_cases(true);
 	times();
+	times_in_a_row();
+	escapes_anywhere();
 	local_cases();
 	json_file_lines();
 	numbers();
