@@ -185,6 +185,7 @@ install-files:
 	install -D -m 644 -t $(I)/share/gantry/console $(PAGE)
 	install -d $(I)/lib/systemd/system
 	sed 's|/usr/local/|$(PREFIX)/|' contrib/systemd/gantryd.service >$(I)/lib/systemd/system/gantryd.service
+	install -D -m 644 -t $(I)/share/gantry/systemd contrib/systemd/net.conf
 
 # Nova's driver: Nova loads drivers from nova.virt only.
 P := $(DESTDIR)/usr/lib/python3/dist-packages

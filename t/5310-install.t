@@ -95,6 +95,8 @@ with open(os.path.join(installed, "lib/systemd/system/gantryd.service")) as file
     unit = dict(re.findall(r"^(\w+)=(.*)$", file.read(), re.M))
 equal(unit["ExecStart"].split()[0], f"{PREFIX}/sbin/gantryd", "the unit starts the installed gantryd")
 equal((unit["Type"], unit["RuntimeDirectory"], unit["StateDirectory"]), ("notify", "gantry", "gantry"), "waits for READY, makes the folders")
+with open(os.path.join(share, "systemd/net.conf")) as file:
+    has(file.read(), "CAP_NET_ADMIN", "what the plugin net needs more is installed too")
 
 
 # sd_notify

@@ -12,7 +12,7 @@ from command import Command, spec_rows
 from daemon import *
 
 docker = Docker()
-world = docker.world(settings="plugins = { net = {} }").start()
+world = docker.world(unit=["net.conf"], settings="plugins = { net = {} }").start()
 gantry = Command("unix://" + world.socket)
 P = f"f{os.getpid()}-"
 HOME = os.path.join(world.folder, "bound")

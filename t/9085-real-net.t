@@ -16,7 +16,7 @@ BRIDGE = f"br{P}"
 SOCKET = f"/run/docker/plugins/gantry-{docker.owner}.sock"
 world = docker.world(settings=f'plugins = {{ net = {{ socket_folder = "{docker.folder}/net" }} }}', policies={"p.lua": """return { restart = function(instance, exit)
     if instance.labels.again then return 0 end
-end }"""}).start()
+end }"""}, unit=["net.conf"]).start()
 
 
 def ip(*words):

@@ -55,7 +55,7 @@ docker = Docker()
 SOCKET = f"/run/docker/plugins/gantry-{docker.owner}.sock"
 atexit.register(clean)
 switch()
-world = docker.world(settings=f'plugins = {{ net = {{ socket_folder = "{folder}/net" }} }}').start()
+world = docker.world(unit=["net.conf"], settings=f'plugins = {{ net = {{ socket_folder = "{folder}/net" }} }}').start()
 
 
 def port(n, **more):

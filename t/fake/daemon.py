@@ -201,6 +201,14 @@ class Engine:
         self.process.stdout.close()
 
 
+def unit_powers(*additions):
+    """A command to run gantryd under, with no more of root's powers than its systemd unit leaves it."""
+    powers = [word[4:].lower() for name in ("gantryd.service", *additions)
+              for line in open(os.path.join(ROOT, "contrib/systemd", name)) if line.startswith("CapabilityBoundingSet=")
+              for word in line.split("=")[1].split()]
+    return ["setpriv", "--no-new-privs", "--bounding-set", ",".join(["-all", *("+" + power for power in powers)])]
+
+
 class World:
     """A folder with an engine, settings, policies and a gantryd that can be killed and started again.
 
@@ -225,6 +233,7 @@ class World:
         self.log = os.path.join(self.folder, "log")
         self.config = os.path.join(self.folder, "gantry.lua")
         self.daemon = None
+        self.under = []  # a command to run gantryd under
         if policies == "shipped":
             shutil.copytree(os.path.join(ROOT, "scripts/policies"), self.policies)
         else:
@@ -256,7 +265,7 @@ class World:
             wrap = ["valgrind", "-q", "--error-exitcode=98", "--leak-check=full",
                     "--errors-for-leak-kinds=definite", f"--suppressions={ROOT}/t/valgrind.supp"]
         with open(self.log, "ab") as log:
-            self.daemon = subprocess.Popen((wrap or []) + command, stderr=log, stdout=log,
+            self.daemon = subprocess.Popen(self.under + (wrap or []) + command, stderr=log, stdout=log,
                                            stdin=subprocess.DEVNULL, env=env)
 
     def start(self, crash_at=None, up=True, wrap=None):

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 
-from daemon import LIMIT, ROOT, World, ask, until
+from daemon import LIMIT, ROOT, World, ask, unit_powers, until
 
 IMAGE = "gantry-test/busybox:1"
 CLIENT = "/usr/bin/docker"
@@ -78,12 +78,13 @@ class Docker:
                 self.ask("DELETE", f"/containers/{container['Id']}?force=1&v=1")
             self.ask("DELETE", f"/volumes/gantry.claim.{self.owner}")
 
-    def world(self, **options):
-        """A gantryd that has this engine as its node; not started."""
+    def world(self, unit=(), **options):
+        """A gantryd that has this engine as its node, with the powers of the systemd unit and these additions; not started."""
         options.setdefault("endpoint", f"unix://{self.socket}")
         options.setdefault("owner", self.owner)
         world = World(engine=False, **options)
         world.engine = self
+        world.under = unit_powers(*unit)
         return world
 
     def __call__(self, *words, **options):
