@@ -3,6 +3,7 @@
 """The restart hook: asked with the cause, obeyed, its back-off kept over a kill, never for what is meant to be stopped."""
 import datetime
 import os
+import sqlite3
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "fake"))
@@ -182,6 +183,19 @@ world.start()
 until(lambda: all(show(f"many{i}")["state"] == "running" and show(f"many{i}")["boots"] == 5 for i in range(50)), "all 50 to run again", LIMIT * 2)
 equal({last_decision(f"many{i}")["records"][0]["reason"].split()[0] for i in range(50)}, {"engine"}, "gantryd away meanwhile: the cause is the same")
 equal({(show(f"off{i}")["state"], show(f"off{i}")["boots"]) for i in range(10)}, {("stopped", 1)}, "and what is meant to be stopped stays so")
+
+# the host boots: gantryd remembers another boot of it
+world.kill()
+world.engine.ask("POST", "/fake/restart", {"down_ms": 0, "stop": True})
+with sqlite3.connect(world.store) as store:
+    equal(store.execute("UPDATE facts SET value = '0 another' WHERE name = 'boot.local'").rowcount, 1, "the boot of the host is known")
+store.close()
+world.start()
+until(lambda: all(show(f"many{i}")["state"] == "running" and show(f"many{i}")["boots"] == 6 for i in range(50)), "all 50 to run again", LIMIT * 2)
+equal({last_decision(f"many{i}")["records"][0]["reason"].split()[0] for i in range(50)}, {"host"}, "a host that booted is the cause")
+world.engine.ask("POST", "/fake/restart", {"down_ms": 300, "stop": True})
+until(lambda: all(show(f"many{i}")["state"] == "running" and show(f"many{i}")["boots"] == 7 for i in range(50)), "all 50 to run again", LIMIT * 2)
+equal({last_decision(f"many{i}")["records"][0]["reason"].split()[0] for i in range(50)}, {"engine"}, "and not of what the engine does later")
 
 equal(world.stop(), 0, "an orderly end")
 done()

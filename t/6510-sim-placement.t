@@ -120,7 +120,7 @@ ok(True, "three times out of reach and back: it is unknown meanwhile, and runs a
 equal(world.stop(), 0, "gantryd ends well")
 
 # a host that boots: what ran there is started once again, with its cause
-world = World(policies={"10-restart.lua": 'return { restart = function(instance, exit) if exit.cause == "engine" then return 0 end return "fail" end }'},
+world = World(policies={"10-restart.lua": 'return { restart = function(instance, exit) if exit.cause == "host" then return 0 end return "fail" end }'},
               engine=False, contract=False, nodes=f'one = {{ plugin = "sim", down_after = "{3 * UP_MS}ms", up_after = "300ms", reboot = true }}').start()
 statuses, nodes = spawn_many(world, 5, "b")
 equal(dict(statuses), {201: 5}, "five run on a host that will boot")

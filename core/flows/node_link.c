@@ -198,6 +198,39 @@ static void set_capacity(struct node_link *link)
 	node->nano_cpus = (int64_t)(cpus * 1e9 + 0.5);
 }
 
+#define BOOT_FACT "boot.%s"
+
+static void look_at_boot(struct node_link *link, const char *boot_id)
+{
+	struct store_batch *batch;
+	char fact[100], value[100];
+
+	if (!boot_id || strncmp(link->boot_id, boot_id, sizeof(link->boot_id) - 1) == 0)
+		return;
+	if (link->boot_id[0])
+		link->booted_ms = clock_wall_ms();
+	snprintf(link->boot_id, sizeof(link->boot_id), "%s", boot_id);
+	snprintf(fact, sizeof(fact), BOOT_FACT, link->node.name);
+	snprintf(value, sizeof(value), "%lld %s", (long long)link->booted_ms, link->boot_id);
+	batch = store_batch_new(link->daemon->store);
+	store_put_fact(batch, fact, value);
+	store_batch_commit(batch, NULL, NULL);
+}
+
+/* As look_at_boot has stored it. */
+static void load_boot(struct node_link *link)
+{
+	char fact[100], *saved, *rest;
+
+	snprintf(fact, sizeof(fact), BOOT_FACT, link->settings->name);
+	saved = store_load_fact(link->daemon->store, fact);
+	if (!saved)
+		return;
+	link->booted_ms = strtoll(saved, &rest, 10);
+	snprintf(link->boot_id, sizeof(link->boot_id), "%s", *rest ? rest + 1 : "");
+	free(saved);
+}
+
 static void keep_facts(struct node_link *link, const struct gantry_node_facts *facts)
 {
 	struct node *node = &link->node;
@@ -208,6 +241,7 @@ static void keep_facts(struct node_link *link, const struct gantry_node_facts *f
 	node->facts.engine_version = arena_strdup(&arena, facts->engine_version);
 	node->facts.api_version = arena_strdup(&arena, facts->api_version);
 	node->facts.engine_id = arena_strdup(&arena, facts->engine_id);
+	node->facts.boot_id = arena_strdup(&arena, facts->boot_id);
 	node->facts.storage_driver = arena_strdup(&arena, facts->storage_driver);
 	node->facts.cgroup_version = arena_strdup(&arena, facts->cgroup_version);
 	node->facts.kernel = arena_strdup(&arena, facts->kernel);
@@ -217,6 +251,7 @@ static void keep_facts(struct node_link *link, const struct gantry_node_facts *f
 	node->facts_arena = arena;
 	set_capacity(link);
 	node_changed(node);
+	look_at_boot(link, node->facts.boot_id);
 }
 
 static void on_taken_over(struct node_link *link)
@@ -403,6 +438,7 @@ struct node_link *node_link_new(struct daemon *daemon, const struct settings_nod
 		snprintf(link->anchor.key, sizeof(link->anchor.key), "%s", space ? space + 1 : "");
 		free(saved);
 	}
+	load_boot(link);
 	fleet_add_node(&daemon->fleet, &link->node);
 	daemon->links = xrealloc(daemon->links, daemon->fleet.node_count * sizeof(*daemon->links));
 	daemon->links[daemon->fleet.node_count - 1] = link;

@@ -56,6 +56,8 @@ struct node_link {
 	struct gantry_anchor firm;   /* up to here all exits are recorded: this one is stored */
 	struct list anchor_moved;    /* in daemon->anchors until it is stored */
 	int untold; /* exits that were heard of and not recorded yet: firm stays before them */
+	char boot_id[64];  /* of its host, as it was told last */
+	int64_t booted_ms; /* when it was seen to be another one than before; 0: never */
 	struct loop_timer retry;
 	int64_t retry_ms;
 	bool claim_known; /* whether the engine is ours, at the first attempt */

@@ -130,14 +130,17 @@ static void obey(struct daemon *daemon, struct instance *instance,
 	plan(daemon, instance);
 }
 
-static const char *cause_of(const struct instance *instance)
+static const char *cause_of(struct daemon *daemon, const struct instance *instance)
 {
 	const struct instance_exit *end = &instance->last_exit;
+	const struct node_link *link;
 
 	if (instance->failed_starts)
 		return "start";
-	if (end->inferred || end->engine_gone)
-		return "engine";
+	if (end->inferred || end->engine_gone) {
+		link = instance->node ? node_link_find(daemon, instance->node) : NULL;
+		return link && instance->started_ms < link->booted_ms ? "host" : "engine";
+	}
 	return end->oom_killed ? "oom" : "exit";
 }
 
@@ -154,7 +157,7 @@ void restarts_engine_there(struct daemon *daemon, struct instance *instance)
 	const struct instance_exit *end = &instance->last_exit;
 	struct script_exit told = {
 		.end = end,
-		.cause = cause_of(instance),
+		.cause = cause_of(daemon, instance),
 		.restarts = instance->restarts,
 	};
 	struct script_request request = {

@@ -36,6 +36,7 @@ static struct json_object *print_facts(const struct gantry_node_facts *facts)
 	json_add_string(object, "engine_version", facts->engine_version);
 	json_add_string(object, "api_version", facts->api_version);
 	json_add_string(object, "engine_id", facts->engine_id);
+	json_add_string(object, "boot_id", facts->boot_id);
 	json_add_string(object, "storage_driver", facts->storage_driver);
 	json_add_string(object, "cgroup_version", facts->cgroup_version);
 	json_add_string(object, "kernel", facts->kernel);

@@ -23,10 +23,11 @@ struct plugin {
 };
 
 /* With a struct that ends before this nothing can be done. */
-#define PLUGIN_SIZE_LEAST  (offsetof(struct gantry_plugin, close) + sizeof(void (*)(void)))
-#define RUNTIME_SIZE_LEAST (offsetof(struct gantry_runtime, inspect) + sizeof(void (*)(void)))
-#define LOGGER_MINOR_LEAST 11 /* struct gantry_log_line has grown, and comes in rows */
-#define LOGGER_SIZE_LEAST  (offsetof(struct gantry_logger, removed) + sizeof(void (*)(void)))
+#define PLUGIN_SIZE_LEAST   (offsetof(struct gantry_plugin, close) + sizeof(void (*)(void)))
+#define RUNTIME_SIZE_LEAST  (offsetof(struct gantry_runtime, inspect) + sizeof(void (*)(void)))
+#define RUNTIME_MINOR_LEAST 13 /* struct gantry_node_facts has grown */
+#define LOGGER_MINOR_LEAST  11 /* struct gantry_log_line has grown, and comes in rows */
+#define LOGGER_SIZE_LEAST   (offsetof(struct gantry_logger, removed) + sizeof(void (*)(void)))
 
 #define NETWORK_SIZE_LEAST (offsetof(struct gantry_network, examine) + sizeof(void (*)(void)))
 
@@ -69,6 +70,12 @@ static int take_runtime(struct plugin *plugin, const char *from, struct gantry_e
 		return gantry_error_set(
 			err, -EPROTO, "%s: its runtime table has %u bytes; at least %zu are wanted",
 			from, offer->size, RUNTIME_SIZE_LEAST);
+	if (plugin->info.abi_minor < RUNTIME_MINOR_LEAST)
+		return gantry_error_set(
+			err, -EPROTO,
+			"%s: built for plugin ABI %u.%u, whose facts of a node have another "
+			"size; build it anew against these headers",
+			from, plugin->info.abi_major, plugin->info.abi_minor);
 	memcpy(&plugin->runtime, offer, smaller(offer->size, sizeof(plugin->runtime)));
 	plugin->runtime.size = sizeof(plugin->runtime);
 	missing = missing_operation(&plugin->runtime);

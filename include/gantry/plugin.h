@@ -2,7 +2,7 @@
 /*
  * A plugin: a shared object that exports one symbol, `gantry_plugin`.
  *
- *   load     the core checks abi_major (must be its own), abi_minor (any) and size, and copies up to
+ *   load     the core checks abi_major (must be its own), abi_minor (late enough for its roles) and size, and copies up to
  *            the smaller size; a missing tail is "not offered".
  *   settings both option tables are applied to gantry.lua before anything is called.
  *   open     once; the host table is valid until close.

@@ -75,6 +75,8 @@ struct gantry_node_facts {
 	const char *storage_driver, *cgroup_version, *kernel, *operating_system, *architecture;
 	int64_t cpus, memory_bytes;
 	bool memory_limit, swap_limit, cpu_quota, pids_limit; /* what the kernel can hold */
+	const char *
+		boot_id; /* another one after each boot of its host; NULL: not known. Since ABI 1.13 */
 };
 
 struct gantry_image {

@@ -89,6 +89,21 @@ void docker_node_close(void *arg)
 	free(node);
 }
 
+/* An engine at a unix socket is on this host. */
+static const char *boot_id(struct docker_node *node, struct gantry_op *op)
+{
+	char text[64];
+	FILE *file = node->unix_socket ? fopen("/proc/sys/kernel/random/boot_id", "re") : NULL;
+	bool read = file && fgets(text, sizeof(text), file);
+
+	if (file)
+		fclose(file);
+	if (!read)
+		return NULL;
+	text[strcspn(text, "\n")] = '\0';
+	return docker_keep(node, op, text);
+}
+
 /* --- probe: GET /version (by way of the version that is agreed anew), then GET /info --- */
 
 static void probed(struct docker_call *call, const struct gantry_error *err,
@@ -104,6 +119,7 @@ static void probed(struct docker_call *call, const struct gantry_error *err,
 	}
 #define KEEP(key) docker_keep(node, call->op, docker_text(reply, key))
 	facts->engine_id = KEEP("ID");
+	facts->boot_id = boot_id(node, call->op);
 	if (!facts->engine_version)
 		facts->engine_version = KEEP("ServerVersion");
 	facts->storage_driver = KEEP("Driver");

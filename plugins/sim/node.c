@@ -185,7 +185,7 @@ static void probed(struct sim_call *call)
 {
 	const struct sim_node *node = call->node;
 	struct gantry_node_facts *facts = sim_call_alloc(call, sizeof(*facts));
-	char id[SIM_ID_SIZE];
+	char id[SIM_ID_SIZE], boot[24];
 
 	sim_id_text(sim_hash(node->name), id);
 	*facts = (struct gantry_node_facts){
@@ -205,6 +205,10 @@ static void probed(struct sim_call *call)
 		.cpu_quota = true,
 		.pids_limit = true,
 	};
+	if (node->settings->reboot) {
+		snprintf(boot, sizeof(boot), "%lld", (long long)node->outages);
+		facts->boot_id = sim_call_keep(call, boot);
+	}
 	sim_call_done(call, facts);
 }
 

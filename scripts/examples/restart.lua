@@ -8,7 +8,7 @@
 -- a second to a minute, and begins anew for a process that ran for ten minutes. One that ended
 -- quickly ten times in a row is marked failed, so that somebody looks at it.
 --
--- `exit` tells how the process ended: code, signal, cause ("exit", "oom", "engine", "start"), ran (how
+-- `exit` tells how the process ended: code, signal, cause ("exit", "oom", "engine", "host", "start"), ran (how
 -- many seconds), restarts (how often this hook had it started since a person did).
 -- The answer: seconds to wait, or false to leave it, or "fail"; and a reason, which is recorded.
 
@@ -23,7 +23,7 @@ return {
 		if wanted ~= "always" and wanted ~= "on-failure" then
 			return -- no opinion
 		end
-		if exit.cause == "engine" then
+		if exit.cause == "engine" or exit.cause == "host" then
 			return 0, "its engine or host came back"
 		end
 		if wanted == "on-failure" and exit.code == 0 then
