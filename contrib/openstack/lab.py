@@ -25,11 +25,11 @@ ALLOWED = (f"mounts: bind {CLOUD}/nova/instances/*", PORTS, RESCUES)  # config d
 
 class Lab:
     number = 0
-    alone = None  # the lock of the cloud's folder
+    alone = None  # a lock: Neutron's agents of two clouds would take each other's rules away
 
     def __init__(self, *nodes, nova=None, **options):
         """nodes: names of gantryd's, each with an engine of its own; options: of [gantry] in nova.conf, and nova: of its [DEFAULT]."""
-        Lab.alone = Lab.alone or open(f"{CLOUD}.lock", "w")
+        Lab.alone = Lab.alone or open("/run/gantry-cloud.lock", "w")
         fcntl.flock(Lab.alone, fcntl.LOCK_EX)  # waits for another check to end
         Lab.number += 1
         self.log = f"gantryd{Lab.number}"
