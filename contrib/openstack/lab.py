@@ -111,6 +111,9 @@ class Lab:
             with open(os.path.join(CLOUD, "log", self.log), "w") as kept:
                 kept.write(log.read())
         self.cloud("down")
+        if self.world.daemon and self.world.daemon.poll() is None:  # it takes their ports' interfaces away
+            for one in self.world.instances():
+                self.world.delete(f"/v1/instances/{one['name']}?force=true&wait={LIMIT}")
         self.world.end()
         plugin = f"/run/docker/plugins/gantry-{self.world.owner}.sock"
         if os.path.exists(plugin):  # every engine of the host would wait for it
