@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Numbers of events are not given twice: not where events were told that a full disk did not take, nor after a power loss."""
 import os
+import sqlite3
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "fake"))
@@ -36,10 +37,10 @@ else:
     disk.empty()
     world.start()
     toggle(world, 2)
+    since = lambda: [e["kind"] for e in world.events(after=last) if e.get("name") == "web"][-4:]
+    until(lambda: since() == ["instance.paused", "instance.unpaused"] * 2, "what happened since to be among them")
     news = world.events(after=last)
     equal([e["sequence"] for e in news], list(range(last + 1, last + 1 + len(news))), "the next ones have numbers of their own, all are told")
-    kinds = [e["kind"] for e in news if e.get("name") == "web"][-4:]
-    equal(kinds, ["instance.paused", "instance.unpaused"] * 2, "what happened since is among them")
     everything = world.events()
     numbers = [e["sequence"] for e in everything if e["kind"] != "gap"]
     ok(numbers == sorted(set(numbers)), "no number is there twice")
@@ -57,7 +58,7 @@ else:
 world = World().start()
 equal(world.spawn(name="web").status, 201, "an instance runs")
 toggle(world, 3)
-last = world.events()[-1]["sequence"]
+last = until(lambda: len(events := world.events()) == 8 and events, "all to be committed")[-1]["sequence"]
 world.kill()
 with open(world.store + ".lock", "r+b") as file:
     record = file.read()
@@ -80,5 +81,25 @@ equal(world.stop(), 0, "an orderly end")
 ok(b"-" * 36 in open(world.store + ".lock", "rb").read(), "after an orderly end no boot is noted")
 world.start()
 equal(until(lambda: world.events(after=last), "the node to be up")[0]["sequence"], last + 1, "nor does that cost one")
+equal(world.stop(), 0, "an orderly end")
+
+# --- what is old ---
+world = World(settings='keep_history = "1h"').start()
+operation = world.spawn(name="web").json["id"]
+toggle(world, 2)
+last = until(lambda: (events := world.events()) and events[-1]["kind"] == "instance.unpaused" and len(events) == 6 and events, "all to be committed")[-1]["sequence"]
+world.kill()
+with sqlite3.connect(world.store) as store:
+    store.execute("UPDATE events SET at_ms = at_ms - 3600000")
+    store.execute("UPDATE operations SET changed_ms = changed_ms - 3600000")
+store.close()
+world.start()
+until(lambda: (events := world.events()) and events[0]["sequence"] >= last and events, "events of before to be forgotten")  # the newest one holds the number
+equal(until(lambda: [e for e in world.events() if e["kind"] == "node.up"], "the node to be up")[-1]["sequence"], last + 1, "what is older than keep_history goes, its numbers are not given again")
+with sqlite3.connect(world.store) as store:
+    until(lambda: not store.execute("SELECT id FROM operations WHERE id = ?", (operation,)).fetchall(), "the operation to go")
+store.close()
+ok(True, "so do operations")
+equal(world.state("web"), "running", "but no instance")
 
 done()

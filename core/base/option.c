@@ -30,19 +30,34 @@ static const char *type_text(enum gantry_option_type type)
 	return "a value";
 }
 
+/* A value as one would write it. size >= 24. */
+static const char *number_text(const struct gantry_option *option, int64_t value, char *text,
+			       size_t size)
+{
+	if (option->type == GANTRY_OPTION_SIZE)
+		units_format_size(value, text, size);
+	else if (option->type == GANTRY_OPTION_DURATION)
+		units_format_duration(value, text, size);
+	else
+		snprintf(text, size, "%lld", (long long)value);
+	return text;
+}
+
 static int check_range(const struct gantry_option *option, int64_t value, const char *field,
 		       struct gantry_error *err)
 {
 	int64_t maximum = option->maximum ? option->maximum : INT64_MAX;
+	char least[24], most[24], given[24];
 
 	if (value >= option->minimum && value <= maximum)
 		return 0;
+	number_text(option, option->minimum, least, sizeof(least));
+	number_text(option, value, given, sizeof(given));
 	if (option->maximum)
-		return gantry_error_field(
-			err, -ERANGE, field, "must be from %lld to %lld, not %lld",
-			(long long)option->minimum, (long long)maximum, (long long)value);
-	return gantry_error_field(err, -ERANGE, field, "must be %lld or more, not %lld",
-				  (long long)option->minimum, (long long)value);
+		return gantry_error_field(err, -ERANGE, field, "must be from %s to %s, not %s",
+					  least, number_text(option, maximum, most, sizeof(most)),
+					  given);
+	return gantry_error_field(err, -ERANGE, field, "must be %s or more, not %s", least, given);
 }
 
 /* Numbers reach us as int or, from Lua floats, as double. */

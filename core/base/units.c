@@ -84,3 +84,12 @@ void units_format_size(int64_t bytes, char *text, size_t size)
 	snprintf(text, size, value == floor(value) || value >= 100 ? "%.0f%s" : "%.1f%s", value,
 		 names[unit]);
 }
+
+void units_format_duration(int64_t ms, char *text, size_t size)
+{
+	const struct unit *unit = durations + sizeof(durations) / sizeof(*durations) - 2;
+
+	while (unit->factor > 1 && (ms == 0 || fmod((double)ms, unit->factor) != 0 || !*unit->name))
+		unit--;
+	snprintf(text, size, "%.0f%s", (double)ms / unit->factor, unit->name);
+}

@@ -15,5 +15,7 @@ int units_parse_size(const char *text, int64_t *ret_bytes);
 int units_parse_duration(const char *text, int64_t *ret_ms);
 /* "64MiB", "1.5GiB"; size >= 24. */
 void units_format_size(int64_t bytes, char *text, size_t size);
+/* "500ms", "10s", "2h": in the largest unit of which it is a whole number; size >= 24. */
+void units_format_duration(int64_t ms, char *text, size_t size);
 
 #endif
