@@ -11,12 +11,15 @@ from small_disk import SmallDisk
 
 
 def toggle(world, times):
-    """Pauses and unpauses the instance by somebody else: two events each time, heard of by the API."""
+    """Pauses and unpauses the instance by somebody else: two events each time, which the API tells."""
     id = world.instance("web")["container_id"]
+    told = lambda: sum(e["kind"] in ("instance.paused", "instance.unpaused") for e in world.events())
+    before = told()
     for _ in range(times):
         for verb, state in (("pause", "paused"), ("unpause", "running")):
             world.engine.ask("POST", f"/containers/{id}/{verb}")
             until(lambda: world.state("web") == state, f"{verb} to be heard of")
+    until(lambda: told() >= before + 2 * times, "all of it to be told")
 
 
 # --- the disk is full ---
