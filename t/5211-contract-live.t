@@ -237,6 +237,7 @@ equal(check("GET", MATRIX, 200, f"/v1/decisions/{decisions['decisions'][0]['id']
 check("GET", MATRIX, 404, "/v1/decisions/999999/matrix")
 check("GET", MATRIX, 400, "/v1/decisions/x/matrix")
 
+until(lambda: any(e["kind"] == "instance.removed" and e["name"] == "job" for e in world.events()), "the removal of job to be told")
 events = check("GET", "/v1/events", 200)
 equal([e["sequence"] for e in events], list(range(1, len(events) + 1)), "events are in one sequence")
 equal(check("GET", "/v1/events", 200, f"/v1/events?after={len(events) - 1}")[0]["sequence"], len(events), "after one")

@@ -80,7 +80,7 @@ receivers["syslog"].kill()
 receivers["fluent"].kill()
 for text in wanted[COUNT // 2:]:
     files.line(text)
-until(lambda: sink("syslog")["last_error"] and sink("fluent")["last_error"], "the sinks to notice")
+until(lambda: sink("syslog").get("last_error") and sink("fluent").get("last_error"), "the sinks to notice")
 receivers["syslog"].start()
 receivers["fluent"].start()
 for name in ("syslog", "fluent", "mutual", "unverified"):
