@@ -138,7 +138,7 @@ BAD = {
     "number": ('return 42', ("42", "number")),
     "text": ('return "yes"', ("yes", "string")),
 }
-world = World(settings='policy_time = "200ms"', policies={"50-bad.lua": "return {}"}).start()
+world = World(settings=f'policy_time = "{200 * SLOW}ms"', policies={"50-bad.lua": "return {}"}).start()
 
 
 def load(name, text):
