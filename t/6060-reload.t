@@ -9,7 +9,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "fak
 from daemon import *
 
 DENY = 'return { admit = function(req) return false, "closed for today" end }\n'
-world = World({"10-open.lua": "return { admit = function(req) return true end }\n"}).start()
+world = World({"10-open.lua": "return { admit = function(req) return true end }\n"}, settings=f'policy_time = "{50 * SLOW}ms"').start()
 
 
 def status():

@@ -287,8 +287,11 @@ theirs_name = begin("theirs")
 docker("kill", theirs_name)
 found, state = exit_of(theirs_name)
 equal((found["code"], found.get("signal"), found.get("signal_source")), (137, 9, "inferred"), "exit: SIGKILL of somebody else, inferred")
-hog = begin("hog", "exec tail /dev/zero", options=("--memory", "16m"))
-found, state = exit_of(hog)
+for attempt in range(4):  # a busy engine misses one now and then, and says so itself
+    hog = begin(f"hog{attempt}", "exec tail /dev/zero", options=("--memory", "16m"))
+    found, state = exit_of(hog)
+    if state["OOMKilled"]:
+        break
 equal((found["code"], found["oom_seen"], found["oom_killed"], state["OOMKilled"]), (137, True, True, True),
       "exit: out of memory under --memory 16m")
 equal(docker.inspect(hog)["HostConfig"]["Memory"], 16 << 20, "exit: the limit was 16 MiB")
