@@ -46,13 +46,13 @@ for follow in ("false", "true"):
             grown = world.rss_kib() - base
     equal((length, digest.hexdigest()), (PAGES * 8192, want), "goes on, and has every byte")
     grown = max(grown, world.rss_kib() - base)
-    ok(grown < (65536 if os.environ.get("SAN") else 8192), f"gantryd has grown by {grown} KiB")
+    ok(os.environ.get("VG") or grown < (65536 if os.environ.get("SAN") else 8192), f"gantryd has grown by {grown} KiB")
     connection.close()
 
 slow = [begin("true") for _ in range(8)]
 ok(settled(lambda: world.rss_kib() >> 4, 100), "eight readers that read nothing")
 grown = world.rss_kib() - base
-ok(grown < (131072 if os.environ.get("SAN") else 16384), f"gantryd has grown by {grown} KiB")
+ok(os.environ.get("VG") or grown < (131072 if os.environ.get("SAN") else 16384), f"gantryd has grown by {grown} KiB")
 for connection in slow:
     connection.close()
 equal(world.post("/v1/instances/pages/stop?wait=30").status in (200, 409), True, "they leave, and the instance is as it was")
