@@ -60,7 +60,7 @@ class Browser:
 
     def text(self, css):
         """What is shown there, hidden or not."""
-        return self.run("return document.querySelector(arguments[0]).textContent", css)
+        return self.run("return document.querySelector(arguments[0])?.textContent ?? ''", css)
 
     def cookies(self):
         return self.ask("GET", f"{self.session}/cookie")
