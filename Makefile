@@ -84,7 +84,7 @@ $(B)/gantry: $(CTL_OBJ)
 	$(call say,LINK)$(CC) $(LDFLAGS_ALL) $^ -o $@ $(LIBS_CTL)
 
 # A plugin exports one symbol; the core's services come by the host table. Its tests link its objects.
-LIBS_stdout = -lz -lssl -lcrypto
+LIBS_stdout = -lz
 LIBS_net = -lmnl
 LIBS_sim = -larchive
 define plugin_rule

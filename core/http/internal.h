@@ -10,6 +10,8 @@
  *	reply.c      answers, whole and in pieces
  *	websocket.c  a connection that has become a WebSocket
  *	server.c     the whole: deadlines of all connections, shutdown
+ *
+ * Beside it tls_client.c: TLS of connections that are not the server's (tls.h).
  */
 #ifndef HTTP_INTERNAL_H
 #define HTTP_INTERNAL_H

@@ -27,17 +27,20 @@ struct tls {
 	char *common_name; /* owned */
 };
 
-static int openssl_error(struct gantry_error *err, const char *what, const char *file)
+const char *tls_file_trouble(void)
 {
-	unsigned long code = ERR_peek_last_error();
-	const char *reason = ERR_reason_error_string(code);
+	const char *reason = ERR_reason_error_string(ERR_peek_last_error());
 
 	/* the file's own trouble (missing, unreadable) says more than the parser's */
 	if (ERR_GET_LIB(ERR_peek_error()) == ERR_LIB_SYS)
 		reason = strerror(ERR_GET_REASON(ERR_peek_error()));
-	gantry_error_set(err, -EINVAL, "%s %s: %s", what, file, reason ? reason : "no PEM found");
 	ERR_clear_error();
-	return -EINVAL;
+	return reason ? reason : "no PEM found";
+}
+
+static int openssl_error(struct gantry_error *err, const char *what, const char *file)
+{
+	return gantry_error_set(err, -EINVAL, "%s %s: %s", what, file, tls_file_trouble());
 }
 
 int tls_context_new(const struct http_tls *settings, struct tls_context **ret_context,
@@ -258,16 +261,4 @@ void tls_goodbye(struct conn *conn)
 	SSL_shutdown(tls->ssl);
 	ERR_clear_error();
 	flush(conn);
-}
-
-/* --- of others' connections ---------------------------------------------------------------------- */
-
-int tls_end(void *ssl)
-{
-	int code = SSL_shutdown(ssl), error = code < 0 ? SSL_get_error(ssl, code) : 0;
-
-	if (error == SSL_ERROR_WANT_WRITE)
-		return -EAGAIN;
-	ERR_clear_error(); /* of a connection that is broken its reader tells */
-	return 0;
 }

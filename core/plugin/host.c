@@ -337,6 +337,13 @@ struct gantry_core *host_open(struct loop *loop, const char *name)
 		.serve = host_serve,
 		.reply = host_reply,
 		.serve_end = host_serve_end,
+		.tls_open = tls_client_open,
+		.tls_close = tls_client_close,
+		.tls_begin = tls_client_begin,
+		.tls_handshake = tls_client_handshake,
+		.tls_read = tls_client_read,
+		.tls_write = tls_client_write,
+		.tls_end = tls_client_end,
 	};
 	return core;
 }

@@ -17,19 +17,22 @@
 #define GANTRY_HOST_H
 
 #include <stddef.h>
+#include <sys/types.h>
 
 #include <gantry/error.h>
 #include <gantry/option.h>
 
-struct gantry_core;    /* the core's side of a loaded plugin */
-struct gantry_op;      /* one piece of work under way */
-struct gantry_http;    /* one HTTP exchange under way */
-struct gantry_timer;   /* one timer that is set */
-struct gantry_watch;   /* one folder that is watched */
-struct gantry_poll;    /* one descriptor that is watched */
-struct gantry_server;  /* one socket that is served */
-struct gantry_request; /* one request of a client of it, not answered yet */
-struct gantry_stream;  /* one connection that an upgrade has made a stream of bytes */
+struct gantry_core;       /* the core's side of a loaded plugin */
+struct gantry_op;         /* one piece of work under way */
+struct gantry_http;       /* one HTTP exchange under way */
+struct gantry_timer;      /* one timer that is set */
+struct gantry_watch;      /* one folder that is watched */
+struct gantry_poll;       /* one descriptor that is watched */
+struct gantry_server;     /* one socket that is served */
+struct gantry_request;    /* one request of a client of it, not answered yet */
+struct gantry_stream;     /* one connection that an upgrade has made a stream of bytes */
+struct gantry_tls;        /* what encrypted connections share: authorities, our certificate */
+struct gantry_tls_socket; /* one connected socket of the plugin's that is encrypted */
 
 enum gantry_log_level {
 	GANTRY_LOG_DEBUG,
@@ -52,6 +55,12 @@ struct gantry_http_peer {
 	const char *certificate_file, *key_file; /* https: ours, or NULL */
 	bool insecure; /* https: do not verify. Only where the operator says so by name */
 	bool fresh;    /* each exchange on a new connection, closed after it; since ABI 1.4 */
+};
+
+/* Of connections that a plugin makes itself. PEM files; ca NULL: the system's authorities. */
+struct gantry_tls_settings {
+	const char *ca, *certificate, *key;
+	bool verify; /* the peer's certificate and name. False only where the operator says so by name */
 };
 
 struct gantry_http_request {
@@ -224,6 +233,23 @@ struct gantry_host {
 		      const char *body);
 	/* The socket goes at once; no call comes any more. Each request has been answered before. */
 	void (*serve_end)(struct gantry_server *server);
+
+	/* Since ABI 1.13. */
+
+	/* Reads the files. An error is at the field tls_ca, tls_certificate or tls_key. */
+	int (*tls_open)(const struct gantry_tls_settings *settings, struct gantry_tls **ret_tls,
+			struct gantry_error *err);
+	void (*tls_close)(struct gantry_tls *tls); /* all that was begun has ended before */
+	/* Of a socket that does not block and is connected to host, a name or an address; as the client. */
+	struct gantry_tls_socket *(*tls_begin)(struct gantry_tls *tls, int fd, const char *host);
+	/* 0: it stands. -EAGAIN: once more when the socket can be read, or written. -EPROTO: why, in words. */
+	int (*tls_handshake)(struct gantry_tls_socket *socket, bool *ret_writes,
+			     const char **ret_why);
+	/* As recv and send, with a negative errno. */
+	ssize_t (*tls_read)(struct gantry_tls_socket *socket, void *data, size_t size);
+	ssize_t (*tls_write)(struct gantry_tls_socket *socket, const void *data, size_t length);
+	/* The socket stays the plugin's to close. */
+	void (*tls_end)(struct gantry_tls_socket *socket);
 };
 
 /* Whether the core that runs has this member of the table. */

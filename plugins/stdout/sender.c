@@ -91,13 +91,13 @@ int address_parse(const char *text, int unix_type, struct address *ret_address,
 
 static void drop_socket(struct sender *sender)
 {
-	if (sender->ssl)
-		tls_end(sender->ssl);
+	if (sender->secured)
+		sender->host->tls_end(sender->secured);
 	if (sender->poll)
 		sender->host->poll_close(sender->poll);
 	if (sender->fd >= 0)
 		close(sender->fd);
-	sender->ssl = NULL;
+	sender->secured = NULL;
 	sender->poll = NULL;
 	sender->fd = -1;
 }
@@ -170,8 +170,8 @@ static ssize_t write_some(struct sender *sender)
 
 	if (sender->end_count)
 		length = sender->ends[sender->end_at] - sender->at;
-	if (sender->ssl) {
-		count = tls_write(sender->ssl, data, length);
+	if (sender->secured) {
+		count = sender->host->tls_write(sender->secured, data, length);
 		return count == 0 ? -EPIPE : count;
 	}
 	count = send(sender->fd, data, length, MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -206,8 +206,8 @@ static ssize_t read_some(struct sender *sender, char *data, size_t size)
 {
 	ssize_t count;
 
-	if (sender->ssl)
-		return tls_read(sender->ssl, data, size);
+	if (sender->secured)
+		return sender->host->tls_read(sender->secured, data, size);
 	count = recv(sender->fd, data, size, MSG_DONTWAIT);
 	return count < 0 ? -errno : count;
 }
@@ -245,7 +245,7 @@ static void secure(struct sender *sender)
 	bool writes = false;
 	const char *why;
 	struct gantry_error err;
-	int code = tls_handshake(sender->ssl, &writes, &why);
+	int code = sender->host->tls_handshake(sender->secured, &writes, &why);
 
 	if (code == 0) {
 		opened(sender);
@@ -264,7 +264,7 @@ static void connected(struct sender *sender)
 		return;
 	}
 	sender->state = SENDER_SECURING;
-	sender->ssl = tls_begin(sender->tls, sender->fd, sender->address.host);
+	sender->secured = sender->host->tls_begin(sender->tls, sender->fd, sender->address.host);
 	secure(sender);
 }
 
@@ -440,7 +440,7 @@ void sender_init(struct sender *sender, struct lookups *lookups, const struct ad
 				  .fd = -1};
 }
 
-int sender_secure(struct sender *sender, const struct tls_settings *settings,
+int sender_secure(struct sender *sender, const struct gantry_tls_settings *settings,
 		  struct gantry_error *err)
 {
 	const char *file = settings->ca            ? "tls_ca"
@@ -448,8 +448,10 @@ int sender_secure(struct sender *sender, const struct tls_settings *settings,
 			   : settings->key         ? "tls_key"
 						   : NULL;
 
+	if (sender->address.tls && !GANTRY_HOST_HAS(sender->host, tls_end))
+		return gantry_error_field(err, -ENOTSUP, "to", "this gantryd offers no TLS");
 	if (sender->address.tls)
-		return tls_open(settings, &sender->tls, err);
+		return sender->host->tls_open(settings, &sender->tls, err);
 	return file ? gantry_error_field(err, -EINVAL, file,
 					 "is for tls://HOST:PORT only, not for \"%.200s\"",
 					 sender->address.text)
@@ -498,7 +500,7 @@ void sender_fini(struct sender *sender)
 	if (sender->lookup)
 		leave_line(sender->lookup);
 	if (sender->tls)
-		tls_close(sender->tls);
+		sender->host->tls_close(sender->tls);
 	text_fini(&sender->out);
 	free(sender->ends);
 }

@@ -19,7 +19,7 @@
 struct settings {
 	const char *to, *tag;
 	bool ack;
-	struct tls_settings tls;
+	struct gantry_tls_settings tls;
 };
 
 /* A message that is not acknowledged yet. */

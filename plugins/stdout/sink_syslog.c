@@ -21,7 +21,7 @@
 struct settings {
 	const char *to, *facility;
 	int64_t message_bytes;
-	struct tls_settings tls;
+	struct gantry_tls_settings tls;
 };
 
 struct syslog {

@@ -4,7 +4,6 @@
  *
  *   text.c           bytes that are put together: JSON, base64, times, msgpack
  *   sender.c         a batch on its way to a socket: connects, writes, notices that the receiver is gone
- *   tls.c            the same encrypted
  *   sink_file.c      a file, rotated
  *   sink_syslog.c    RFC 5424 to a unix socket, by UDP or TCP
  *   sink_journald.c  the journal's native protocol
@@ -55,15 +54,7 @@ void pack_string(struct text *text, const char *string);
 /* Fluent's EventTime. */
 void pack_time(struct text *text, int64_t time_ns);
 
-/* --- tls.c --- */
-
-struct ssl_st; /* of OpenSSL: a connection, and what connections share */
-struct ssl_ctx_st;
-
-struct tls_settings {
-	const char *ca, *certificate, *key; /* PEM files; ca NULL: the system's authorities */
-	bool verify;
-};
+/* --- sender.c --- */
 
 /* The options of a sink whose settings have a member `tls`. */
 #define TLS_OPTION(settings, member, kind, fallback, help)                                         \
@@ -79,20 +70,6 @@ struct tls_settings {
 		TLS_OPTION(                                                                        \
 			settings, verify, BOOL, "true",                                            \
 			"verify the receiver's certificate and name; false lets anybody in between read")
-
-int tls_open(const struct tls_settings *settings, struct ssl_ctx_st **ret_context,
-	     struct gantry_error *err);
-void tls_close(struct ssl_ctx_st *context);
-/* Of a socket that is connected to host. */
-struct ssl_st *tls_begin(struct ssl_ctx_st *context, int fd, const char *host);
-/* 0: it stands. -EAGAIN: once more when the socket can be read, or written. -EPROTO: why, in words. */
-int tls_handshake(struct ssl_st *ssl, bool *ret_writes, const char **ret_why);
-/* As recv and send, with a negative errno. */
-ssize_t tls_read(struct ssl_st *ssl, void *data, size_t size);
-ssize_t tls_write(struct ssl_st *ssl, const void *data, size_t length);
-void tls_end(struct ssl_st *ssl);
-
-/* --- sender.c --- */
 
 struct address {
 	const char *text; /* as it is in the settings; borrowed */
@@ -134,11 +111,11 @@ struct sender {
 	int (*too_large)(struct sender *sender, const char *data, size_t length); /* one datagram */
 
 	enum sender_state state;
-	struct ssl_ctx_st *tls;   /* owned; NULL: not encrypted */
-	struct ssl_st *ssl;       /* owned; of fd */
-	int fd;                   /* owned; -1: none */
-	struct gantry_poll *poll; /* owned; of it */
-	struct lookup *lookup;    /* on its way, also when nobody waits for it; NULL: none */
+	struct gantry_tls *tls;            /* owned; NULL: not encrypted */
+	struct gantry_tls_socket *secured; /* owned; of fd */
+	int fd;                            /* owned; -1: none */
+	struct gantry_poll *poll;          /* owned; of it */
+	struct lookup *lookup; /* on its way, also when nobody waits for it; NULL: none */
 	struct addrinfo *addresses, *next; /* owned; the next one to try */
 	struct gantry_op *op;              /* what is under way */
 	struct text out;
@@ -150,7 +127,7 @@ struct sender {
 void sender_init(struct sender *sender, struct lookups *lookups, const struct address *address,
 		 void (*lost)(void *arg, const struct gantry_error *err), void *arg);
 /* Reads the files that TLS needs, where the address wants it. */
-int sender_secure(struct sender *sender, const struct tls_settings *settings,
+int sender_secure(struct sender *sender, const struct gantry_tls_settings *settings,
 		  struct gantry_error *err);
 /* What is in out since the last one is a datagram. */
 void sender_end_datagram(struct sender *sender);

@@ -1,28 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * TLS of a sender, by OpenSSL on its socket, which does not block. The receiver is verified, by an authority and by the
- * name or address in `to`, unless tls_verify is false.
- */
-#include "sinks.h"
+/* TLS of connections that gantryd makes: of plugins, by OpenSSL on their sockets; and the end of libcurl's. */
+#include "http/tls.h"
+#include "base/str.h"
 
 #include <arpa/inet.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
+#include <stdlib.h>
 
-/* Why a file is no good. */
+struct gantry_tls {
+	SSL_CTX *context; /* owned */
+};
+
+struct gantry_tls_socket {
+	SSL *ssl; /* owned */
+};
+
 static int bad_file(struct gantry_error *err, const char *field, const char *file)
 {
-	unsigned long code = ERR_peek_error();
-	const char *reason = ERR_GET_LIB(code) == ERR_LIB_SYS ? strerror(ERR_GET_REASON(code))
-							      : ERR_reason_error_string(code);
-
-	gantry_error_field(err, -EINVAL, field, "%s: %s", file, reason ? reason : "no PEM found");
-	ERR_clear_error();
-	return -EINVAL;
+	return gantry_error_field(err, -EINVAL, field, "%s: %s", file, tls_file_trouble());
 }
 
-static int load(SSL_CTX *context, const struct tls_settings *settings, struct gantry_error *err)
+static int load(SSL_CTX *context, const struct gantry_tls_settings *settings,
+		struct gantry_error *err)
 {
 	if (!settings->certificate != !settings->key)
 		return gantry_error_field(err, -EINVAL,
@@ -44,8 +45,8 @@ static int load(SSL_CTX *context, const struct tls_settings *settings, struct ga
 	return 0;
 }
 
-int tls_open(const struct tls_settings *settings, struct ssl_ctx_st **ret_context,
-	     struct gantry_error *err)
+int tls_client_open(const struct gantry_tls_settings *settings, struct gantry_tls **ret_tls,
+		    struct gantry_error *err)
 {
 	SSL_CTX *context = SSL_CTX_new(TLS_client_method());
 	int code;
@@ -59,47 +60,52 @@ int tls_open(const struct tls_settings *settings, struct ssl_ctx_st **ret_contex
 					  SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
 					  SSL_MODE_RELEASE_BUFFERS);
 	code = load(context, settings, err);
-	if (code < 0)
+	if (code < 0) {
 		SSL_CTX_free(context);
-	else
-		*ret_context = context;
-	return code;
+		return code;
+	}
+	*ret_tls = xcalloc(1, sizeof(**ret_tls));
+	(*ret_tls)->context = context;
+	return 0;
 }
 
-void tls_close(struct ssl_ctx_st *context)
+void tls_client_close(struct gantry_tls *tls)
 {
-	SSL_CTX_free(context);
+	SSL_CTX_free(tls->context);
+	free(tls);
 }
 
-struct ssl_st *tls_begin(struct ssl_ctx_st *context, int fd, const char *host)
+struct gantry_tls_socket *tls_client_begin(struct gantry_tls *tls, int fd, const char *host)
 {
+	struct gantry_tls_socket *socket = xcalloc(1, sizeof(*socket));
 	unsigned char address[sizeof(struct in6_addr)];
 	bool is_address =
 		inet_pton(AF_INET, host, address) == 1 || inet_pton(AF_INET6, host, address) == 1;
-	SSL *ssl = SSL_new(context);
+	SSL *ssl = SSL_new(tls->context);
 
 	if (!ssl || SSL_set_fd(ssl, fd) != 1 ||
 	    (is_address ? X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host)
 			: SSL_set1_host(ssl, host) && SSL_set_tlsext_host_name(ssl, host)) != 1)
-		abort(); /* out of memory, as in take_memory */
+		abort(); /* out of memory, as in xmalloc */
 	SSL_set_connect_state(ssl);
-	return ssl;
+	socket->ssl = ssl;
+	return socket;
 }
 
-int tls_handshake(struct ssl_st *ssl, bool *ret_writes, const char **ret_why)
+int tls_client_handshake(struct gantry_tls_socket *socket, bool *ret_writes, const char **ret_why)
 {
 	int code, error;
 	long verified;
 
 	ERR_clear_error();
-	code = SSL_do_handshake(ssl);
+	code = SSL_do_handshake(socket->ssl);
 	if (code == 1)
 		return 0;
-	error = SSL_get_error(ssl, code);
+	error = SSL_get_error(socket->ssl, code);
 	*ret_writes = error == SSL_ERROR_WANT_WRITE;
 	if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE)
 		return -EAGAIN;
-	verified = SSL_get_verify_result(ssl);
+	verified = SSL_get_verify_result(socket->ssl);
 	*ret_why = verified != X509_V_OK ? X509_verify_cert_error_string(verified)
 					 : ERR_reason_error_string(ERR_peek_error());
 	if (!*ret_why)
@@ -119,30 +125,41 @@ static ssize_t trouble(SSL *ssl, int code)
 									     : -EPROTO;
 }
 
-ssize_t tls_write(struct ssl_st *ssl, const void *data, size_t length)
+ssize_t tls_client_write(struct gantry_tls_socket *socket, const void *data, size_t length)
 {
 	size_t count;
 	int code;
 
 	ERR_clear_error();
-	code = SSL_write_ex(ssl, data, length, &count);
-	return code == 1 ? (ssize_t)count : trouble(ssl, code);
+	code = SSL_write_ex(socket->ssl, data, length, &count);
+	return code == 1 ? (ssize_t)count : trouble(socket->ssl, code);
 }
 
-ssize_t tls_read(struct ssl_st *ssl, void *data, size_t size)
+ssize_t tls_client_read(struct gantry_tls_socket *socket, void *data, size_t size)
 {
 	size_t count;
 	int code;
 
 	ERR_clear_error();
-	code = SSL_read_ex(ssl, data, size, &count);
-	return code == 1 ? (ssize_t)count : trouble(ssl, code);
+	code = SSL_read_ex(socket->ssl, data, size, &count);
+	return code == 1 ? (ssize_t)count : trouble(socket->ssl, code);
 }
 
-void tls_end(struct ssl_st *ssl)
+void tls_client_end(struct gantry_tls_socket *socket)
 {
-	if (SSL_is_init_finished(ssl))
-		SSL_shutdown(ssl);
+	if (SSL_is_init_finished(socket->ssl))
+		SSL_shutdown(socket->ssl);
 	ERR_clear_error();
-	SSL_free(ssl);
+	SSL_free(socket->ssl);
+	free(socket);
+}
+
+int tls_end(void *ssl)
+{
+	int code = SSL_shutdown(ssl), error = code < 0 ? SSL_get_error(ssl, code) : 0;
+
+	if (error == SSL_ERROR_WANT_WRITE)
+		return -EAGAIN;
+	ERR_clear_error(); /* of a connection that is broken its reader tells */
+	return 0;
 }
