@@ -120,9 +120,11 @@ static int lock_folder(const char *folder, const char *option, int *ret_fd,
 
 static void unlock(struct locks *locks)
 {
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < 2; i++) {
 		if (locks->fds[i] >= 0)
 			close(locks->fds[i]);
+		locks->fds[i] = -1; /* a failed lock has no second unlock to close another's */
+	}
 }
 
 /* Always in this order. */
