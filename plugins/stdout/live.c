@@ -54,7 +54,7 @@ static bool give_matching(struct reader *reader, const struct batch *batch)
 	return alive;
 }
 
-static void tell_live(struct session *session, const struct job *job, const struct batch *batch)
+static void tell_live(struct session *session, const struct job *job)
 {
 	struct reader *next;
 
@@ -66,7 +66,7 @@ static void tell_live(struct session *session, const struct job *job, const stru
 			reader_finish(reader, &job->err);
 			continue;
 		}
-		if (!give_matching(reader, batch))
+		if (!give_matching(reader, &job->batch))
 			continue;
 		if (reader_is_past(reader, session->tail.lines.time_ns) ||
 		    (job->end == PLACE_OVER && session->over))
@@ -77,16 +77,18 @@ static void tell_live(struct session *session, const struct job *job, const stru
 }
 
 /* What was read goes to the readers; then what was waiting for it. */
-static void told(struct session *session, const struct job *job, struct batch *batch)
+static void on_tail(void *arg)
 {
-	struct stdout_plugin *plugin = session->plugin;
+	struct session *session = arg;
+	struct job job = session->job;
 	int64_t began_ns = place_clock_ns();
 	struct reader *next;
 
+	session->job.batch = (struct batch){0};
 	session->tail_sequence = session->tail.lines.sequence;
-	tell_live(session, job, batch);
+	tell_live(session, &job);
 	place_pace(&session->tail, place_clock_ns() - began_ns);
-	session_batch_back(plugin, batch);
+	session_batch_back(session->plugin, &job.batch);
 	/* as long as it is `reading` nobody frees the session, and nobody joins */
 	session->reading = false;
 	for (struct reader *reader = session->readers; reader; reader = next) {
@@ -94,52 +96,46 @@ static void told(struct session *session, const struct job *job, struct batch *b
 		if (reader->state == READER_JOINING && !session->reading)
 			reader_join(reader);
 	}
-	if (job->end == PLACE_MORE || session->again)
+	if (job.end == PLACE_MORE || session->again)
 		live_read(session);
 	session_let_go(session);
 }
 
-static void on_tail(void *arg)
+/* False: there is nothing to read yet, or it is being read, and again after that. */
+static bool begin(struct session *session)
 {
-	struct session *session = arg;
-	struct job job = session->job;
-
-	session->job.batch = (struct batch){0};
-	told(session, &job, &job.batch);
-}
-
-static void begin(struct session *session)
-{
-	session->again = false;
+	session->again = session->reading || !session->has_tail;
+	if (session->again)
+		return false;
 	session->reading = true;
 	session->tail_filter = (struct filter){.after = -1, .count_only = !anybody_live(session)};
 	session->job = (struct job){.place = &session->tail,
 				    .filter = &session->tail_filter,
 				    .batch = session_batch(session->plugin)};
+	return true;
+}
+
+static void read_on_pool(struct session *session)
+{
+	const struct gantry_host *host = session->plugin->host;
+
+	host->work(host->core, run_tail, on_tail, session);
 }
 
 void live_read(struct session *session)
 {
-	const struct gantry_host *host = session->plugin->host;
-
-	session->again = true;
-	if (session->reading || !session->has_tail)
-		return;
-	begin(session);
-	host->work(host->core, run_tail, on_tail, session);
+	if (begin(session))
+		read_on_pool(session);
 }
 
 static void watch_changed(void *arg)
 {
 	struct session *session = arg;
-	const struct gantry_host *host = session->plugin->host;
 
-	session->again = true;
-	if (session->reading || !session->has_tail)
+	if (!begin(session))
 		return;
-	begin(session);
 	if (!place_peek(&session->tail, &session->tail_filter, &session->job.batch)) {
-		host->work(host->core, run_tail, on_tail, session);
+		read_on_pool(session);
 		return;
 	}
 	session->job.end = PLACE_END; /* for now: of what comes next the system tells */
