@@ -151,7 +151,7 @@ static inline void fill(struct lines *lines, struct gantry_log_line *line, struc
 	if (!filter->count_only || filter->since_ns || filter->until_ns)
 		line->time_ns = entry_time_near(entry, &lines->minute);
 	if (!filter->count_only || filter->text) {
-		entry_decode(entry, batch->to ? batch->to : entry->data);
+		entry_decode(entry, batch->to);
 		line->data = entry->data;
 		line->length = entry->length;
 	}
@@ -225,7 +225,7 @@ static void emit(struct lines *lines, int stream, unsigned flags, struct entry *
 	line.boot = boot_at(&lines->boots, line.time_ns);
 	if (text)
 		keep_text(batch, text->data);
-	if (text || !batch->to || !settle_down(batch, &line, entry->newline, filter))
+	if (text || !settle_down(batch, &line, entry->newline, filter))
 		add(batch, &line);
 }
 

@@ -99,7 +99,7 @@ struct batch {
 	size_t count, capacity;
 	char *buffer; /* owned: what was read; most lines are moved up to its beginning, side by side */
 	size_t size;
-	char *to;     /* in buffer: where the next line goes; NULL: lines stay where they are */
+	char *to;     /* in buffer: where the next line goes; NULL: batch_room is to be asked */
 	char **texts; /* owned, each: lines that were joined */
 	size_t text_count;
 	size_t matched; /* lines that passed the filter, also where they were only counted */
@@ -150,7 +150,7 @@ struct lines {
 	unsigned flags; /* of every line */
 };
 
-/* Adds what has come to its end, where the filter wants it. */
+/* Adds what has come to its end, where the filter wants it. The entry is of bytes in the batch's room. */
 void lines_take(struct lines *lines, struct entry *entry, struct filter *filter,
 		struct batch *batch);
 /* The process ended: so do the lines that are open. */

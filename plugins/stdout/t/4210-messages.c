@@ -401,7 +401,7 @@ static void numbers(void)
 		struct batch batch = {0};
 		struct entry entry;
 		size_t used = 0;
-		char *copy = malloc(log_bytes.length);
+		char *copy = batch_room(&batch, log_bytes.length);
 
 		memcpy(copy, log_bytes.data, log_bytes.length);
 		while (entry_next(ENTRY_JSON_FILE, copy + used, log_bytes.length - used, &entry) ==
@@ -414,7 +414,6 @@ static void numbers(void)
 		   batch.matched);
 		batch_fini(&batch);
 		lines_fini(&lines);
-		free(copy);
 	}
 	log_bytes.length = 0;
 }
