@@ -135,23 +135,16 @@ void sim_upload_end(struct gantry_upload *upload)
 
 /* --- files of a container --- */
 
-struct sim_tree *sim_container_tree(const struct sim_container *container)
+static struct sim_tree *tree_of(const struct sim_container *container)
 {
-	struct sim_node *node = container->node;
-
-	if (container->tree)
-		return container->tree;
-	if (!node->base)
-		node->base = sim_tree_new_base();
-	return node->base;
+	return sim_tree_or_base(container->node, container->tree);
 }
 
 /* What is at the path of the call; NULL: the call was failed. */
 static const struct sim_file *look(struct sim_call *call, struct sim_container *container,
 				   bool follow)
 {
-	const struct sim_file *file =
-		sim_tree_find(sim_container_tree(container), call->text, follow);
+	const struct sim_file *file = sim_tree_find(tree_of(container), call->text, follow);
 
 	if (!file)
 		sim_call_fail(call, -ENOENT, "there is no %.300s in the container", call->text);
@@ -205,7 +198,7 @@ static void get_act(struct sim_call *call)
 	if (!file)
 		return;
 	path = describe(call, file);
-	sim_tree_pack(sim_container_tree(container), file->path, path->name, &get->sending.bytes);
+	sim_tree_pack(tree_of(container), file->path, path->name, &get->sending.bytes);
 	sim_sending_begin(&get->sending);
 	get->sink.path(get->sink.arg, path);
 }
@@ -235,7 +228,7 @@ static void put_take(struct gantry_upload *upload)
 		return;
 	path = sim_strdup(folder->path);
 	if (!tree || tree->references > 1) {
-		code = sim_tree_copy(call->node, sim_container_tree(container), &tree, &err);
+		code = sim_tree_copy(call->node, tree_of(container), &tree, &err);
 		if (code == 0) {
 			sim_tree_unref(container->tree);
 			container->tree = tree;

@@ -35,8 +35,7 @@ static struct json_object *list_of(struct json_object *item)
 	return list;
 }
 
-static void pack(struct sim_call *call, const struct sim_image *image, const struct sim_tree *files,
-		 struct sim_bytes *out)
+static void pack(struct sim_call *call, const struct sim_image *image, struct sim_bytes *out)
 {
 	static const char config[] = "{\"architecture\":\"amd64\",\"os\":\"linux\",\"config\":{}}";
 	const char *id = sim_image_id(call, image) + 7;
@@ -47,7 +46,7 @@ static void pack(struct sim_call *call, const struct sim_image *image, const str
 	struct gantry_error err;
 	const char *text;
 
-	sim_tree_pack(files, "/", "", &layer);
+	sim_tree_pack(sim_tree_or_base(call->node, image->tree), "/", "", &layer);
 	snprintf(path, sizeof(path), "/%s/layer.tar", id);
 	add(archive, path, layer.data, layer.length, &err);
 	json_object_object_add(entry, "Layers", list_of(json_object_new_string(path + 1)));
@@ -70,15 +69,12 @@ static void save_act(struct sim_call *call)
 {
 	struct sim_sending *sending = (struct sim_sending *)call;
 	const struct sim_image *image = sim_image_find(call->node, call->text);
-	struct sim_tree *base;
 
 	if (!image) {
 		sim_call_fail(call, -ENOENT, "no such image: %.300s", call->text);
 		return;
 	}
-	base = image->tree ? sim_tree_ref(image->tree) : sim_tree_new_base();
-	pack(call, image, base, &sending->bytes);
-	sim_tree_unref(base);
+	pack(call, image, &sending->bytes);
 	sim_sending_begin(sending);
 }
 

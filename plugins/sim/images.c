@@ -350,7 +350,7 @@ static void commit_act(struct sim_call *call)
 	image = (struct sim_image){
 		.name = name,
 		.mark = (char *)mark,
-		.tree = sim_container_tree(container),
+		.tree = sim_tree_or_base(node, container->tree),
 		.key = sim_mix(++node->serial),
 		.created_ms = sim_now_ns(node) / 1000000,
 	};

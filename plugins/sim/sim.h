@@ -383,7 +383,8 @@ struct sim_tree {
 };
 
 struct sim_tree *sim_tree_new(struct sim_node *node);
-struct sim_tree *sim_tree_new_base(void);
+/* The tree, or the base of the node where it is NULL. Never NULL; borrowed. */
+struct sim_tree *sim_tree_or_base(struct sim_node *node, struct sim_tree *tree);
 struct sim_tree *sim_tree_ref(struct sim_tree *tree); /* NULL is fine */
 void sim_tree_unref(struct sim_tree *tree);           /* NULL is fine */
 int sim_tree_copy(struct sim_node *node, const struct sim_tree *from, struct sim_tree **ret_tree,
@@ -436,8 +437,6 @@ void sim_upload_open(struct gantry_upload *upload, void (*take)(struct gantry_up
 bool sim_upload_write(struct gantry_upload *upload, const void *data, size_t length);
 void sim_upload_end(struct gantry_upload *upload);
 
-/* Never NULL; borrowed. */
-struct sim_tree *sim_container_tree(const struct sim_container *container);
 void sim_path_look(void *node, const char *container, const char *path, struct gantry_op *op);
 void sim_archive_get(void *node, const char *container, const char *path,
 		     const struct gantry_archive_sink *sink, struct gantry_op *op);

@@ -11,7 +11,6 @@
 #include <archive_entry.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #define PATH_SIZE  1024
 #define HOPS_MAX   40
@@ -160,7 +159,7 @@ struct sim_tree *sim_tree_new(struct sim_node *node)
 	return tree;
 }
 
-struct sim_tree *sim_tree_new_base(void)
+static struct sim_tree *new_base(void)
 {
 	static const struct sim_file folders[] = {
 		{.path = "/", .mode = S_IFDIR | 0755},
@@ -175,6 +174,15 @@ struct sim_tree *sim_tree_new_base(void)
 	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++)
 		sim_tree_put(tree, &folders[i], NULL);
 	return tree;
+}
+
+struct sim_tree *sim_tree_or_base(struct sim_node *node, struct sim_tree *tree)
+{
+	if (tree)
+		return tree;
+	if (!node->base)
+		node->base = new_base();
+	return node->base;
 }
 
 struct sim_tree *sim_tree_ref(struct sim_tree *tree)
