@@ -59,8 +59,7 @@ static void sending_leave(struct sim_call *call)
 	sim_bytes_fini(&sending->bytes);
 }
 
-void sim_sending_init(struct sim_sending *sending,
-		      int (*fn)(void *arg, const char *data, size_t length), void *arg)
+void sim_sending_init(struct sim_sending *sending, gantry_archive_fn fn, void *arg)
 {
 	sending->fn = fn;
 	sending->arg = arg;
@@ -248,7 +247,6 @@ static void put_act(struct sim_call *call)
 {
 	struct sim_container *container = sim_call_container(call);
 	const struct sim_file *folder = container ? look(call, container, true) : NULL;
-	char id[SIM_ID_SIZE];
 
 	if (!folder)
 		return;
@@ -256,8 +254,7 @@ static void put_act(struct sim_call *call)
 		sim_call_fail(call, -EINVAL, "%.300s is no folder", call->text);
 		return;
 	}
-	sim_id_text(container->key, id);
-	call->container = sim_call_keep(call, id);
+	sim_call_pin(call, container);
 	sim_upload_open((struct gantry_upload *)call, put_take);
 }
 

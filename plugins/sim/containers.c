@@ -12,6 +12,24 @@ struct sim_container *sim_call_container(struct sim_call *call)
 	return container;
 }
 
+struct sim_container *sim_call_running(struct sim_call *call)
+{
+	struct sim_container *container = sim_call_container(call);
+
+	if (!container || sim_lives(container))
+		return container;
+	sim_call_fail(call, -EALREADY, "it is not running");
+	return NULL;
+}
+
+void sim_call_pin(struct sim_call *call, const struct sim_container *container)
+{
+	char id[SIM_ID_SIZE];
+
+	sim_id_text(container->key, id);
+	call->container = sim_call_keep(call, id);
+}
+
 /* --- create --- */
 
 struct create_call {
@@ -53,13 +71,11 @@ static void create_act(struct sim_call *call)
 	struct create_call *create = (struct create_call *)call;
 	struct sim_container *made = create->made;
 	struct sim_container *other = sim_table_find_name(call->node, made->name);
-	const struct sim_image *image = sim_image_find(call->node, made->image);
+	const struct sim_image *image = sim_call_image(call);
 	char id[SIM_ID_SIZE], text[160];
 
-	if (!image) {
-		sim_call_fail(call, -ENOENT, "no such image: %.300s", made->image);
+	if (!image)
 		return;
-	}
 	if (other) {
 		sim_id_text(other->key, id);
 		sim_call_fail(call, -EEXIST,
@@ -87,8 +103,8 @@ static void create_act(struct sim_call *call)
 
 void sim_create(void *arg, const struct gantry_create *create, struct gantry_op *op)
 {
-	struct create_call *call =
-		sim_call_new(arg, op, SIM_CREATE, sizeof(*call), create_act, NULL, NULL);
+	struct create_call *call = sim_call_new(arg, op, SIM_CREATE, sizeof(*call), create_act,
+						NULL, create->spec->image);
 
 	call->call.leave = create_leave;
 	call->made = sim_container_new(arg, create);
@@ -178,14 +194,10 @@ void sim_start(void *node, const char *container, struct gantry_op *op)
 
 static void kill_act(struct sim_call *call)
 {
-	struct sim_container *container = sim_call_container(call);
+	struct sim_container *container = sim_call_running(call);
 
 	if (!container)
 		return;
-	if (!sim_lives(container)) {
-		sim_call_fail(call, -EALREADY, "it is not running");
-		return;
-	}
 	sim_process_signal(container, call->number);
 	sim_call_done(call, NULL);
 }
@@ -221,15 +233,11 @@ void sim_remove(void *node, const char *container, struct gantry_op *op)
 
 static void pause_act(struct sim_call *call)
 {
-	struct sim_container *container = sim_call_container(call);
+	struct sim_container *container = sim_call_running(call);
 	bool pausing = call->verb == SIM_PAUSE;
 
 	if (!container)
 		return;
-	if (!sim_lives(container)) {
-		sim_call_fail(call, -EALREADY, "it is not running");
-		return;
-	}
 	if (pausing == (container->state == GANTRY_CONTAINER_PAUSED)) {
 		sim_call_fail(call, -EALREADY, "it is %s paused", pausing ? "already" : "not");
 		return;

@@ -68,12 +68,10 @@ static void pack(struct sim_call *call, const struct sim_image *image, struct si
 static void save_act(struct sim_call *call)
 {
 	struct sim_sending *sending = (struct sim_sending *)call;
-	const struct sim_image *image = sim_image_find(call->node, call->text);
+	const struct sim_image *image = sim_call_image(call);
 
-	if (!image) {
-		sim_call_fail(call, -ENOENT, "no such image: %.300s", call->text);
+	if (!image)
 		return;
-	}
 	pack(call, image, &sending->bytes);
 	sim_sending_begin(sending);
 }

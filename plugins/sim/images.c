@@ -139,6 +139,15 @@ const struct sim_image *sim_image_find(struct sim_node *node, const char *image)
 	return kept && !kept->removed ? kept : NULL;
 }
 
+const struct sim_image *sim_call_image(struct sim_call *call)
+{
+	const struct sim_image *image = sim_image_find(call->node, call->text);
+
+	if (!image)
+		sim_call_fail(call, -ENOENT, "no such image: %.300s", call->text);
+	return image;
+}
+
 void sim_images_free(struct sim_node *node)
 {
 	for (size_t i = 0; i < node->image_count; i++)
@@ -151,10 +160,8 @@ void sim_images_free(struct sim_node *node)
 
 static void present_act(struct sim_call *call)
 {
-	if (sim_image_find(call->node, call->text))
+	if (sim_call_image(call))
 		sim_call_done(call, NULL);
-	else
-		sim_call_fail(call, -ENOENT, "no such image: %.300s", call->text);
 }
 
 void sim_image_present(void *node, const char *image, struct gantry_op *op)
@@ -391,14 +398,12 @@ static void look_at_use(struct sim_container *container, void *arg)
 static void remove_act(struct sim_call *call)
 {
 	struct sim_node *node = call->node;
-	const struct sim_image *found = sim_image_find(node, call->text);
+	const struct sim_image *found = sim_call_image(call);
 	struct use use = {.image = found};
 	struct sim_image gone;
 
-	if (!found) {
-		sim_call_fail(call, -ENOENT, "no such image: %.300s", call->text);
+	if (!found)
 		return;
-	}
 	sim_table_walk(node, look_at_use, &use);
 	if (use.by) {
 		sim_call_fail(call, -EBUSY, "image %.300s is used by container %.160s", call->text,

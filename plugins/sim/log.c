@@ -130,12 +130,10 @@ static void log_act(struct sim_call *call)
 	struct log_call *log = (struct log_call *)call;
 	struct sim_container *container = sim_call_container(call);
 	const struct gantry_host *host = call->node->host;
-	char id[SIM_ID_SIZE];
 
 	if (!container)
 		return;
-	sim_id_text(container->key, id);
-	call->container = sim_call_keep(call, id);
+	sim_call_pin(call, container);
 	sim_call_pend(call);
 	begin_life(log, container, 0);
 	log->timer = host->timer_start(host->core, 0, on_turn, log);

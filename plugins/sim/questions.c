@@ -174,10 +174,7 @@ void sim_tell_waiters(struct sim_container *container)
 
 void sim_await_end(struct sim_call *call, struct sim_container *container)
 {
-	char id[SIM_ID_SIZE];
-
-	sim_id_text(container->key, id);
-	call->container = sim_call_keep(call, id);
+	sim_call_pin(call, container);
 	container->waiting++;
 	sim_call_pend(call);
 }
@@ -252,20 +249,9 @@ static struct gantry_stats measure(const struct sim_container *container)
 	};
 }
 
-/* The call's container, where it runs; NULL: the call was failed. */
-static struct sim_container *call_running(struct sim_call *call)
-{
-	struct sim_container *container = sim_call_container(call);
-
-	if (!container || sim_lives(container))
-		return container;
-	sim_call_fail(call, -EALREADY, "it is not running");
-	return NULL;
-}
-
 static void stats_act(struct sim_call *call)
 {
-	struct sim_container *container = call_running(call);
+	struct sim_container *container = sim_call_running(call);
 	struct gantry_stats *stats;
 
 	if (!container)
@@ -309,7 +295,7 @@ static void follow_leave(struct sim_call *call)
 
 static void follow_act(struct sim_call *call)
 {
-	struct sim_container *container = call_running(call);
+	struct sim_container *container = sim_call_running(call);
 
 	if (!container)
 		return;
@@ -333,7 +319,7 @@ void sim_stats_follow(void *node, const char *container, gantry_stats_fn fn, voi
 static void top_act(struct sim_call *call)
 {
 	static const char *titles[] = {"UID", "PID", "CMD"};
-	struct sim_container *container = call_running(call);
+	struct sim_container *container = sim_call_running(call);
 	struct gantry_top *top;
 	const char **row;
 	char pid[16];

@@ -259,6 +259,10 @@ void sim_update(void *node, const char *container, const struct gantry_limits *l
 void sim_rename(void *node, const char *container, const char *name, struct gantry_op *op);
 /* The container of the call; NULL: the call was failed with -ENOENT. */
 struct sim_container *sim_call_container(struct sim_call *call);
+/* The same, where it runs; NULL: the call was failed with that, or with -EALREADY. */
+struct sim_container *sim_call_running(struct sim_call *call);
+/* From now on the call's container is found by its id, whatever it was asked by. */
+void sim_call_pin(struct sim_call *call, const struct sim_container *container);
 
 /* --- process.c --- */
 
@@ -305,7 +309,7 @@ void sim_describe(const struct sim_container *container, struct gantry_container
 /* It does not run any more, or is gone: ends the calls that wait for that. */
 void sim_tell_waiters(struct sim_container *container);
 
-/* Pends until the container's end; it is found again by its id, whatever it was asked by. */
+/* Pends until the container's end, and pins it. */
 void sim_await_end(struct sim_call *call, struct sim_container *container);
 
 /* --- session.c --- */
@@ -351,6 +355,8 @@ void sim_commit(void *node, const char *container, const struct gantry_commit *c
 void sim_image_remove(void *node, const char *image, struct gantry_op *op);
 /* By name or id; NULL: it is not there. Good until the next call of these. */
 const struct sim_image *sim_image_find(struct sim_node *node, const char *image);
+/* Likewise, by the text of the call; NULL: the call was failed with -ENOENT. */
+const struct sim_image *sim_call_image(struct sim_call *call);
 /* It is there from now on, in the place of one with its name; copied. False: there are too many. */
 bool sim_image_keep(struct sim_node *node, const struct sim_image *image);
 const char *sim_image_id(struct sim_call *call, const struct sim_image *image);
@@ -409,14 +415,13 @@ struct sim_sending {
 	struct sim_call call;
 	struct sim_bytes bytes; /* owned */
 	size_t at;
-	int (*fn)(void *arg, const char *data, size_t length); /* negative: no more */
+	gantry_archive_fn fn;
 	void *arg;
 	struct gantry_timer *timer; /* the next piece */
 	bool paused;
 };
 
-void sim_sending_init(struct sim_sending *sending,
-		      int (*fn)(void *arg, const char *data, size_t length), void *arg);
+void sim_sending_init(struct sim_sending *sending, gantry_archive_fn fn, void *arg);
 /* From act: the bytes are there. */
 void sim_sending_begin(struct sim_sending *sending);
 
