@@ -61,8 +61,7 @@ for _ in range(1000):
     tick()
     came += reading(followers[0])["name"] == "web"
 equal(came, 1000, "one that does not read holds up nobody")
-left = world.rss_kib()
-ok(SLOW > 1 or left < 100 << 10, f"and costs no memory ({left} KiB)")
+memory_below(world.rss_kib(), 100 << 10, "and costs no memory")
 equal(asked(), before + 2, "nothing was asked again")
 deaf.close()
 

@@ -10,7 +10,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "fak
 from daemon import *
 from http_client import settled
 
-PAGES = 3200 if os.environ.get("VG") else 6400  # of 8 KiB
+PAGES = 3200 if VG else 6400  # of 8 KiB
 os.environ["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=1"  # memory is looked at
 world = World(node='stall_timeout = "2s"').start()
 
@@ -46,13 +46,12 @@ for follow in ("false", "true"):
             grown = world.rss_kib() - base
     equal((length, digest.hexdigest()), (PAGES * 8192, want), "goes on, and has every byte")
     grown = max(grown, world.rss_kib() - base)
-    ok(os.environ.get("VG") or grown < (65536 if os.environ.get("SAN") else 8192), f"gantryd has grown by {grown} KiB")
+    memory_below(grown, 8192, "gantryd has grown little", sanitized_kib=65536)
     connection.close()
 
 slow = [begin("true") for _ in range(8)]
 ok(settled(lambda: world.rss_kib() >> 4, 100), "eight readers that read nothing")
-grown = world.rss_kib() - base
-ok(os.environ.get("VG") or grown < (131072 if os.environ.get("SAN") else 16384), f"gantryd has grown by {grown} KiB")
+memory_below(world.rss_kib() - base, 16384, "gantryd has grown little", sanitized_kib=131072)
 for connection in slow:
     connection.close()
 equal(world.post("/v1/instances/pages/stop?wait=30").status in (200, 409), True, "they leave, and the instance is as it was")

@@ -11,7 +11,7 @@ from daemon import *
 from http_client import settled
 from websocket import BINARY, frame
 
-MANY = 50 if os.environ.get("VG") else 500
+MANY = 50 if VG else 500
 
 
 def ask_exec(instance, *command, **how):
@@ -142,8 +142,7 @@ try:
 except TimeoutError:
     pass
 ok(0 < sent < 64 << 20, f"its input is held up (after {sent >> 10} KiB)")
-if not (os.environ.get("SAN") or os.environ.get("VG")):
-    ok(world.rss_kib() - memory < 20000, f"and takes no memory without end ({world.rss_kib() - memory} KiB)")
+memory_below(world.rss_kib() - memory, 20000, "and takes no memory without end")
 late = Console("/v1/instances/deaf/attach?take=true")
 equal(late.role(), "driver", "another takes over")
 late.put({"type": "detach"}, CONTROL)
@@ -227,8 +226,7 @@ for path, begin in (("attach", lambda: Console("/v1/instances/slow/attach")), ("
         console.leave()
     # a few connections to the engine may be kept for the next call
     ok(until(lambda: descriptors() <= before[0] + 3 and connections() <= before[1] + 3, f"{MANY} consoles to be gone"), f"{path}: {MANY} that were dropped leave no descriptor here and at the engine")
-    if not (os.environ.get("SAN") or os.environ.get("VG")):
-        ok(world.rss_kib() - memory < 6000, f"and no memory ({world.rss_kib() - memory} KiB)")
+    memory_below(world.rss_kib() - memory, 6000, "and no memory")
 
 # --- the ends of gantryd and of the engine -------------------------------------------------------------
 equal(world.spawn(name="long", command=["cat"], stdin_open=True).status, 201, "one that is left running")

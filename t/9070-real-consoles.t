@@ -208,7 +208,7 @@ equal((still.role(), driver.role()), ("observer", "driver"), "a driver, one who 
 memory = world.rss_kib()
 driver.put(b"go\n")
 ok(driver.read_until(lambda: len(driver.got[OUTPUT]) == SIZE), f"a process that writes {SIZE >> 20} MiB at full speed is waited for by its driver alone")
-ok(world.rss_kib() - memory < 60000 or os.environ.get("SAN"), f"and costs no memory ({world.rss_kib() - memory} KiB)")
+memory_below(world.rss_kib() - memory, 60000, "and costs no memory")
 count, text = 0, None
 while count < 60000:
     one = stalled.json()
