@@ -14,13 +14,7 @@ def line(stream, text, sequence, flags=0, boot=1):
 
 
 def log(*frames, piece=None):
-    def answer(handler, _):
-        handler.stream("application/vnd.gantry.log")
-        data = b"".join(frames)
-        for at in range(0, len(data), piece or len(data) or 1):
-            handler.chunk(data[at:at + (piece or len(data))])
-        handler.end()
-    return answer
+    return output(*frames, piece=piece, form="log")
 
 
 def logs(fake, gantry):

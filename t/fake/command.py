@@ -268,10 +268,10 @@ def ended(code, **more):
             "last_exit": {"code": code, "at": "2026-01-02T03:04:05.678Z", **more}}
 
 
-def output(*frames, piece=None):
+def output(*frames, piece=None, form="output"):
     """Streams the frames, the bytes cut in pieces of that size."""
     def answer(handler, _):
-        handler.stream("application/vnd.gantry.output")
+        handler.stream(f"application/vnd.gantry.{form}")
         data = b"".join(frames)
         for at in range(0, len(data), piece or len(data) or 1):
             handler.chunk(data[at:at + (piece or len(data))])
