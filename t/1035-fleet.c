@@ -17,7 +17,8 @@ static size_t count_placed(const struct node *node)
 	return count;
 }
 
-static struct instance *add(struct fleet *fleet, const char *name)
+static struct instance *add(struct fleet *fleet, const char *name,
+			    struct gantry_network_port *ports, size_t count)
 {
 	char id[INSTANCE_ID_SIZE];
 	struct instance *instance;
@@ -27,22 +28,6 @@ static struct instance *add(struct fleet *fleet, const char *name)
 	instance = instance_new(id);
 	instance->spec.name = arena_strdup(&instance->arena, name);
 	instance->spec.project = "default";
-	if (fleet_add(fleet, instance, &err) < 0)
-		bail_out("%s", err.text);
-	return instance;
-}
-
-static struct instance *add_with_ports(struct fleet *fleet, const char *name,
-				       struct gantry_network_port *ports, size_t count)
-{
-	char id[INSTANCE_ID_SIZE];
-	struct instance *instance;
-	struct gantry_error err;
-
-	instance_make_id(id);
-	instance = instance_new(id);
-	instance->spec.name = arena_strdup(&instance->arena, name);
-	instance->spec.project = "ports";
 	instance->spec.network_ports = (struct gantry_network_ports){ports, count};
 	if (fleet_add(fleet, instance, &err) < 0)
 		bail_out("%s", err.text);
@@ -62,7 +47,7 @@ static void port_owners(struct fleet *fleet)
 		snprintf(names[i], sizeof(names[i]), "i%zu", i);
 		snprintf(ids[i], sizeof(ids[i]), "p-%zu", i * 7 % NODES);
 		ports[i].id = ids[i];
-		owners[i] = add_with_ports(fleet, names[i], &ports[i], 1);
+		owners[i] = add(fleet, names[i], &ports[i], 1);
 	}
 	for (size_t i = 0; i < NODES; i++)
 		wrong += fleet_port_owner(fleet, ids[i], NULL) != owners[i] ||
@@ -71,7 +56,7 @@ static void port_owners(struct fleet *fleet)
 	       NODES);
 	ok(!fleet_port_owner(fleet, "p-", NULL) && !fleet_port_owner(fleet, "q", NULL),
 	   "one that nobody has is nobody's");
-	twin = add_with_ports(fleet, "twin", two, 2); /* as may be found on engines */
+	twin = add(fleet, "twin", two, 2); /* as may be found on engines */
 	ok(fleet_port_owner(fleet, "p-7", owners[1]) == twin &&
 		   fleet_port_owner(fleet, "p-7", twin) == owners[1],
 	   "of two with one port each is told of the other");
@@ -111,8 +96,8 @@ int main(void)
 	ok(!fleet_node(&fleet, "zz"), "nor one behind the last");
 	ok(!fleet_node(&fleet, NULL), "none is none");
 
-	a = add(&fleet, "a");
-	b = add(&fleet, "b");
+	a = add(&fleet, "a", NULL, 0);
+	b = add(&fleet, "b", NULL, 0);
 	ok(list_empty(&a->placed), "an instance is nowhere at first");
 	fleet_place(a, &nodes[3]);
 	fleet_place(b, &nodes[3]);
