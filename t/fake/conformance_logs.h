@@ -41,6 +41,7 @@ static void conf_logs(struct conformance *c)
 	if (!rig->runtime->log_files || !rig->runtime->log_read)
 		return;
 	is_int(conf_create(c, "logged", c->hello, id), 0, "create what is logged");
+	conf_text[0] = '\0';
 	rig->take = conf_take_log_files;
 	is_int(RUN(rig, log_files, id), 0, "where its log is");
 	ok(conf_text[0], "by the driver %s", conf_text);
