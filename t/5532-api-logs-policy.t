@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Policies' log hooks between a log and who reads it: every form, followers, sinks, logs of what was removed; failures; what a
 line costs."""
-import base64
 import json
 import os
 import sys

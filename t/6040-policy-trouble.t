@@ -3,7 +3,6 @@
 """Policies in a whole gantryd: what they set crosses to the engine, what they get wrong harms nobody, and no
 secret gets out."""
 import os
-import re
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "fake"))

@@ -6,7 +6,7 @@ import os
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "fake"))
-from console import CONTROL, ERRORS, OUTPUT, RESIZE, Console as ConsoleAt
+from console import ERRORS, OUTPUT, RESIZE, Console as ConsoleAt
 from daemon import *
 
 world = World(engine=False, nodes='one = { plugin = "sim", stop_latency = "20ms" }').start()

@@ -9,7 +9,7 @@ import signal
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "fake"))
-from console import CONTROL, INPUT, OUTPUT, Console
+from console import OUTPUT, Console
 from docker import *
 from daemon import *
 from terminal import GANTRY, Terminal

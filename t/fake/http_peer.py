@@ -11,7 +11,7 @@
 # /upload-lazy (rests a while before it reads)  /upload-cut (breaks off after the first chunk)
 # /upgrade-lazy (reads nothing)  /upgrade-cut (breaks off)  /refused  /refused-chunked  /interim-upgrade
 # /die-once (the 2nd request of a connection: closed without an answer)  /interim (a 103 first)
-import hashlib, os, socket, ssl, struct, sys, threading, time
+import hashlib, os, socket, ssl, struct, sys, threading
 
 done = threading.Event()
 

@@ -3,8 +3,6 @@
 
 A boot does not wait to see whether that happens: its event tells, mostly after Nova was told that the instance runs.
 """
-import time
-
 import eventlet
 from nova import context as nova_context
 from nova import exception
