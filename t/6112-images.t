@@ -63,7 +63,7 @@ equal((made["image"], made["image_id"]), ("pullable-made:1", "sha256:committed")
 equal(world.state("a"), "running", "it runs on")
 after = world.events()[-1]["sequence"]
 equal(said(gantry("commit", "--no-pause", "a", "pullable-made")), (0, "pullable-made\n", ""), "without a pause, and without a tag")
-equal([event["kind"] for event in world.events(after)], ["instance.committed"], "it is not paused")
+equal([event["kind"] for event in until(lambda: world.events(after), "the commit to be told")], ["instance.committed"], "it is not paused")
 ok("pullable-made:latest" in names(), "the tag is latest")
 gantry("stop", "a")
 equal(gantry("commit", "a", "pullable-stopped:1").returncode, 0, "of one that is stopped")
@@ -92,7 +92,8 @@ equal(gantry("rmi", "pullable-made:1").returncode, 3, "a second time there is no
 after = world.events()[-1]["sequence"]
 equal(said(gantry("load", "-i", file)), (0, "pullable-made:1\n", ""), "load from a file")
 ok("pullable-made:1" in names(), "it is there again")
-equal([(event["kind"], event["image"]) for event in world.events(after)], [("image.loaded", "pullable-made:1")], "and told")
+loaded = lambda: [event["image"] for event in world.events(after) if event["kind"] == "image.loaded"]
+equal(until(loaded, "the load to be told"), ["pullable-made:1"], "and told")
 equal(said(gantry("load", "--name", "pullable-mine:1", data=archive)), (0, "pullable-mine:1\n", ""), "or from a pipe, with a name of ours")
 ok("pullable-mine:1" in names(), "which it has")
 oci = {"index.json": b'{"manifests":[{"digest":"sha256:%s"}]}' % (b"a" * 64), "blobs/sha256/" + "b" * 64: b"{}", "blobs/sha256/" + "c" * 64: b"layer",
