@@ -76,10 +76,6 @@ def as_wanted(n):
             ["10.80.0.0/16 via 10.79.0.253", "default via 10.79.0.254", "default via fd79::fe"])
 
 
-def reaches(name, address):
-    return docker.pings(name, address)
-
-
 # --- a first start -----------------------------------------------------------------------------------
 FIRST = 'cat /sys/class/net/eth0/address /sys/class/net/eth0/mtu /sys/class/net/lo/operstate; ip -o addr show eth0; ip route; sleep 1000'
 answer = run("na", port(1), command=("sh", "-c", FIRST))
@@ -91,8 +87,8 @@ text = docker("logs", "na")
 ok("fa:16:3e:00:00:01" in text and "1400" in text and "10.79.0.1/24" in text and "fd79::1/64" in text and "via 10.79.0.253" in text,
    "which its first process saw at once", text)
 equal(inside("na", "ls", "/sys/class/net").split().count("eth1"), 0, "no interface of the engine's beside it")
-equal(reaches("na", "10.79.0.2") and reaches("nb", "10.79.0.1"), True, "they reach each other over the bridge")
-ok(reaches("na", "127.0.0.1"), "and themselves: lo is up")
+equal(docker.pings("na", "10.79.0.2") and docker.pings("nb", "10.79.0.1"), True, "they reach each other over the bridge")
+ok(docker.pings("na", "127.0.0.1"), "and themselves: lo is up")
 has(inside("na", "cat", "/etc/resolv.conf"), "nameserver", "there is a name server")
 equal(docker.inspect("na")["HostConfig"]["Dns"], ["192.0.2.7"], "the port's")
 equal(doctor("na"), {f"{P}-1": []}, "the doctor finds nothing")
@@ -140,7 +136,7 @@ until(lambda: world.get("/v1/instances/nr").json["state"] == "running", "the res
 equal(facts("nr"), as_wanted(3), "it is wired again")
 equal(world.post("/v1/instances/na/start?wait=60").status, 200, "start after the engine's crash")
 equal(facts("na"), as_wanted(1), "it is wired again")
-equal(reaches("na", "10.79.0.3"), True, "and reaches the other")
+equal(docker.pings("na", "10.79.0.3"), True, "and reaches the other")
 
 # --- a port more, and one less -------------------------------------------------------------------------
 more = {"id": f"{P}-4", "bridge": f"bx{P}", "create_bridge": True, "addresses": ["10.81.0.4/24"]}

@@ -173,6 +173,11 @@ class Lab:
     def inside(self, server):
         return self.world.get(f"/v1/instances/{server.id}").json
 
+    def within(self, server, *words):
+        """What a program of the host says in its network."""
+        found = self.inside(server)
+        return self.engines[found["node"]].within(found["container_id"], *words)
+
     def of_nova(self):
         """Instances by uuid that Nova has; each of them is one of gantryd's, or failed before it came so far."""
         return {one.id: one.status for one in self.nova.servers()}

@@ -26,8 +26,7 @@ def check():
     def has_port(server):
         """Whether its port is in it."""
         port = next(iter(neutron.ports(device_id=server.id)))
-        pid = lab.engines[inside(server)["node"]].inspect(inside(server)["container_id"])["State"]["Pid"]
-        shown = subprocess.run(["nsenter", "-t", str(pid), "-n", "ip", "-j", "addr"], capture_output=True, text=True).stdout
+        shown = lab.within(server, "ip", "-j", "addr").stdout
         return port.mac_address in shown and port.fixed_ips[0]["ip_address"] in shown
 
     server = lab.boot("moves", busybox, tiny, [net])

@@ -6,7 +6,7 @@ from lab import *
 
 
 def check(lab, of, size):
-    nova, neutron, world, becomes, inside = lab.nova, lab.neutron, lab.world, lab.becomes, lab.inside
+    nova, neutron, world, becomes, inside, within = lab.nova, lab.neutron, lab.world, lab.becomes, lab.inside, lab.within
     world.policy("80-again.lua", """return { restart = function(instance, exit)
     if instance.labels["nova.meta.again"] then return 0 end
 end }""")
@@ -14,11 +14,6 @@ end }""")
     before = links()
     wide = lab.network("wide", "10.77.0.0/24", gateway_ip="10.77.0.1", dns_nameservers=["192.0.2.7"])
     side = lab.network("side", "10.78.0.0/24", gateway_ip=None)
-
-    def within(server, *words):
-        """What a program of the host says in its network."""
-        pid = lab.engine.inspect(inside(server)["container_id"])["State"]["Pid"]
-        return subprocess.run(["nsenter", "-t", str(pid), "-n", *words], capture_output=True, text=True)
 
     def seen(server):
         """(MAC, address, MTU, up) of each interface but lo, in order."""

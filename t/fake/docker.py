@@ -106,10 +106,14 @@ class Docker:
         found = json.loads(done.stdout)
         return found[0] if len(names) == 1 else found
 
-    def pings(self, name, address):
-        """Whether an address answers to who is in the container's network; by the host's program, in that network."""
+    def within(self, name, *words):
+        """What a program of the host says in the container's network."""
         pid = self.inspect(name)["State"]["Pid"]
-        return subprocess.run(["nsenter", "-t", str(pid), "-n", "busybox", "ping", "-c", "1", "-W", "5", address], capture_output=True).returncode == 0
+        return subprocess.run(["nsenter", "-t", str(pid), "-n", *words], capture_output=True, text=True)
+
+    def pings(self, name, address):
+        """Whether an address answers to who is in the container's network."""
+        return self.within(name, "busybox", "ping", "-c", "1", "-W", "5", address).returncode == 0
 
     def ps(self):
         """All containers of our owner by name, as `docker ps --all` has them."""
