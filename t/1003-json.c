@@ -230,10 +230,26 @@ static void options(void)
 	arena_fini(&arena);
 }
 
+static void printed(void)
+{
+	static const char text[] = "{\"a\":[\"/b\",null]}";
+	struct json_object *object = NULL, *string = json_object_new_string("/b");
+
+	json_parse(text, strlen(text), &object, NULL);
+	is_str(json_line(object), text, "a value on one line");
+	is_str(json_text(object), text, "its text");
+	is_str(json_line(string), "\"/b\"", "a string on one line");
+	is_str(json_text(string), "/b", "its text");
+	is_str(json_text(NULL), "null", "no value");
+	json_object_put(object);
+	json_object_put(string);
+}
+
 int main(void)
 {
 	texts();
 	packed();
+	printed();
 	members();
 	options();
 	done_testing();

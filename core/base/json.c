@@ -177,6 +177,18 @@ struct json_object *json_pack(struct json_object *value)
 	return packed;
 }
 
+const char *json_line(struct json_object *value)
+{
+	return json_object_to_json_string_ext(value, JSON_C_TO_STRING_PLAIN |
+							     JSON_C_TO_STRING_NOSLASHESCAPE);
+}
+
+const char *json_text(struct json_object *value)
+{
+	return json_object_is_type(value, json_type_string) ? json_object_get_string(value)
+							    : json_line(value);
+}
+
 const char *json_type_text(struct json_object *value)
 {
 	switch (json_object_get_type(value)) {

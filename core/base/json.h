@@ -46,6 +46,11 @@ void json_add_time(struct json_object *object, const char *key, int64_t wall_ms)
  */
 struct json_object *json_pack(struct json_object *value);
 
+/* The value as one line of JSON, until it is printed again or let go. */
+const char *json_line(struct json_object *value);
+/* The same, but of a string its text. */
+const char *json_text(struct json_object *value);
+
 /* What a person calls the type of value: "a string", "an object", "null", … */
 const char *json_type_text(struct json_object *value);
 

@@ -334,8 +334,7 @@ int client_call(struct client *client, const char *method, const char *path,
 	int error;
 
 	if (body)
-		text = json_object_to_json_string_ext(body, JSON_C_TO_STRING_PLAIN |
-								    JSON_C_TO_STRING_NOSLASHESCAPE);
+		text = json_line(body);
 	/* Without a body libcurl would name a type of its own. */
 	headers = curl_slist_append(headers,
 				    text ? "Content-Type: application/json" : "Content-Type:");

@@ -19,12 +19,8 @@ static void add_detail(struct str *line, const char *key, struct json_object *va
 		output_exit(line, value);
 	else if (strcmp(key, "error") == 0)
 		str_add(line, json_get_string(value, "detail", "?"));
-	else if (json_object_is_type(value, json_type_string))
-		str_add(line, json_object_get_string(value));
 	else
-		str_add(line,
-			json_object_to_json_string_ext(
-				value, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+		str_add(line, json_text(value));
 }
 
 static int on_event(void *arg, struct json_object *event, const char *text)

@@ -10,12 +10,6 @@
 
 /* --- a decision ---------------------------------------------------------------------------------- */
 
-static const char *plain(struct json_object *value)
-{
-	return json_object_to_json_string_ext(value, JSON_C_TO_STRING_PLAIN |
-							     JSON_C_TO_STRING_NOSLASHESCAPE);
-}
-
 /* " (FILE:LINE)", where the record has them. */
 void explain_add_place(struct str *line, struct json_object *record)
 {
@@ -70,10 +64,10 @@ static void show_record(struct json_object *record)
 		if (subject)
 			str_addf(&line, " %s", subject);
 		if (answer)
-			str_addf(&line, " %s", plain(answer));
+			str_addf(&line, " %s", json_line(answer));
 	}
 	if (before)
-		str_addf(&line, " over %s", plain(before));
+		str_addf(&line, " over %s", json_line(before));
 	if (reason)
 		str_addf(&line, ": %s", reason);
 	explain_add_place(&line, record);
@@ -163,7 +157,7 @@ static void add_value(struct str *line, const struct origin *origin, struct json
 		units_format_size(json_object_get_int64(value), text, sizeof(text));
 		str_add(line, text);
 	} else {
-		str_add(line, plain(value));
+		str_add(line, json_line(value));
 	}
 }
 

@@ -116,12 +116,6 @@ static void add_word(struct str *s, const char *word)
 	str_add_char(s, '\'');
 }
 
-static const char *plain(struct json_object *value)
-{
-	return json_object_to_json_string_ext(value, JSON_C_TO_STRING_PLAIN |
-							     JSON_C_TO_STRING_NOSLASHESCAPE);
-}
-
 /* NAME=VALUE of a variable, NAME of a secret; of another object "type=bind,source=/a". */
 static void add_object(struct str *text, struct json_object *object)
 {
@@ -133,10 +127,8 @@ static void add_object(struct str *text, struct json_object *object)
 	} else if (name && json_object_is_type(json_get(object, "value"), json_type_string)) {
 		str_addf(&word, "%s=%s", name, json_get_string(object, "value", ""));
 	} else {
-		json_object_object_foreach(object, key, value) str_addf(
-			&word, "%s%s=%s", word.length ? "," : "", key,
-			json_object_is_type(value, json_type_string) ? json_object_get_string(value)
-								     : plain(value));
+		json_object_object_foreach(object, key, value)
+			str_addf(&word, "%s%s=%s", word.length ? "," : "", key, json_text(value));
 	}
 	add_word(text, str_text(&word));
 	str_fini(&word);
@@ -150,9 +142,7 @@ static void show_value(const char *key, struct json_object *value)
 	struct str text = STR_INIT;
 	char *title = xasprintf("  %s", key);
 
-	if (json_object_is_type(value, json_type_string)) {
-		str_add(&text, json_object_get_string(value));
-	} else if (json_object_is_type(value, json_type_int) && str_starts_with(key, "memory")) {
+	if (json_object_is_type(value, json_type_int) && str_starts_with(key, "memory")) {
 		char size[24];
 
 		units_format_size(json_object_get_int64(value), size, sizeof(size));
@@ -164,14 +154,12 @@ static void show_value(const char *key, struct json_object *value)
 			if (json_object_is_type(item, json_type_object))
 				add_object(&text, item);
 			else
-				add_word(&text, json_object_is_type(item, json_type_string)
-							? json_object_get_string(item)
-							: plain(item));
+				add_word(&text, json_text(item));
 		}
 	} else if (json_object_is_type(value, json_type_object)) {
 		add_object(&text, value);
 	} else {
-		str_add(&text, plain(value));
+		str_add(&text, json_text(value));
 	}
 	output_line("%-14s %s", title, str_text(&text));
 	free(title);

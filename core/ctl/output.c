@@ -216,8 +216,7 @@ bool output_if_json(const struct ctl *ctl, struct client_reply *reply)
 
 void output_json(struct json_object *value)
 {
-	puts(json_object_to_json_string_ext(value, JSON_C_TO_STRING_PLAIN |
-							   JSON_C_TO_STRING_NOSLASHESCAPE));
+	puts(json_line(value));
 }
 
 /* --- tables --- */
