@@ -25,6 +25,8 @@ struct spec_field {
 
 /* Ends with a row whose key is NULL. */
 extern const struct spec_field spec_fields[];
+/* By enum gantry_mount_type; ends with NULL. */
+extern const char *const spec_mount_types[];
 /* NULL where there is none. */
 const struct spec_field *spec_field_find(const char *key);
 

@@ -69,8 +69,6 @@ const struct spec_shape *spec_shape_of(int kind);
 /* Never NULL. offset is of a member of struct gantry_spec. */
 const struct spec_rule *spec_rule_of(size_t offset);
 
-extern const char *const spec_mount_types[]; /* by enum gantry_mount_type, ends with NULL */
-
 /* Rules of texts that both fields and members have (spec_rule.c). */
 int spec_rule_path(char *text, const char *field, struct gantry_error *err);
 int spec_rule_address(char *text, const char *field, struct gantry_error *err);

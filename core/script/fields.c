@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "script/fields.h"
+#include "model/spec.h"
 #include "script/copies.h"
 #include "script/event_call.h"
 #include "script/log_hook.h"
@@ -150,9 +151,7 @@ static void push_node_engine(lua_State *L, const void *data)
 
 static void push_mount_type(lua_State *L, const void *data)
 {
-	static const char *const names[] = {"bind", "volume", "tmpfs", "instance"};
-
-	lua_pushstring(L, names[((const struct gantry_mount *)data)->type]);
+	lua_pushstring(L, spec_mount_types[((const struct gantry_mount *)data)->type]);
 }
 
 #define PUSH_LINE(name, push, value)                                                               \
