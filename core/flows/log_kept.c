@@ -52,7 +52,6 @@ static struct kept_log *add(struct daemon *daemon, const char *id)
 {
 	struct kept_logs *logs = daemon->kept_logs;
 	struct kept_log *kept = xcalloc(1, sizeof(*kept));
-	size_t at = place_of(logs, id);
 
 	snprintf(kept->id, sizeof(kept->id), "%s", id);
 	list_append(&logs->all, &kept->link);
@@ -60,8 +59,7 @@ static struct kept_log *add(struct daemon *daemon, const char *id)
 		logs->capacity = logs->capacity ? 2 * logs->capacity : 64;
 		logs->by_id = xrealloc(logs->by_id, logs->capacity * sizeof(*logs->by_id));
 	}
-	memmove(logs->by_id + at + 1, logs->by_id + at, (logs->known - at) * sizeof(*logs->by_id));
-	logs->by_id[at] = kept;
+	sorted_insert(logs->by_id, logs->known, sizeof(kept), place_of(logs, id), &kept);
 	logs->known++;
 	return kept;
 }
@@ -85,14 +83,13 @@ static void free_kept(struct kept_log *kept)
 static void let_go(struct daemon *daemon, struct kept_log *kept)
 {
 	struct kept_logs *logs = daemon->kept_logs;
-	size_t at = place_of(logs, kept->id);
 
 	if (kept->instance) {
 		logs->count--;
 		logs->bytes -= kept->bytes;
 	}
+	sorted_remove(logs->by_id, logs->known, sizeof(kept), place_of(logs, kept->id));
 	logs->known--;
-	memmove(logs->by_id + at, logs->by_id + at + 1, (logs->known - at) * sizeof(*logs->by_id));
 	list_remove(&kept->link);
 	free_kept(kept);
 }

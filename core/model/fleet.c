@@ -74,17 +74,6 @@ static size_t place_of_node(const struct fleet *fleet, const char *name)
 			    sizeof(*fleet->nodes_by_name), by_node);
 }
 
-static void insert(struct instance **array, size_t count, size_t at, struct instance *instance)
-{
-	memmove(array + at + 1, array + at, (count - at) * sizeof(*array));
-	array[at] = instance;
-}
-
-static void take_out(struct instance **array, size_t count, size_t at)
-{
-	memmove(array + at, array + at + 1, (count - at - 1) * sizeof(*array));
-}
-
 void fleet_init(struct fleet *fleet)
 {
 	*fleet = (struct fleet){0};
@@ -123,16 +112,15 @@ static void add_ports(struct fleet *fleet, struct instance *instance)
 	const struct gantry_network_ports *ports = &instance->spec.network_ports;
 
 	for (size_t i = 0; i < ports->count; i++) {
-		size_t at = place_of_port(fleet, ports->items[i].id);
+		const struct fleet_port port = {ports->items[i].id, instance};
 
 		if (fleet->port_count == fleet->port_capacity) {
 			fleet->port_capacity = fleet->port_capacity ? 2 * fleet->port_capacity : 64;
 			fleet->ports = xrealloc(fleet->ports,
 						fleet->port_capacity * sizeof(*fleet->ports));
 		}
-		memmove(fleet->ports + at + 1, fleet->ports + at,
-			(fleet->port_count - at) * sizeof(*fleet->ports));
-		fleet->ports[at] = (struct fleet_port){ports->items[i].id, instance};
+		sorted_insert(fleet->ports, fleet->port_count, sizeof(port),
+			      place_of_port(fleet, port.id), &port);
 		fleet->port_count++;
 	}
 }
@@ -149,9 +137,8 @@ static void take_out_ports(struct fleet *fleet, const struct instance *instance)
 			at++;
 		if (at == fleet->port_count)
 			continue;
+		sorted_remove(fleet->ports, fleet->port_count, sizeof(*fleet->ports), at);
 		fleet->port_count--;
-		memmove(fleet->ports + at, fleet->ports + at + 1,
-			(fleet->port_count - at) * sizeof(*fleet->ports));
 	}
 }
 
@@ -221,8 +208,10 @@ int fleet_add(struct fleet *fleet, struct instance *instance, struct gantry_erro
 		fleet->by_name =
 			xrealloc(fleet->by_name, fleet->capacity * sizeof(*fleet->by_name));
 	}
-	insert(fleet->by_id, fleet->count, place_of_id(fleet, instance->id), instance);
-	insert(fleet->by_name, fleet->count, place_of_full_name(fleet, instance), instance);
+	sorted_insert(fleet->by_id, fleet->count, sizeof(instance),
+		      place_of_id(fleet, instance->id), &instance);
+	sorted_insert(fleet->by_name, fleet->count, sizeof(instance),
+		      place_of_full_name(fleet, instance), &instance);
 	fleet->count++;
 	add_ports(fleet, instance);
 	fleet->borrowers += borrows(instance, NULL);
@@ -243,7 +232,6 @@ static struct fleet_project *find_project(const struct fleet *fleet, const char 
 
 static struct fleet_project *add_project(struct fleet *fleet, const char *name)
 {
-	size_t at = place_of_project(fleet, name);
 	struct fleet_project *project = xcalloc(1, sizeof(*project));
 
 	if (fleet->project_count == fleet->project_capacity) {
@@ -251,9 +239,8 @@ static struct fleet_project *add_project(struct fleet *fleet, const char *name)
 		fleet->projects = xrealloc(fleet->projects,
 					   fleet->project_capacity * sizeof(*fleet->projects));
 	}
-	memmove(fleet->projects + at + 1, fleet->projects + at,
-		(fleet->project_count - at) * sizeof(*fleet->projects));
-	fleet->projects[at] = project;
+	sorted_insert(fleet->projects, fleet->project_count, sizeof(project),
+		      place_of_project(fleet, name), &project);
 	fleet->project_count++;
 	project->name = xstrdup(name);
 	return project;
@@ -269,7 +256,6 @@ static void add_usage(struct fleet_usage *usage, const struct instance *instance
 static void count_out(struct fleet *fleet, struct instance *instance)
 {
 	struct fleet_project *project = instance->counted;
-	size_t at;
 
 	if (!project)
 		return;
@@ -279,10 +265,9 @@ static void count_out(struct fleet *fleet, struct instance *instance)
 		add_usage(&project->placed, instance, -1);
 	if (project->usage.instances > 0)
 		return;
-	at = place_of_project(fleet, project->name);
+	sorted_remove(fleet->projects, fleet->project_count, sizeof(project),
+		      place_of_project(fleet, project->name));
 	fleet->project_count--;
-	memmove(fleet->projects + at, fleet->projects + at + 1,
-		(fleet->project_count - at) * sizeof(*fleet->projects));
 	free(project->name);
 	free(project);
 }
@@ -336,8 +321,10 @@ struct fleet_usage fleet_usage_placed(const struct fleet *fleet, const char *pro
 
 void fleet_remove(struct fleet *fleet, struct instance *instance)
 {
-	take_out(fleet->by_id, fleet->count, place_of_id(fleet, instance->id));
-	take_out(fleet->by_name, fleet->count, place_of_full_name(fleet, instance));
+	sorted_remove(fleet->by_id, fleet->count, sizeof(instance),
+		      place_of_id(fleet, instance->id));
+	sorted_remove(fleet->by_name, fleet->count, sizeof(instance),
+		      place_of_full_name(fleet, instance));
 	fleet->count--;
 	take_out_ports(fleet, instance);
 	fleet->borrowers -= borrows(instance, NULL);
@@ -455,16 +442,15 @@ struct node *fleet_node(const struct fleet *fleet, const char *name)
 
 void fleet_add_node(struct fleet *fleet, struct node *node)
 {
-	size_t at = place_of_node(fleet, node->name), size = (fleet->node_count + 1) * sizeof(node);
+	size_t size = (fleet->node_count + 1) * sizeof(node);
 
 	list_init(&node->placed);
 	node->past = &fleet->past;
 	node->index = fleet->node_count;
 	fleet->nodes = xrealloc(fleet->nodes, size);
 	fleet->nodes_by_name = xrealloc(fleet->nodes_by_name, size);
-	memmove(fleet->nodes_by_name + at + 1, fleet->nodes_by_name + at,
-		(fleet->node_count - at) * sizeof(node));
-	fleet->nodes_by_name[at] = node;
+	sorted_insert(fleet->nodes_by_name, fleet->node_count, sizeof(node),
+		      place_of_node(fleet, node->name), &node);
 	fleet->nodes[fleet->node_count++] = node;
 }
 
