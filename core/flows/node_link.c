@@ -198,8 +198,6 @@ static void set_capacity(struct node_link *link)
 	node->nano_cpus = (int64_t)(cpus * 1e9 + 0.5);
 }
 
-#define BOOT_FACT "boot.%s"
-
 static void look_at_boot(struct node_link *link, const char *boot_id)
 {
 	struct store_batch *batch;
@@ -210,25 +208,11 @@ static void look_at_boot(struct node_link *link, const char *boot_id)
 	if (link->boot_id[0])
 		link->booted_ms = clock_wall_ms();
 	snprintf(link->boot_id, sizeof(link->boot_id), "%s", boot_id);
-	snprintf(fact, sizeof(fact), BOOT_FACT, link->node.name);
+	snprintf(fact, sizeof(fact), "boot.%s", link->node.name);
 	snprintf(value, sizeof(value), "%lld %s", (long long)link->booted_ms, link->boot_id);
 	batch = store_batch_new(link->daemon->store);
 	store_put_fact(batch, fact, value);
 	store_batch_commit(batch, NULL, NULL);
-}
-
-/* As look_at_boot has stored it. */
-static void load_boot(struct node_link *link)
-{
-	char fact[100], *saved, *rest;
-
-	snprintf(fact, sizeof(fact), BOOT_FACT, link->settings->name);
-	saved = store_load_fact(link->daemon->store, fact);
-	if (!saved)
-		return;
-	link->booted_ms = strtoll(saved, &rest, 10);
-	snprintf(link->boot_id, sizeof(link->boot_id), "%s", *rest ? rest + 1 : "");
-	free(saved);
 }
 
 static void keep_facts(struct node_link *link, const struct gantry_node_facts *facts)
@@ -403,12 +387,25 @@ static void connect_node(struct node_link *link)
 
 /* --- life ---------------------------------------------------------------------------------------- */
 
+/* A fact about the node: "TIME TEXT". */
+static void load_fact(const struct node_link *link, const char *kind, int64_t *ret_time,
+		      char *ret_text, size_t size)
+{
+	char fact[100], *saved, *rest;
+
+	snprintf(fact, sizeof(fact), "%s.%s", kind, link->node.name);
+	saved = store_load_fact(link->daemon->store, fact);
+	if (!saved)
+		return;
+	*ret_time = strtoll(saved, &rest, 10);
+	snprintf(ret_text, size, "%s", *rest ? rest + 1 : "");
+	free(saved);
+}
+
 struct node_link *node_link_new(struct daemon *daemon, const struct settings_node *settings,
 				const struct gantry_runtime *runtime, void *handle)
 {
 	struct node_link *link = xcalloc(1, sizeof(*link));
-	char fact[100];
-	char *saved;
 
 	link->daemon = daemon;
 	link->settings = settings;
@@ -429,16 +426,9 @@ struct node_link *node_link_new(struct daemon *daemon, const struct settings_nod
 	start_window_init(&link->window);
 	start_faults_init(link);
 	strays_init(link);
-	snprintf(fact, sizeof(fact), "anchor.%s", settings->name);
-	saved = store_load_fact(daemon->store, fact);
-	if (saved) {
-		char *space = strchr(saved, ' ');
-
-		link->anchor.time_ns = strtoll(saved, NULL, 10);
-		snprintf(link->anchor.key, sizeof(link->anchor.key), "%s", space ? space + 1 : "");
-		free(saved);
-	}
-	load_boot(link);
+	load_fact(link, "anchor", &link->anchor.time_ns, link->anchor.key,
+		  sizeof(link->anchor.key));
+	load_fact(link, "boot", &link->booted_ms, link->boot_id, sizeof(link->boot_id));
 	fleet_add_node(&daemon->fleet, &link->node);
 	daemon->links = xrealloc(daemon->links, daemon->fleet.node_count * sizeof(*daemon->links));
 	daemon->links[daemon->fleet.node_count - 1] = link;
