@@ -59,6 +59,17 @@ static const char *missing_operation(const struct gantry_runtime *runtime)
 	return NULL;
 }
 
+static int check_minor(const struct plugin *plugin, unsigned least, const char *what,
+		       const char *from, struct gantry_error *err)
+{
+	if (plugin->info.abi_minor >= least)
+		return 0;
+	return gantry_error_set(err, -EPROTO,
+				"%s: built for plugin ABI %u.%u, whose %s have another size; build "
+				"it anew against these headers",
+				from, plugin->info.abi_major, plugin->info.abi_minor, what);
+}
+
 static int take_runtime(struct plugin *plugin, const char *from, struct gantry_error *err)
 {
 	const struct gantry_runtime *offer = plugin->info.runtime;
@@ -70,12 +81,8 @@ static int take_runtime(struct plugin *plugin, const char *from, struct gantry_e
 		return gantry_error_set(
 			err, -EPROTO, "%s: its runtime table has %u bytes; at least %zu are wanted",
 			from, offer->size, RUNTIME_SIZE_LEAST);
-	if (plugin->info.abi_minor < RUNTIME_MINOR_LEAST)
-		return gantry_error_set(
-			err, -EPROTO,
-			"%s: built for plugin ABI %u.%u, whose facts of a node have another "
-			"size; build it anew against these headers",
-			from, plugin->info.abi_major, plugin->info.abi_minor);
+	if (check_minor(plugin, RUNTIME_MINOR_LEAST, "facts of a node", from, err) < 0)
+		return -EPROTO;
 	memcpy(&plugin->runtime, offer, smaller(offer->size, sizeof(plugin->runtime)));
 	plugin->runtime.size = sizeof(plugin->runtime);
 	missing = missing_operation(&plugin->runtime);
@@ -97,12 +104,8 @@ static int take_logger(struct plugin *plugin, const char *from, struct gantry_er
 		return gantry_error_set(
 			err, -EPROTO, "%s: its logger table has %u bytes; at least %zu are wanted",
 			from, offer->size, LOGGER_SIZE_LEAST);
-	if (plugin->info.abi_minor < LOGGER_MINOR_LEAST)
-		return gantry_error_set(
-			err, -EPROTO,
-			"%s: built for plugin ABI %u.%u, whose lines of logs have another "
-			"size; build it anew against these headers",
-			from, plugin->info.abi_major, plugin->info.abi_minor);
+	if (check_minor(plugin, LOGGER_MINOR_LEAST, "lines of logs", from, err) < 0)
+		return -EPROTO;
 	memcpy(&plugin->logger, offer, smaller(offer->size, sizeof(plugin->logger)));
 	plugin->logger.size = sizeof(plugin->logger);
 	if (!offer->read || !offer->resume || !offer->close || !offer->started || !offer->ended ||
