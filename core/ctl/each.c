@@ -18,14 +18,15 @@ int each_init(struct each *each, struct ctl *ctl, void (*run)(struct each_call *
 	pthread_condattr_t attributes;
 
 	*each = (struct each){.ctl = ctl, .run = run, .lock = PTHREAD_MUTEX_INITIALIZER};
+	each->cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (each->cancel_fd < 0) {
+		output_error("no descriptor to wait with: %s", strerror(errno));
+		return CTL_FAILED;
+	}
 	pthread_condattr_init(&attributes);
 	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
 	pthread_cond_init(&each->changed, &attributes);
-	each->cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (each->cancel_fd >= 0)
-		return CTL_OK;
-	output_error("no descriptor to wait with: %s", strerror(errno));
-	return CTL_FAILED;
+	return CTL_OK;
 }
 
 static void *work(void *arg)
@@ -81,6 +82,5 @@ void each_end(struct each_call *call)
 void each_fini(struct each *each)
 {
 	pthread_cond_destroy(&each->changed);
-	if (each->cancel_fd >= 0)
-		close(each->cancel_fd);
+	close(each->cancel_fd);
 }

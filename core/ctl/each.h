@@ -42,7 +42,7 @@ struct each {
 	int cancel_fd;           /* readable once nobody is to go on */
 };
 
-/* Here and below an exit status; what is wrong was printed. */
+/* Here and below an exit status; what is wrong was printed. Where it fails nothing is to be let go. */
 int each_init(struct each *each, struct ctl *ctl, void (*run)(struct each_call *call));
 /* One that does not begin has ended. */
 int each_begin(struct each *each, struct each_call *call, const char *name);

@@ -290,14 +290,15 @@ static int follow(struct ctl *ctl, struct reading *readings, size_t count, int64
 	};
 	int status = each_init(&all.each, ctl, follow_one);
 
-	for (size_t i = 0; i < count && all.each.cancel_fd >= 0; i++) {
+	if (status != CTL_OK)
+		return status;
+	for (size_t i = 0; i < count; i++) {
 		int one = each_begin(&all.each, &readings[i].call, readings[i].name);
 
 		readings[i].told = one != CTL_OK;
 		status = status == CTL_OK ? one : status;
 	}
-	if (all.each.cancel_fd >= 0)
-		print_all(&all, &status);
+	print_all(&all, &status);
 	for (size_t i = 0; i < count; i++)
 		each_end(&readings[i].call);
 	each_fini(&all.each);

@@ -120,8 +120,10 @@ int wait_command(struct ctl *ctl)
 				timeout);
 		all.deadline_us = clock_monotonic_us() + timeout_ms * 1000;
 	}
-	all.calls = xcalloc(all.count, sizeof(*all.calls));
 	status = each_init(&all.each, ctl, ask);
+	if (status != CTL_OK)
+		return status;
+	all.calls = xcalloc(all.count, sizeof(*all.calls));
 	for (size_t i = 0; i < all.count && status == CTL_OK; i++)
 		status = each_begin(&all.each, &all.calls[i], ctl->args->words[i]);
 	if (status == CTL_OK)
