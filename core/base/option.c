@@ -105,6 +105,7 @@ static int set_value(const struct gantry_option *option, struct json_object *val
 		     const char *field, struct arena *arena, void *place, struct gantry_error *err)
 {
 	int64_t number;
+	double decimal;
 	size_t count = 0;
 
 	switch (option->type) {
@@ -168,9 +169,10 @@ static int set_value(const struct gantry_option *option, struct json_object *val
 		return 0;
 	}
 	case GANTRY_OPTION_DECIMAL:
-		if (read_decimal(value) == 0)
+		decimal = read_decimal(value);
+		if (decimal == 0)
 			break;
-		*(double *)place = read_decimal(value);
+		*(double *)place = decimal;
 		return 0;
 	}
 	return gantry_error_field(

@@ -89,7 +89,7 @@ void units_format_duration(int64_t ms, char *text, size_t size)
 {
 	const struct unit *unit = durations + sizeof(durations) / sizeof(*durations) - 2;
 
-	while (unit->factor > 1 && (ms == 0 || fmod((double)ms, unit->factor) != 0 || !*unit->name))
+	while (unit->factor > 1 && (ms == 0 || fmod((double)ms, unit->factor) != 0))
 		unit--;
 	snprintf(text, size, "%.0f%s", (double)ms / unit->factor, unit->name);
 }

@@ -10,8 +10,8 @@ static const struct instance *lender_of(const struct daemon *daemon,
 						    : NULL;
 }
 
-static int resolve(struct daemon *daemon, const struct instance *instance,
-		   struct gantry_mount *mount, const char *field, struct gantry_error *err)
+static int resolve(struct daemon *daemon, struct instance *instance, struct gantry_mount *mount,
+		   const char *field, struct gantry_error *err)
 {
 	const char *project = instance->spec.project, *node = borrow_node(daemon, &instance->spec);
 	struct instance *lender;
@@ -32,7 +32,7 @@ static int resolve(struct daemon *daemon, const struct instance *instance,
 		return gantry_error_field(err, -EINVAL, field,
 					  "%s is on node %s, the one before on %s",
 					  lender->spec.name, lender->node, node);
-	mount->source = lender->id;
+	mount->source = arena_strdup(&instance->arena, lender->id);
 	return 0;
 }
 
@@ -47,9 +47,6 @@ int borrow_resolve(struct daemon *daemon, struct instance *instance, struct gant
 			continue;
 		snprintf(field, sizeof(field), "mounts[%zu].source", i);
 		code = resolve(daemon, instance, &mounts->items[i], field, err);
-		if (code == 0)
-			mounts->items[i].source =
-				arena_strdup(&instance->arena, mounts->items[i].source);
 	}
 	return code;
 }

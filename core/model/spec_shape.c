@@ -97,7 +97,7 @@ static int mount_from_text(char *text, struct arena *arena, void *item, const ch
 	}
 	mount->type = parts[0][0] == '/' ? GANTRY_MOUNT_BIND : GANTRY_MOUNT_VOLUME;
 	mount->source = parts[0];
-	if (strncmp(parts[0], SPEC_INSTANCE, strlen(SPEC_INSTANCE)) == 0) {
+	if (str_starts_with(parts[0], SPEC_INSTANCE)) {
 		mount->type = GANTRY_MOUNT_INSTANCE;
 		mount->source = parts[0] + strlen(SPEC_INSTANCE);
 	}
