@@ -12,6 +12,7 @@ import tempfile
 import warnings
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "fake"))
+from certificates import authority, certificate
 from http_client import *
 
 warnings.simplefilter("ignore", DeprecationWarning)
@@ -19,29 +20,6 @@ MIB = 1024 * 1024
 FLAT_KIB = 16384 if SLOW else 4096
 DOWNLOAD = 200 * MIB
 UPLOAD = (8 if VG else 64 if SAN else 256) * MIB
-
-
-def openssl(*arguments):
-    subprocess.run(["openssl", *arguments], check=True, capture_output=True)
-
-
-def authority(folder, name):
-    key, certificate = f"{folder}/{name}.key", f"{folder}/{name}.pem"
-    openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", key, "-out", certificate,
-            "-subj", f"/CN={name}", "-days", "2")
-    return certificate, key
-
-
-def certificate(folder, name, signer, subject, purpose, days="2"):
-    key, request_file, pem = (f"{folder}/{name}.{end}" for end in ("key", "csr", "pem"))
-    extensions = f"{folder}/{name}.ext"
-    with open(extensions, "w") as out:
-        out.write(f"extendedKeyUsage={purpose}\nsubjectAltName=IP:127.0.0.1\n")
-    openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", key, "-out", request_file,
-            "-utf8", "-subj", subject)
-    openssl("x509", "-req", "-in", request_file, "-CA", signer[0], "-CAkey", signer[1], "-CAcreateserial", "-out", pem, "-days", days,
-            "-extfile", extensions)
-    return pem, key
 
 
 class Tls:
@@ -80,11 +58,11 @@ class Tls:
 
 with tempfile.TemporaryDirectory(prefix="gantry-tls-") as folder:
     ours, theirs = authority(folder, "ours"), authority(folder, "theirs")
-    host = certificate(folder, "host", ours, "/CN=gantryd", "serverAuth")
-    nova = certificate(folder, "nova", ours, "/O=site, one/OU=compute/CN=növa", "clientAuth")
-    stranger = certificate(folder, "stranger", theirs, "/O=site, one/OU=compute/CN=növa", "clientAuth")
-    expired = certificate(folder, "expired", ours, "/CN=old", "clientAuth", days="-1")
-    wrong_use = certificate(folder, "wrong-use", ours, "/CN=server", "serverAuth")
+    host = certificate(folder, "host", ours, "serverAuth", "/CN=gantryd")
+    nova = certificate(folder, "nova", ours, "clientAuth", "/O=site, one/OU=compute/CN=növa")
+    stranger = certificate(folder, "stranger", theirs, "clientAuth", "/O=site, one/OU=compute/CN=növa")
+    expired = certificate(folder, "expired", ours, "clientAuth", days=-1)
+    wrong_use = certificate(folder, "wrong-use", ours, "serverAuth")
 
     with Server("--header-ms", "15000" if VG else "1500", tls=(*host, ours[0]), asan="quarantine_size_mb=1") as server:
         for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):

@@ -6,6 +6,7 @@ import sys
 import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "fake"))
+from certificates import authority, certificate
 from command import *
 
 
@@ -110,18 +111,9 @@ def unreachable(fake, gantry):
 
 def tls(*_):
     folder = tempfile.mkdtemp(prefix="gantry-tls-")
-
-    def openssl(*words):
-        subprocess.run(["openssl", *words], cwd=folder, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    for authority in ("ca", "other"):
-        openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", authority + ".key", "-out", authority + ".pem",
-                "-days", "2", "-subj", "/CN=" + authority)
-    with open(folder + "/ext", "w") as file:
-        file.write("subjectAltName=IP:127.0.0.1\n")
-    for name, authority in (("server", "ca"), ("client", "ca"), ("stranger", "other")):
-        openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", name + ".key", "-out", name + ".csr", "-subj", "/CN=" + name)
-        openssl("x509", "-req", "-in", name + ".csr", "-CA", authority + ".pem", "-CAkey", authority + ".key", "-CAcreateserial", "-days", "2",
-                "-extfile", "ext", "-out", name + ".pem")
+    authorities = {name: authority(folder, name) for name in ("ca", "other")}
+    for name, signer in (("server", "ca"), ("client", "ca"), ("stranger", "other")):
+        certificate(folder, name, authorities[signer])
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder + "/server.pem", folder + "/server.key")
     context.load_verify_locations(folder + "/ca.pem")

@@ -7,36 +7,14 @@ import ssl
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "fake"))
+from certificates import authority, certificate
 from daemon import *
 
 world = World(settings='trusted_actors = { "cn:nova-compute" }')
 folder = world.folder
 
-
-def openssl(*arguments):
-    subprocess.run(["openssl", *arguments], check=True, capture_output=True)
-
-
-def authority(name):
-    key, pem = f"{folder}/{name}.key", f"{folder}/{name}.pem"
-    openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", key,
-            "-out", pem, "-subj", f"/CN={name}", "-days", "2")
-    return pem, key
-
-
-def certificate(signer, common_name, purpose, *dates):
-    name = f"{folder}/{common_name.replace(' ', '_')}-{len(os.listdir(folder))}"
-    with open(f"{name}.ext", "w") as file:
-        file.write(f"extendedKeyUsage={purpose}\nsubjectAltName=IP:127.0.0.1\n")
-    openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", f"{name}.key",
-            "-out", f"{name}.csr", "-subj", f"/CN={common_name}")
-    openssl("x509", "-req", "-in", f"{name}.csr", "-CA", signer[0], "-CAkey", signer[1], "-CAcreateserial",
-            "-out", f"{name}.pem", "-extfile", f"{name}.ext", *(dates or ("-days", "2")))
-    return f"{name}.pem", f"{name}.key"
-
-
-ours, theirs = authority("ours"), authority("theirs")
-server = certificate(ours, "gantryd", "serverAuth")
+ours, theirs = authority(folder, "ours"), authority(folder, "theirs")
+server = certificate(folder, "gantryd", ours, "serverAuth")
 PORT = free_port()
 with open(world.config) as file:
     settings = file.read()
@@ -99,7 +77,7 @@ has(failed.stderr, "certificate", "and what is missing is said")
 # --- who is let in ---
 listen()
 world.start()
-alice, nova = certificate(ours, "alice", "clientAuth"), certificate(ours, "nova-compute", "clientAuth")
+alice, nova = certificate(folder, "alice", ours, "clientAuth"), certificate(folder, "nova-compute", ours, "clientAuth")
 answer = ask_tls(alice, "POST", "/v1/instances?wait=10", {"name": "a", "image": "busybox"})
 equal(answer.status, 201, "a client of our authority may")
 equal(answer.json["actor"], "cn:alice", "its actor is the certificate's name")
@@ -117,9 +95,9 @@ second = ask_tls(nova, "POST", "/v1/instances?wait=10", {"name": "e", "image": "
 equal((first.status, second.status), (201, 201), "two actors may use the same idempotency key")
 
 refused(None, "a client without a certificate is refused")
-refused(certificate(theirs, "alice", "clientAuth"), "one of another authority")
-refused(certificate(ours, "late", "clientAuth", "-days", "-1"), "one that has expired")
-refused(certificate(ours, "other", "serverAuth"), "one that is for servers")
+refused(certificate(folder, "stranger", theirs, "clientAuth", "/CN=alice"), "one of another authority")
+refused(certificate(folder, "late", ours, "clientAuth", days=-1), "one that has expired")
+refused(certificate(folder, "other", ours, "serverAuth"), "one that is for servers")
 with socket.create_connection(("127.0.0.1", PORT), timeout=LIMIT) as plain:
     plain.sendall(b"GET /v1/instances HTTP/1.1\r\nHost: x\r\n\r\n")
     ok(b"instances" not in plain.recv(1000), "one that speaks no TLS")

@@ -6,6 +6,7 @@ import os
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "fake"))
+from certificates import authority, certificate
 from daemon import *
 from logfiles import LogFiles
 from receiver import Receiver
@@ -13,25 +14,13 @@ from receiver import Receiver
 COUNT = 2000
 folder = tempfile.mkdtemp(prefix="gantry-t.")
 atexit.register(shutil.rmtree, folder, ignore_errors=True)
-
-
-def openssl(*words):
-    subprocess.run(["openssl", *words], cwd=folder, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-
-KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
-for authority in ("ca", "other"):
-    openssl("req", "-x509", *KEY, "-keyout", f"{authority}.key", "-out", f"{authority}.pem", "-days", "2", "-subj", f"/CN={authority}")
-with open(f"{folder}/names", "w") as file:
-    file.write("subjectAltName=IP:127.0.0.1\n")
-for name, authority in (("server", "ca"), ("client", "ca"), ("stranger", "other")):
-    openssl("req", *KEY, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
-    openssl("x509", "-req", "-in", f"{name}.csr", "-CA", f"{authority}.pem", "-CAkey", f"{authority}.key", "-CAcreateserial", "-days", "2",
-            "-extfile", "names", "-out", f"{name}.crt")
-    with open(f"{folder}/{name}.pem", "w") as file:
-        file.write(open(f"{folder}/{name}.crt").read() + open(f"{folder}/{name}.key").read())
+authorities = {name: authority(folder, name) for name in ("ca", "other")}
+for name, signer in (("server", "ca"), ("client", "ca"), ("stranger", "other")):
+    pair = certificate(folder, name, authorities[signer])
+    with open(f"{folder}/{name}.both", "w") as file:
+        file.write("".join(open(part).read() for part in pair))
 CA = f'tls_ca = "{folder}/ca.pem"'
-OURS = f'tls_certificate = "{folder}/client.crt", tls_key = "{folder}/client.key"'
+OURS = f'tls_certificate = "{folder}/client.pem", tls_key = "{folder}/client.key"'
 
 
 def port():
@@ -40,15 +29,15 @@ def port():
 
 # name: kind, how the receiver stands, what the sink is told beside `to`
 CASES = {
-    "syslog": ("syslog", ["server.pem"], CA),
-    "fluent": ("fluent", ["server.pem"], CA),
-    "mutual": ("syslog", ["server.pem", "ca.pem"], f"{CA}, {OURS}"),
-    "unverified": ("fluent", ["stranger.pem"], "tls_verify = false"),
-    "stranger": ("syslog", ["stranger.pem"], CA),
-    "system": ("fluent", ["server.pem"], ""),
-    "name": ("syslog", ["server.pem"], CA),
-    "nobody": ("fluent", ["server.pem", "ca.pem"], CA),
-    "silent": ("stuck", ["server.pem"], f'{CA}, timeout = "1s"'),
+    "syslog": ("syslog", ["server.both"], CA),
+    "fluent": ("fluent", ["server.both"], CA),
+    "mutual": ("syslog", ["server.both", "ca.pem"], f"{CA}, {OURS}"),
+    "unverified": ("fluent", ["stranger.both"], "tls_verify = false"),
+    "stranger": ("syslog", ["stranger.both"], CA),
+    "system": ("fluent", ["server.both"], ""),
+    "name": ("syslog", ["server.both"], CA),
+    "nobody": ("fluent", ["server.both", "ca.pem"], CA),
+    "silent": ("stuck", ["server.both"], f'{CA}, timeout = "1s"'),
 }
 receivers, sinks = {}, ""
 for name, (kind, pem, options) in CASES.items():
@@ -95,9 +84,9 @@ equal(world.stop(), 0, "gantryd ends well")
 
 # settings
 for options, words in ((f'to = "tls://127.0.0.1:1", tls_ca = "{folder}/nowhere.pem"', "nowhere.pem: No such file"),
-                       (f'to = "tls://127.0.0.1:1", tls_ca = "{folder}/names"', "names: "),
-                       (f'to = "tls://127.0.0.1:1", tls_certificate = "{folder}/client.crt"', "belong together"),
-                       (f'to = "tls://127.0.0.1:1", tls_certificate = "{folder}/client.crt", tls_key = "{folder}/server.key"', "mismatch"),
+                       (f'to = "tls://127.0.0.1:1", tls_ca = "{folder}/server.ext"', "server.ext: "),
+                       (f'to = "tls://127.0.0.1:1", tls_certificate = "{folder}/client.pem"', "belong together"),
+                       (f'to = "tls://127.0.0.1:1", tls_certificate = "{folder}/client.pem", tls_key = "{folder}/server.key"', "mismatch"),
                        (f'to = "tcp://127.0.0.1:1", tls_ca = "{folder}/ca.pem"', "is for tls://HOST:PORT only"),
                        ('to = "tls://nowhere"', "must name HOST:PORT"),
                        ('to = "https://nowhere"', "or tls://HOST:PORT")):

@@ -5,11 +5,11 @@ changed behind our back, gantryd killed, its store lost, events missed, TLS righ
 what the engine says and what the API says is the same."""
 import os
 import signal
-import subprocess
 import sys
 import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "fake"))
+from certificates import authority, certificate
 from docker import *
 from command import Command
 from daemon import *
@@ -263,36 +263,15 @@ equal(world.stop(), 0, "gantryd ends in order")
 
 # an engine on TCP with TLS
 folder = world.folder
-
-
-def openssl(*arguments):
-    subprocess.run(["openssl", *arguments], check=True, capture_output=True)
-
-
-def certificate(name, signer=None, *extensions):
-    """PEM and key; an authority where nobody signs."""
-    base = os.path.join(folder, name)
-    new = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", f"{base}.key", "-subj", f"/CN={name}")
-    if not signer:
-        openssl("req", "-x509", *new, "-out", f"{base}.pem", "-days", "2")
-        return f"{base}.pem", f"{base}.key"
-    with open(f"{base}.ext", "w") as file:
-        file.write("\n".join(extensions) + "\n")
-    openssl("req", *new, "-out", f"{base}.csr")
-    openssl("x509", "-req", "-in", f"{base}.csr", "-CA", signer[0], "-CAkey", signer[1], "-CAcreateserial", "-out", f"{base}.pem",
-            "-days", "2", "-extfile", f"{base}.ext")
-    return f"{base}.pem", f"{base}.key"
-
-
-authority, stranger = certificate("authority"), certificate("stranger")
-server = certificate("engine", authority, "extendedKeyUsage=serverAuth", "subjectAltName=IP:127.0.0.1")
-mine = certificate("mine", authority, "extendedKeyUsage=clientAuth")
-theirs = certificate("theirs", stranger, "extendedKeyUsage=clientAuth")
+ours, stranger = authority(folder, "ours"), authority(folder, "stranger")
+server = certificate(folder, "engine", ours, "serverAuth")
+mine = certificate(folder, "mine", ours, "clientAuth")
+theirs = certificate(folder, "theirs", stranger, "clientAuth")
 with socket.socket() as sock:
     sock.bind(("127.0.0.1", 0))
     port = sock.getsockname()[1]
 docker.down()
-docker.again("-H", f"tcp://127.0.0.1:{port}", "--tlsverify", f"--tlscacert={authority[0]}", f"--tlscert={server[0]}",
+docker.again("-H", f"tcp://127.0.0.1:{port}", "--tlsverify", f"--tlscacert={ours[0]}", f"--tlscert={server[0]}",
              f"--tlskey={server[1]}")
 
 
@@ -301,7 +280,7 @@ def tls_world(host="127.0.0.1", **options):
     return docker.world(endpoint=f"tcp://{host}:{port}", node=text).start(up=False)
 
 
-right = tls_world(ca=authority[0], certificate=mine[0], key=mine[1])
+right = tls_world(ca=ours[0], certificate=mine[0], key=mine[1])
 until(lambda: right.get("/v1/health").json["status"] == "ok", "the node to be up over TLS")
 equal(right.spawn(name="over-tls", image=IMAGE).status, 201, "TLS: an instance is made over it")
 equal(docker.inspect("over-tls")["State"]["Running"], True, "TLS: and it runs")
@@ -314,9 +293,9 @@ equal(right.delete("/v1/instances/over-tls?force=true&wait=30").status, 200, "TL
 equal(right.stop(), 0, "TLS: gantryd ends in order")
 for what, options, word in (
         ("the wrong authority", {"ca": stranger[0], "certificate": mine[0], "key": mine[1]}, "certificate"),
-        ("no certificate of ours", {"ca": authority[0]}, "certificate"),
-        ("a certificate by somebody else", {"ca": authority[0], "certificate": theirs[0], "key": theirs[1]}, "certificate"),
-        ("another name than the certificate's", {"ca": authority[0], "certificate": mine[0], "key": mine[1], "host": "localhost"},
+        ("no certificate of ours", {"ca": ours[0]}, "certificate"),
+        ("a certificate by somebody else", {"ca": ours[0], "certificate": theirs[0], "key": theirs[1]}, "certificate"),
+        ("another name than the certificate's", {"ca": ours[0], "certificate": mine[0], "key": mine[1], "host": "localhost"},
          "localhost")):
     wrong = tls_world(**options)
     error = until(lambda: wrong.get("/v1/nodes/local").json.get("last_error"), f"TLS, {what}: an error")
