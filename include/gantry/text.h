@@ -47,6 +47,8 @@ static inline bool gantry_is_utf8(const char *text, size_t length)
 	return true;
 }
 
+#define GANTRY_BASE64_DIGITS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+
 /* How long length bytes are in base64. */
 static inline size_t gantry_base64_length(size_t length)
 {
@@ -56,8 +58,7 @@ static inline size_t gantry_base64_length(size_t length)
 /* Writes so much, and no NUL. */
 static inline void gantry_base64(const void *data, size_t length, char *out)
 {
-	static const char digits[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	static const char digits[] = GANTRY_BASE64_DIGITS;
 	const unsigned char *at = data;
 
 	for (; length > 0; at += 3, out += 4, length -= length < 3 ? length : 3) {
@@ -74,8 +75,7 @@ static inline void gantry_base64(const void *data, size_t length, char *out)
 /* Up to what is no digit of it; out has room for strlen(text), of which what was written is told. */
 static inline size_t gantry_base64_read(const char *text, char *out)
 {
-	static const char digits[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	static const char digits[] = GANTRY_BASE64_DIGITS;
 	uint32_t bits = 0, count = 0;
 	const char *found;
 	size_t length = 0;
