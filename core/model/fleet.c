@@ -192,33 +192,6 @@ const struct instance *fleet_borrower(const struct fleet *fleet, const struct in
 	return NULL;
 }
 
-int fleet_add(struct fleet *fleet, struct instance *instance, struct gantry_error *err)
-{
-	const struct instance *other =
-		fleet_find_name(fleet, instance->spec.project, instance->spec.name);
-
-	if (other)
-		return gantry_error_field(err, -EEXIST, "name",
-					  "project %s has an instance %s already (%s, %s)",
-					  instance->spec.project, instance->spec.name, other->id,
-					  instance_state_text(other->state));
-	if (fleet->count == fleet->capacity) {
-		fleet->capacity = fleet->capacity ? fleet->capacity * 2 : 64;
-		fleet->by_id = xrealloc(fleet->by_id, fleet->capacity * sizeof(*fleet->by_id));
-		fleet->by_name =
-			xrealloc(fleet->by_name, fleet->capacity * sizeof(*fleet->by_name));
-	}
-	sorted_insert(fleet->by_id, fleet->count, sizeof(instance),
-		      place_of_id(fleet, instance->id), &instance);
-	sorted_insert(fleet->by_name, fleet->count, sizeof(instance),
-		      place_of_full_name(fleet, instance), &instance);
-	fleet->count++;
-	add_ports(fleet, instance);
-	fleet->borrowers += borrows(instance, NULL);
-	list_append(&fleet->instances, &instance->link);
-	return 0;
-}
-
 /* --- projects -------------------------------------------------------------------------------------- */
 
 static struct fleet_project *find_project(const struct fleet *fleet, const char *name)
@@ -319,6 +292,46 @@ struct fleet_usage fleet_usage_placed(const struct fleet *fleet, const char *pro
 
 /* --- instances ------------------------------------------------------------------------------------- */
 
+static struct instance *find_name(const struct fleet *fleet, const char *project, const char *name)
+{
+	for (size_t i = place_of_name(fleet, name); i < fleet->count; i++) {
+		struct instance *instance = fleet->by_name[i];
+
+		if (!str_equal(instance->spec.name, name))
+			break;
+		if (str_equal(instance->spec.project, project))
+			return instance;
+	}
+	return NULL;
+}
+
+int fleet_add(struct fleet *fleet, struct instance *instance, struct gantry_error *err)
+{
+	const struct instance *other =
+		find_name(fleet, instance->spec.project, instance->spec.name);
+
+	if (other)
+		return gantry_error_field(err, -EEXIST, "name",
+					  "project %s has an instance %s already (%s, %s)",
+					  instance->spec.project, instance->spec.name, other->id,
+					  instance_state_text(other->state));
+	if (fleet->count == fleet->capacity) {
+		fleet->capacity = fleet->capacity ? fleet->capacity * 2 : 64;
+		fleet->by_id = xrealloc(fleet->by_id, fleet->capacity * sizeof(*fleet->by_id));
+		fleet->by_name =
+			xrealloc(fleet->by_name, fleet->capacity * sizeof(*fleet->by_name));
+	}
+	sorted_insert(fleet->by_id, fleet->count, sizeof(instance),
+		      place_of_id(fleet, instance->id), &instance);
+	sorted_insert(fleet->by_name, fleet->count, sizeof(instance),
+		      place_of_full_name(fleet, instance), &instance);
+	fleet->count++;
+	add_ports(fleet, instance);
+	fleet->borrowers += borrows(instance, NULL);
+	list_append(&fleet->instances, &instance->link);
+	return 0;
+}
+
 void fleet_remove(struct fleet *fleet, struct instance *instance)
 {
 	sorted_remove(fleet->by_id, fleet->count, sizeof(instance),
@@ -338,19 +351,6 @@ struct instance *fleet_find(const struct fleet *fleet, const char *id)
 	size_t at = place_of_id(fleet, id);
 
 	return at < fleet->count && str_equal(fleet->by_id[at]->id, id) ? fleet->by_id[at] : NULL;
-}
-
-struct instance *fleet_find_name(const struct fleet *fleet, const char *project, const char *name)
-{
-	for (size_t i = place_of_name(fleet, name); i < fleet->count; i++) {
-		struct instance *instance = fleet->by_name[i];
-
-		if (!str_equal(instance->spec.name, name))
-			break;
-		if (str_equal(instance->spec.project, project))
-			return instance;
-	}
-	return NULL;
 }
 
 static int not_unique(const char *word, const struct instance *a, const struct instance *b,
@@ -392,7 +392,7 @@ static int find_exact_name(const struct fleet *fleet, const char *word, struct i
 			second = fleet->by_name[i];
 	}
 	if (second)
-		first = fleet_find_name(fleet, "default", word);
+		first = find_name(fleet, "default", word);
 	if (second && !first)
 		return not_unique(word, fleet->by_name[place_of_name(fleet, word)], second, err);
 	*ret_found = first;
@@ -410,10 +410,10 @@ int fleet_resolve(const struct fleet *fleet, const char *word, const char *proje
 		char *name = xstrdup(word);
 
 		name[slash - word] = '\0';
-		found = fleet_find_name(fleet, name, slash + 1);
+		found = find_name(fleet, name, slash + 1);
 		free(name);
 	} else if (!found && project) {
-		found = fleet_find_name(fleet, project, word);
+		found = find_name(fleet, project, word);
 	} else if (!found) {
 		code = find_exact_name(fleet, word, &found, err);
 	}

@@ -44,19 +44,12 @@ void fleet_init(struct fleet *fleet);
 /* Frees all instances; the nodes are their owner's, and must still be there. */
 void fleet_fini(struct fleet *fleet);
 
-/*
- * Another instance that has this one's filesystem mounted, or would have: active, as its process is
- * there or about to be; else NULL.
- */
-const struct instance *fleet_borrower(const struct fleet *fleet, const struct instance *instance);
-
 /* Takes the instance over. -EEXIST where its name is taken in its project. */
 int fleet_add(struct fleet *fleet, struct instance *instance, struct gantry_error *err);
 /* Takes it out and frees it. */
 void fleet_remove(struct fleet *fleet, struct instance *instance);
 
 struct instance *fleet_find(const struct fleet *fleet, const char *id);
-struct instance *fleet_find_name(const struct fleet *fleet, const char *project, const char *name);
 /*
  * What a person means by word: an id, "PROJECT/NAME", a name (in the project given, else the only
  * one of that name, else the one in "default"), or a prefix of ids or names that fits one only
@@ -71,6 +64,12 @@ void fleet_set_ports(struct fleet *fleet, struct instance *instance,
 /* Which instance, but one, has the port; NULL: none. */
 const struct instance *fleet_port_owner(const struct fleet *fleet, const char *port,
 					const struct instance *but);
+
+/*
+ * Another instance that has this one's filesystem mounted, or would have: active, as its process is
+ * there or about to be; else NULL.
+ */
+const struct instance *fleet_borrower(const struct fleet *fleet, const struct instance *instance);
 
 /*
  * Counts the instance in its project, with what its spec says now; again after that has changed, and
