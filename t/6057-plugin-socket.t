@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """The socket of plugin net, of gantryds that were killed and that live: it is found by name only, and what nobody answers is removed."""
+import fcntl
 import os
 import stat
 import sys
@@ -78,4 +79,56 @@ status, said = one.refuses()
 equal(status, 1, "where something else has the name, it does not start")
 has(said, f"plugin net: {link}: File exists", "and says what")
 equal(there(SOCKETS), [], "and leaves no socket")
+os.rmdir(link)
+
+
+# --- a lock that somebody has and keeps ----------------------------------------------------------------------
+class held:
+    """The lock of a folder, as a gantryd that is at its start has it."""
+
+    def __init__(self, folder):
+        self.fd = os.open(folder, os.O_RDONLY)
+        fcntl.flock(self.fd, fcntl.LOCK_EX)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        os.close(self.fd)
+
+
+def told(text):
+    with open(one.log) as log:
+        return log.read().count(text)
+
+
+for folder in (SOCKETS, FOUND):
+    with held(folder):
+        one.start()
+        equal(one.get("/v1/instances").status, 200, "it starts and answers while another process has the lock of a folder")
+        equal(there(FOUND), kept, "makes nothing that it could not sweep for")
+        answer = one.spawn(name="w", network_ports=[{"id": "p-1", "bridge": "br0"}])
+        equal(answer.status, 503, f"no port is wired before: {answer}")
+        has(answer.json["detail"], f"net: {folder} is locked by another process", "which is told")
+        equal([i["name"] for i in one.instances()], [], "and leaves nothing")
+    until(lambda: os.path.exists(link), "the driver to be served")
+    equal(activates(link), {"Implements": ["NetworkDriver"]}, "let go, it serves")
+    with held(folder):
+        equal(one.stop(), 0, "an orderly end does not wait either")
+    equal((there(FOUND), there(SOCKETS)), (kept, []), "and removes what is its own")
+equal(told("is locked by another process"), 4, "told once at a start, and with what failed of it")
+with held(SOCKETS):
+    one.start()
+    os.mkdir(link)
+    before = told(f"{link}: File exists")
+until(lambda: told(f"{link}: File exists") > before, "the reason that came after to be told")
+equal(one.get("/v1/instances").status, 200, "it goes on")
+os.rmdir(link)
+until(lambda: os.path.exists(link) and there(SOCKETS), "the driver to be served")
+equal(activates(link), {"Implements": ["NetworkDriver"]}, "and serves once that is gone")
+with held(SOCKETS):
+    one.stop()
+    one.start()
+    equal(one.stop(), 0, "it ends also while it tries")
+equal((there(FOUND), there(SOCKETS)), (kept, []), "and leaves nothing")
 done()

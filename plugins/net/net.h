@@ -51,11 +51,17 @@ struct net_port {
 struct net_work;
 struct net_endpoint;
 
+typedef void (*net_handler_fn)(void *arg, struct gantry_request *request, const char *path,
+			       const char *body);
+
 struct net {
 	const struct gantry_host *host; /* borrowed, as settings */
 	const struct net_settings *settings;
 	char *owner, *driver;           /* owned; NULL before serve */
-	struct gantry_server *server;   /* owned; with it: */
+	net_handler_fn handle;          /* of requests */
+	struct gantry_server *server;   /* owned; NULL: see unserved */
+	struct gantry_error unserved;   /* why engines do not find us yet */
+	struct gantry_timer *again;     /* set while that is tried again */
 	char *socket, *link;            /* paths, owned */
 	struct net_work *works;         /* the first is on the pool */
 	struct net_endpoint *endpoints; /* that were made and not deleted, of this life */
@@ -64,9 +70,6 @@ struct net {
 /* Queues it: run on the pool, one at a time, then done on the loop. */
 void net_do(struct net *net, void (*run)(void *arg), void (*done)(void *arg), void *arg);
 
-typedef void (*net_handler_fn)(void *arg, struct gantry_request *request, const char *path,
-			       const char *body);
-
 /* --- driver.c --- */
 
 int net_driver_open(struct net *net, struct gantry_error *err);
@@ -74,6 +77,7 @@ void net_driver_close(struct net *net);
 
 /* --- socket.c --- */
 
+/* Also where it could not be yet, and is tried again. */
 int net_socket_open(struct net *net, net_handler_fn handle, struct gantry_error *err);
 void net_socket_close(struct net *net);
 

@@ -202,6 +202,9 @@ static void net_role_plug(void *plugin, const struct gantry_wiring *wiring, stru
 	struct role_task *task = make_task(plugin, wiring, op);
 
 	task->what = PLUG;
+	if (task->code == 0 && !task->net->server)
+		task->code = gantry_error_set(&task->err, task->net->unserved.code, "net: %s",
+					      task->net->unserved.text);
 	task->endpoints.driver = task->net->driver;
 	task->endpoints.count = task->count;
 	task->endpoints.items =

@@ -7,7 +7,8 @@
  * name and passes over where it looks for all; the socket is in a folder of our own.
  *
  * A gantryd that is killed leaves both. Whoever starts or ends next, of whatever owner, removes what nobody
- * answers, with the folders locked, so that nothing is removed that is just being made.
+ * answers, with the folders locked, so that nothing is removed that is just being made. A lock that another
+ * has is not waited for: it is tried again until it is ours, and ports cannot be wired before.
  */
 #include "net.h"
 
@@ -22,6 +23,8 @@
 
 #define PREFIX "gantry-"
 #define SUFFIX ".sock"
+
+#define AGAIN_MS 100
 
 /* Of a path whose last folder or two are missing. */
 static int make_folder(const char *path)
@@ -104,6 +107,7 @@ struct locks {
 	int fds[2];
 };
 
+/* -EWOULDBLOCK: somebody else has it. */
 static int lock_folder(const char *folder, const char *option, int *ret_fd,
 		       struct gantry_error *err)
 {
@@ -112,9 +116,15 @@ static int lock_folder(const char *folder, const char *option, int *ret_fd,
 	*ret_fd = code < 0 ? -1 : open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (code == 0 && *ret_fd < 0)
 		code = -errno;
+	if (code == 0 && flock(*ret_fd, LOCK_EX | LOCK_NB) < 0)
+		code = -errno;
+	if (code == -EWOULDBLOCK)
+		return gantry_error_field(err, code, option,
+					  "%s is locked by another process: until it lets go no "
+					  "engine finds the network driver",
+					  folder);
 	if (code < 0)
 		return gantry_error_field(err, code, option, "%s: %s", folder, strerror(-code));
-	flock(*ret_fd, LOCK_EX);
 	return 0;
 }
 
@@ -156,9 +166,10 @@ static void free_paths(struct net *net)
 	net->link = net->socket = NULL;
 }
 
-static int make(struct net *net, net_handler_fn handle, struct gantry_error *err)
+static int make(struct net *net, struct gantry_error *err)
 {
-	int code = net->host->serve(net->host->core, net->socket, handle, net, &net->server, err);
+	int code =
+		net->host->serve(net->host->core, net->socket, net->handle, net, &net->server, err);
 
 	if (code < 0)
 		return code;
@@ -171,37 +182,82 @@ static int make(struct net *net, net_handler_fn handle, struct gantry_error *err
 	return code;
 }
 
-int net_socket_open(struct net *net, net_handler_fn handle, struct gantry_error *err)
+static int try_open(struct net *net)
 {
-	const struct net_settings *settings = net->settings;
 	struct locks locks;
-	int code = lock(settings, &locks, err);
+	int code = lock(net->settings, &locks, &net->unserved);
 
 	if (code < 0)
 		return code;
-	if (asprintf(&net->socket, "%s/%s" SUFFIX, settings->socket_folder, net->driver) < 0 ||
-	    asprintf(&net->link, "%s/%s" SUFFIX, settings->plugin_folder, net->driver) < 0)
-		abort();
-	sweep_both(settings);
-	code = make(net, handle, err);
+	sweep_both(net->settings);
+	code = make(net, &net->unserved);
 	unlock(&locks);
-	if (code < 0)
-		free_paths(net);
 	return code;
 }
 
+static void open_later(struct net *net);
+
+/* What is told once is told again where it is another reason. */
+static void on_again(void *arg)
+{
+	struct net *net = arg;
+	int before = net->unserved.code;
+
+	net->again = NULL;
+	if (try_open(net) == 0) {
+		net->host->log(net->host->core, GANTRY_LOG_INFO, "engines find the driver now");
+		return;
+	}
+	if (net->unserved.code != before)
+		net->host->log(net->host->core, GANTRY_LOG_ERROR, "%s", net->unserved.text);
+	open_later(net);
+}
+
+static void open_later(struct net *net)
+{
+	net->again = net->host->timer_start(net->host->core, AGAIN_MS, on_again, net);
+}
+
+int net_socket_open(struct net *net, net_handler_fn handle, struct gantry_error *err)
+{
+	const struct net_settings *settings = net->settings;
+	int code;
+
+	if (asprintf(&net->socket, "%s/%s" SUFFIX, settings->socket_folder, net->driver) < 0 ||
+	    asprintf(&net->link, "%s/%s" SUFFIX, settings->plugin_folder, net->driver) < 0)
+		abort();
+	net->handle = handle;
+	code = try_open(net);
+	if (code == -EWOULDBLOCK) {
+		net->host->log(net->host->core, GANTRY_LOG_WARN, "%s", net->unserved.text);
+		open_later(net);
+		return 0;
+	}
+	if (code < 0) {
+		*err = net->unserved;
+		free_paths(net);
+	}
+	return code;
+}
+
+/* While we serve no other has our name, so that our link needs no lock. */
 void net_socket_close(struct net *net)
 {
 	struct gantry_error err;
 	struct locks locks;
+	bool locked;
 
-	if (!net->server)
-		return;
-	if (lock(net->settings, &locks, &err) < 0)
-		net->host->log(net->host->core, GANTRY_LOG_WARN, "%s", err.text);
-	net->host->serve_end(net->server);
-	net->server = NULL;
-	sweep_both(net->settings); /* ours too: nobody answers it any more */
-	unlock(&locks);
+	if (net->again)
+		net->host->timer_stop(net->again);
+	net->again = NULL;
+	if (net->server) {
+		locked = lock(net->settings, &locks, &err) == 0;
+		unlink(net->link);
+		net->host->serve_end(net->server);
+		net->server = NULL;
+		if (locked) /* else who has the lock does, or the next one */
+			sweep_both(net->settings);
+		unlock(&locks);
+	}
 	free_paths(net);
 }
