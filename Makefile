@@ -30,7 +30,7 @@ LIBS_DAEMON = $(shell pkg-config --libs $(filter-out libarchive,$(PKGS)) 2>/dev/
 LIBS_CTL = $(shell pkg-config --libs json-c libcurl libarchive 2>/dev/null) -lwslay -lm
 
 LAYERS := base loop model store http plugin script flows api
-CORE_SRC := $(foreach l,$(LAYERS),$(wildcard core/$(l)/*.c))
+CORE_SRC := $(foreach l,$(LAYERS),$(wildcard core/$(l)/*.c core/$(l)/*/*.c))
 CORE_OBJ := $(CORE_SRC:%.c=$(B)/%.o) $(B)/llhttp/api.o $(B)/llhttp/http.o $(B)/llhttp/llhttp.o
 CTL_OBJ := $(patsubst %.c,$(B)/%.o,$(wildcard core/ctl/*.c core/base/*.c))
 PLUGINS := $(notdir $(patsubst %/,%,$(dir $(wildcard plugins/*/plugin.c))))

@@ -3,8 +3,8 @@
 #include "gantryd.h"
 #include "base/log.h"
 #include "base/str.h"
-#include "flows/log_sinks.h"
-#include "flows/node_link.h"
+#include "flows/engine/node_link.h"
+#include "flows/log/log_sinks.h"
 
 #include <stdlib.h>
 

@@ -14,7 +14,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TOP = {"Makefile", "README.md", "contrib", "core", "include", "plugins", "scripts", "t"}
 # what tests and builds leave, and what goes with a checkout
 OPTIONAL = {"LICENSE", "NOTICE", "CHANGES.md"}
-OPENED = ["", "core", "core/*", "include", "plugins", "plugins/*", "scripts", "t", "contrib"]
+OPENED = ["", "core", "core/*", "core/flows/*", "include", "plugins", "plugins/*", "scripts", "t", "contrib"]
 # a path in a README counts as one where its first part is at the top or beside the README
 PATH = re.compile(r"^[A-Za-z0-9_./*\[\]-]+$")
 MAKE = re.compile(r"\bmake ([a-z][a-z-]*)")
@@ -88,7 +88,7 @@ def check(root):
         base = os.path.dirname(path)
         with open(os.path.join(root, path), encoding="utf-8") as file:
             text = file.read()
-        if re.fullmatch(r"core/[a-z]+/README\.md", path):
+        if re.fullmatch(r"core/[a-z]+(/[a-z]+)?/README\.md", path):
             found += unnamed(root, base, text)
         for target in re.findall(r"\]\(([^)#\s]+)", text):
             if not re.match(r"[a-z]+:", target) and not os.path.exists(os.path.join(root, base, target)):
@@ -126,6 +126,8 @@ BAD = [
     ("core/http/README.md", "`gone.c` and `here`", "core/http/README.md: there is no gone.c"),
     ("core/http/there.c", "", "core/http/README.md: there.c is not named"),
     ("core/http/here.c", "", None),
+    ("core/flows/x/README.md", "what is here\n", None),
+    ("core/flows/x/there.c", "", "core/flows/x/README.md: there.c is not named"),
     ("core/README.md", "see `base/none.c`\n", "core/README.md: `base/none.c` is not there"),
     ("README.md", "```\nmake haste\n```\n", "README.md: `make haste` is no target"),
 ]

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The window of starts: never over its width, first come first, grows while flat, halves on a rise. */
-#include "flows/start_window.h"
+#include "flows/engine/start_window.h"
 #include "base/clock.h"
 
 #include "tap.h"

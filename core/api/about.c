@@ -4,9 +4,9 @@
 #include "api/handlers.h"
 #include "base/clock.h"
 #include "base/str.h"
-#include "flows/event_hooks.h"
 #include "flows/flow.h"
-#include "flows/log_sinks.h"
+#include "flows/log/log_sinks.h"
+#include "flows/policy/event_hooks.h"
 
 void handle_health(struct call *call)
 {

@@ -11,9 +11,9 @@
 #include "api/call.h"
 #include "api/handlers.h"
 #include "base/str.h"
-#include "flows/admit.h"
-#include "flows/borrow.h"
-#include "flows/node_link.h"
+#include "flows/engine/node_link.h"
+#include "flows/policy/admit.h"
+#include "flows/verbs/borrow.h"
 
 #include <sys/stat.h>
 

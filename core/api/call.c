@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/call.h"
 #include "base/str.h"
-#include "flows/node_link.h"
+#include "flows/engine/node_link.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -9,8 +9,8 @@
 #include "api/call.h"
 #include "api/handlers.h"
 #include "base/str.h"
-#include "flows/console.h"
-#include "flows/exec.h"
+#include "flows/console/console.h"
+#include "flows/console/exec.h"
 #include "http/websocket.h"
 
 #include <stdlib.h>

@@ -3,8 +3,8 @@
 #include "api/call.h"
 #include "api/handlers.h"
 #include "base/str.h"
-#include "flows/image_stream.h"
-#include "flows/node_link.h"
+#include "flows/engine/image_stream.h"
+#include "flows/engine/node_link.h"
 
 #define IMAGES_LIMIT_MS 60000
 /* A client may be a pipe into something slow. */

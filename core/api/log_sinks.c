@@ -2,7 +2,7 @@
 /* How forwarding of logs stands. */
 #include "api/call.h"
 #include "api/handlers.h"
-#include "flows/log_sinks.h"
+#include "flows/log/log_sinks.h"
 
 static const char *state_text(const struct log_sink_report *report)
 {

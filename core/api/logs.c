@@ -7,15 +7,15 @@
  *	frames   a head of 32 bytes and the bytes: exact, with cursors, and as cheap as raw; for the command.
  *	         One may have many lines
  *
- * Lines come in pieces from the reader (flows/logs.h), which waits while the client is behind. A quiet
+ * Lines come in pieces from the reader (flows/log/logs.h), which waits while the client is behind. A quiet
  * stream says something empty now and then, where the form has a way to.
  */
 #include "api/call.h"
 #include "api/handlers.h"
 #include "base/clock.h"
 #include "base/str.h"
-#include "flows/log_kept.h"
-#include "flows/logs.h"
+#include "flows/log/log_kept.h"
+#include "flows/log/logs.h"
 
 #include <gantry/text.h>
 

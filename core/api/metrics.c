@@ -4,10 +4,10 @@
 #include "api/handlers.h"
 #include "base/clock.h"
 #include "base/str.h"
-#include "flows/event_hooks.h"
-#include "flows/log_kept.h"
-#include "flows/log_policy.h"
-#include "flows/log_sinks.h"
+#include "flows/log/log_kept.h"
+#include "flows/log/log_policy.h"
+#include "flows/log/log_sinks.h"
+#include "flows/policy/event_hooks.h"
 
 static void metric(struct str *text, const char *name, const char *type, const char *help,
 		   int64_t value)

@@ -3,7 +3,7 @@
 #include "api/call.h"
 #include "api/handlers.h"
 #include "base/str.h"
-#include "flows/node_link.h"
+#include "flows/engine/node_link.h"
 
 static struct json_object *print_node(const struct node_link *link)
 {

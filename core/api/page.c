@@ -4,7 +4,7 @@
 #include "api/call.h"
 #include "api/handlers.h"
 #include "base/str.h"
-#include "flows/admit.h"
+#include "flows/policy/admit.h"
 
 #include <stdlib.h>
 

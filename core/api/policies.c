@@ -4,9 +4,9 @@
 #include "api/handlers.h"
 #include "base/clock.h"
 #include "base/str.h"
-#include "flows/event_hooks.h"
-#include "flows/placements.h"
-#include "flows/policy_reload.h"
+#include "flows/policy/event_hooks.h"
+#include "flows/policy/placements.h"
+#include "flows/policy/policy_reload.h"
 #include "script/log_hook.h"
 #include "model/spec.h"
 

@@ -4,8 +4,8 @@
 #include "api/handlers.h"
 #include "api/question.h"
 #include "base/str.h"
-#include "flows/node_link.h"
-#include "flows/wire.h"
+#include "flows/engine/node_link.h"
+#include "flows/verbs/wire.h"
 #include "model/spec.h"
 
 static void answer(struct call *call, int code, struct operation *const *operation,

@@ -3,8 +3,8 @@
 #include "api/call.h"
 #include "api/handlers.h"
 #include "base/str.h"
-#include "flows/exits.h"
-#include "flows/node_link.h"
+#include "flows/engine/exits.h"
+#include "flows/engine/node_link.h"
 
 #include <arpa/inet.h>
 

@@ -3,7 +3,7 @@
 #include "api/call.h"
 #include "api/handlers.h"
 #include "base/str.h"
-#include "flows/recording.h"
+#include "flows/console/recording.h"
 #include "loop/work.h"
 
 #include <fcntl.h>

@@ -2,7 +2,7 @@
 /* An instance's serial port. Answers come once the store has it: a port that was told is kept. */
 #include "api/call.h"
 #include "api/handlers.h"
-#include "flows/serial.h"
+#include "flows/console/serial.h"
 
 /* In the request's arena. */
 struct serial_answer {

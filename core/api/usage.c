@@ -5,8 +5,8 @@
 #include "api/question.h"
 #include "api/stream.h"
 #include "base/str.h"
-#include "flows/node_link.h"
-#include "flows/usage.h"
+#include "flows/engine/node_link.h"
+#include "flows/engine/usage.h"
 
 /* --- one question to the engine ------------------------------------------------------------------- */
 

@@ -9,8 +9,8 @@
 #include <gantry/logger.h>
 #include <gantry/network.h>
 
-#include "flows/event_log.h"
 #include "flows/operation.h"
+#include "flows/policy/event_log.h"
 #include "loop/op.h"
 #include "model/fleet.h"
 #include "model/settings.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "flows/flow.h"
 #include "flows/crash_point.h"
-#include "flows/exits.h"
-#include "flows/reach.h"
+#include "flows/engine/exits.h"
+#include "flows/engine/reach.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"

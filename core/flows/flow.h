@@ -25,9 +25,9 @@
 #define FLOWS_FLOW_H
 
 #include "flows/daemon.h"
-#include "flows/exits.h"
-#include "flows/node_link.h"
-#include "flows/start_window.h"
+#include "flows/engine/exits.h"
+#include "flows/engine/node_link.h"
+#include "flows/engine/start_window.h"
 #include "base/log.h"
 
 struct flow;

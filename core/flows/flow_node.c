@@ -3,8 +3,8 @@
  * A flow and its node: what it asks of the runtime, what it makes of the answer, and what it does
  * where the node is out of reach: it waits until it is back, or leaves and goes on without.
  */
-#include "flows/flow.h"
 #include "flows/crash_point.h"
+#include "flows/flow.h"
 #include "base/clock.h"
 #include "base/log.h"
 

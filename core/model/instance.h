@@ -67,7 +67,7 @@ struct instance_log {
 	int64_t files_max;
 };
 
-/* Its serial port, see flows/serial.h. */
+/* Its serial port, see flows/console/serial.h. */
 struct instance_serial {
 	const char *host; /* borrowed from the settings */
 	int port;         /* 0: none */
@@ -111,15 +111,16 @@ struct instance {
 	bool counted_placed;
 	void *restart;     /* the restart that is planned, borrowed; NULL: none */
 	int failed_starts; /* in a row, the last one among them */
-	struct list proof; /* who waits to hear that its engine is there; see flows/still_there.h */
-	void *busy;        /* the flow at work on it, borrowed; NULL: none. One at a time */
-	int besides;       /* flows that run beside it: signals */
-	struct list link;  /* in the fleet, by age */
+	struct list
+		proof; /* who waits to hear that its engine is there; see flows/engine/still_there.h */
+	void *busy;    /* the flow at work on it, borrowed; NULL: none. One at a time */
+	int besides;         /* flows that run beside it: signals */
+	struct list link;    /* in the fleet, by age */
 	struct list placed;  /* in its node's; empty where it has none */
 	struct list waiters; /* who waits for the process to end */
 	struct list reach;   /* in its node's line of those to be asked for; empty otherwise */
-	struct list readers; /* of its log; see flows/logs.h */
-	struct list feeds;   /* of its log to sinks; see flows/log_sinks.h */
+	struct list readers; /* of its log; see flows/log/logs.h */
+	struct list feeds;   /* of its log to sinks; see flows/log/log_sinks.h */
 	struct instance_log log;
 	struct instance_serial serial;
 	int64_t died_ns;                    /* the engine's clock, when it last told of an end */

@@ -34,7 +34,7 @@ struct node {
 	/* promised: the sum over instances and over reservations of flows under way */
 	int64_t instances, memory_promised_bytes, nano_cpus_promised;
 	struct label_counts label_counts; /* of the same instances; freed with the fleet */
-	/* starts that failed because of it: see flows/start_faults.h */
+	/* starts that failed because of it: see flows/engine/start_faults.h */
 	int64_t failed_starts;    /* in a row */
 	bool lowered;             /* chosen only where no other node is left */
 	int64_t lowered_until_ms; /* wall clock, 0: it is not */

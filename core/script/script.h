@@ -143,7 +143,7 @@ int script_resources(struct script_set *set, const struct script_request *reques
 /* How a process ended, for `restart(instance, exit)`. */
 struct script_exit {
 	const struct instance_exit *end;
-	const char *cause; /* "exit", "oom", "engine", "start": see flows/restarts.h */
+	const char *cause; /* "exit", "oom", "engine", "start": see flows/engine/restarts.h */
 	int64_t restarts;  /* by this hook, since a person started it last */
 };
 
