@@ -2,15 +2,21 @@
 /*
  * How long an echo takes: echo GANTRYD INSTANCE ENGINE CONTAINER COUNT
  *
- * Two sessions at the input of the same container, which echoes (cat, without a terminal): one by gantryd's attach, one
- * by the engine's own. In turns each sends eight bytes and waits until both have got them: the other one's time is
- * not in it. A line a pair: NANOSECONDS of gantryd, of the engine.
+ * Three sessions at the input of the same container, which echoes (cat, without a terminal): by gantryd's attach, by the
+ * engine's own, and by the engine's own with a process between that passes on what it reads, the least that any daemon
+ * has to do. In turns each sends eight bytes and waits until all have got them: the others' time is not in it. A line a
+ * round: NANOSECONDS of gantryd, of the engine, of the relay.
  */
 #include "client.h"
 
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+
+#include <signal.h>
+
 #define ECHO_BYTES 8
 
-enum kind { BY_GANTRYD, BY_ENGINE };
+enum kind { BY_GANTRYD, BY_ENGINE, BY_RELAY, KINDS };
 
 /* The bytes of output that have come; frames of the engine, or messages of a WebSocket, are cut anywhere. */
 struct session {
@@ -49,7 +55,7 @@ static size_t first_part(const struct session *session, size_t *ret_output)
 	size_t length, head = 2;
 
 	*ret_output = 0;
-	if (session->kind == BY_ENGINE) {
+	if (session->kind != BY_GANTRYD) {
 		if (session->have < 8)
 			return 0;
 		*ret_output =
@@ -99,21 +105,64 @@ static void put(struct session *session)
 		bench_fail("write", strerror(errno));
 }
 
-/* Nanoseconds until its own echo is there. */
-static int64_t echo(struct session *session, struct session *other, size_t wanted)
+/* Passes on what comes from either to the other, until one ends. */
+static void relay(int a, int b)
+{
+	const int other[] = {b, a};
+	struct epoll_event event;
+	char data[4096];
+	int epoll = epoll_create1(EPOLL_CLOEXEC);
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (int i = 0; i < 2; i++) {
+		event = (struct epoll_event){.events = EPOLLIN, .data.fd = i};
+		epoll_ctl(epoll, EPOLL_CTL_ADD, other[1 - i], &event);
+	}
+	while (epoll_wait(epoll, &event, 1, -1) == 1) {
+		ssize_t count = read(other[1 - event.data.fd], data, sizeof(data));
+
+		if (count <= 0 || write(other[event.data.fd], data, (size_t)count) != count)
+			break;
+	}
+	_exit(0);
+}
+
+/* Puts a process between the session and its engine. */
+static void put_between(struct session *session)
+{
+	int ends[2];
+	pid_t child;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+		bench_fail("socketpair", strerror(errno));
+	child = fork();
+	if (child < 0)
+		bench_fail("fork", strerror(errno));
+	if (child == 0) {
+		close(ends[0]);
+		relay(ends[1], session->conn->fd);
+	}
+	close(ends[1]);
+	close(session->conn->fd);
+	session->conn->fd = ends[0];
+}
+
+/* Nanoseconds until its own echo is there; then all have got it. */
+static int64_t echo(struct session *sessions, enum kind kind, size_t wanted)
 {
 	int64_t began_ns = bench_now_ns(), took_ns;
 
-	put(session);
-	take(session, wanted);
+	put(&sessions[kind]);
+	take(&sessions[kind], wanted);
 	took_ns = bench_now_ns() - began_ns;
-	take(other, wanted);
+	for (int i = 0; i < KINDS; i++)
+		take(&sessions[i], wanted);
 	return took_ns;
 }
 
 int main(int argc, char **argv)
 {
-	struct session ours = {.kind = BY_GANTRYD}, theirs = {.kind = BY_ENGINE};
+	struct session sessions[KINDS] = {0};
 	char target[256];
 	size_t wanted = 0;
 	long count = argc == 6 ? atol(argv[5]) : 0;
@@ -122,25 +171,30 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: echo GANTRYD INSTANCE ENGINE CONTAINER COUNT\n");
 		return 2;
 	}
-	ours.conn = bench_open(argv[1]);
-	theirs.conn = bench_open(argv[3]);
+	for (int i = 0; i < KINDS; i++) {
+		sessions[i].kind = (enum kind)i;
+		sessions[i].conn = bench_open(argv[i == BY_GANTRYD ? 1 : 3]);
+	}
 	snprintf(target, sizeof(target), "/v1/instances/%s/attach", argv[2]);
-	upgrade(&ours, "GET", target,
+	upgrade(&sessions[BY_GANTRYD], "GET", target,
 		"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
 		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 		"Sec-WebSocket-Protocol: v5.channel.k8s.io\r\n");
 	snprintf(target, sizeof(target), "/v1.41/containers/%s/attach?stream=1&stdin=1&stdout=1",
 		 argv[4]);
-	upgrade(&theirs, "POST", target, "Upgrade: tcp\r\nContent-Length: 0\r\n");
+	upgrade(&sessions[BY_ENGINE], "POST", target, "Upgrade: tcp\r\nContent-Length: 0\r\n");
+	upgrade(&sessions[BY_RELAY], "POST", target, "Upgrade: tcp\r\nContent-Length: 0\r\n");
+	put_between(&sessions[BY_RELAY]);
 	for (long i = 0; i < count; i++) {
-		int64_t our_ns, their_ns;
+		int64_t took_ns[KINDS];
 
-		if (i % 2)
-			their_ns = echo(&theirs, &ours, wanted += ECHO_BYTES);
-		our_ns = echo(&ours, &theirs, wanted += ECHO_BYTES);
-		if (i % 2 == 0)
-			their_ns = echo(&theirs, &ours, wanted += ECHO_BYTES);
-		printf("%lld %lld\n", (long long)our_ns, (long long)their_ns);
+		for (int j = 0; j < KINDS; j++) { /* each of them first, second and last in turn */
+			enum kind kind = (enum kind)((i + j) % KINDS);
+
+			took_ns[kind] = echo(sessions, kind, wanted += ECHO_BYTES);
+		}
+		printf("%lld %lld %lld\n", (long long)took_ns[BY_GANTRYD],
+		       (long long)took_ns[BY_ENGINE], (long long)took_ns[BY_RELAY]);
 	}
 	return 0;
 }
