@@ -11,6 +11,8 @@
 #include "base/str.h"
 #include "model/spec.h"
 
+#include <gantry/text.h>
+
 #include <signal.h>
 
 int step_check_verb(struct daemon *daemon, const struct instance *instance, enum instance_verb verb,
@@ -46,15 +48,6 @@ int step_check_verb(struct daemon *daemon, const struct instance *instance, enum
 
 /* --- policy ------------------------------------------------------------------------------------- */
 
-static uint64_t seed_of(const char *id)
-{
-	uint64_t hash = 14695981039346656037u;
-
-	for (; *id; id++)
-		hash = (hash ^ (unsigned char)*id) * 1099511628211u;
-	return hash;
-}
-
 void step_request(struct flow *flow, struct script_request *ret_request)
 {
 	const struct gantry_spec *spec =
@@ -68,7 +61,8 @@ void step_request(struct flow *flow, struct script_request *ret_request)
 		.spec = spec,
 		.instance = flow->spec.name ? NULL : flow->instance,
 		.now_ms = clock_wall_ms(),
-		.seed = seed_of(flow->operation->id),
+		.seed = gantry_hash(GANTRY_HASH_SEED, flow->operation->id,
+				    strlen(flow->operation->id)),
 	};
 	ret_request->usage =
 		fleet_usage(&flow->daemon->fleet, ret_request->project, flow->instance);

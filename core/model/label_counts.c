@@ -2,6 +2,8 @@
 #include "model/label_counts.h"
 #include "base/str.h"
 
+#include <gantry/text.h>
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,16 +26,16 @@ struct key {
 
 static struct key make_key(const char *project, const char *name, const char *value)
 {
-	struct key key = {{project, name, value}, 2166136261u, 0};
+	struct key key = {{project, name, value}, 0, 0};
+	uint64_t hash = GANTRY_HASH_SEED;
 
 	for (int i = 0; i < 3; i++) {
-		const char *at = key.parts[i];
+		size_t size = strlen(key.parts[i]) + 1;
 
-		do {
-			key.hash = (key.hash ^ (unsigned char)*at) * 16777619u;
-			key.length++;
-		} while (*at++);
+		hash = gantry_hash(hash, key.parts[i], size);
+		key.length += size;
 	}
+	key.hash = (uint32_t)hash;
 	return key;
 }
 

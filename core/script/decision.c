@@ -190,14 +190,14 @@ int decision_deny(struct script_decision *decision, const struct script_record *
 
 static uint64_t hash_text(uint64_t hash, const char *text)
 {
-	for (const char *at = text ? text : "\1"; *at; at++)
-		hash = (hash ^ (unsigned char)*at) * 1099511628211u;
-	return (hash ^ 0xff) * 1099511628211u;
+	if (!text)
+		text = "\1";
+	return gantry_hash(hash, text, strlen(text) + 1);
 }
 
 uint64_t script_decision_hash(const struct script_decision *decision, size_t first)
 {
-	uint64_t hash = hash_text(14695981039346656037u, decision->node);
+	uint64_t hash = hash_text(GANTRY_HASH_SEED, decision->node);
 
 	for (size_t i = first; i < decision->count; i++) {
 		const struct script_record *record = &decision->records[i];
@@ -208,7 +208,7 @@ uint64_t script_decision_hash(const struct script_decision *decision, size_t fir
 		hash = hash_text(hash, record->subject);
 		hash = hash_text(hash, record->answer);
 		hash = hash_text(hash, record->reason);
-		hash = (hash ^ (unsigned)record->line) * 1099511628211u;
+		hash = gantry_hash(hash, &record->line, sizeof(record->line));
 	}
 	return hash;
 }

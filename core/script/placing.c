@@ -2,13 +2,11 @@
 #include "script/placing.h"
 #include "script/decision.h"
 
+#include <gantry/text.h>
+
 static uint32_t hash_text(const char *text, size_t length)
 {
-	uint32_t hash = 2166136261u;
-
-	for (size_t i = 0; i < length; i++)
-		hash = (hash ^ (unsigned char)text[i]) * 16777619u;
-	return hash;
+	return (uint32_t)gantry_hash(GANTRY_HASH_SEED, text, length);
 }
 
 bool placing_is_reason(const struct group *group, const char *text, size_t length)

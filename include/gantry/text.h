@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* UTF-8 and base64, for both sides of the border. */
+/* UTF-8, base64 and a hash, for both sides of the border. */
 #ifndef GANTRY_TEXT_H
 #define GANTRY_TEXT_H
 
@@ -7,6 +7,16 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+
+#define GANTRY_HASH_SEED 14695981039346656037u
+
+/* FNV-1a of the bytes, added to hash: for tables, and to tell two things apart; who chooses the bytes can make two alike. */
+static inline uint64_t gantry_hash(uint64_t hash, const void *data, size_t length)
+{
+	for (const unsigned char *at = data; length > 0; at++, length--)
+		hash = (hash ^ *at) * 1099511628211u;
+	return hash;
+}
 
 /* The length of the sequence at text, of which left bytes are there (1 at least); 0: none that is valid. */
 static inline size_t gantry_utf8_length(const char *text, size_t left)

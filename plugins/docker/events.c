@@ -9,15 +9,15 @@
  */
 #include "docker.h"
 
+#include <gantry/text.h>
+
 #include <stdlib.h>
 
 /* --- one event --- */
 
 static uint64_t hash_add(uint64_t hash, const char *text)
 {
-	for (; *text; text++)
-		hash = (hash ^ (unsigned char)*text) * 1099511628211u;
-	return (hash ^ 0xff) * 1099511628211u;
+	return gantry_hash(hash, text, strlen(text) + 1);
 }
 
 static bool read_action(const char *action, struct json_object *attributes,
@@ -81,7 +81,7 @@ bool docker_read_event(struct json_object *message, struct docker_event *ret_eve
 		event->event.time_ns = docker_int(message, "time", 0) * 1000000000;
 	snprintf(event->id, sizeof(event->id), "%s", id);
 	snprintf(stamp, sizeof(stamp), "%lld", (long long)event->event.time_ns);
-	event->hash = hash_add(hash_add(hash_add(1469598103934665603u, stamp), id), action);
+	event->hash = hash_add(hash_add(hash_add(GANTRY_HASH_SEED, stamp), id), action);
 	if (strcmp(type, "image") == 0) {
 		event->event.kind = GANTRY_EVENT_IMAGE;
 		text = docker_text(attributes, "name");

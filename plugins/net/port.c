@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "net.h"
 
+#include <gantry/text.h>
+
 #include <arpa/inet.h>
 #include <stdlib.h>
 
@@ -10,10 +12,8 @@
 /* The same for an id at each start: locally administered, of one station. */
 static void make_mac(const char *id, unsigned char mac[6])
 {
-	uint64_t hash = 14695981039346656037u;
+	uint64_t hash = gantry_hash(GANTRY_HASH_SEED, id, strlen(id));
 
-	for (; *id; id++)
-		hash = (hash ^ (unsigned char)*id) * 1099511628211u;
 	mac[0] = 0x02;
 	for (int i = 1; i < 6; i++)
 		mac[i] = (unsigned char)(hash >> (8 * i));

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sim.h"
 
+#include <gantry/text.h>
+
 #include <stdlib.h>
 #include <time.h>
 
@@ -34,11 +36,7 @@ uint64_t sim_mix(uint64_t value)
 
 uint64_t sim_hash(const char *text)
 {
-	uint64_t hash = 1469598103934665603u;
-
-	for (; *text; text++)
-		hash = (hash ^ (unsigned char)*text) * 1099511628211u;
-	return hash;
+	return gantry_hash(GANTRY_HASH_SEED, text, strlen(text));
 }
 
 double sim_random(struct sim_node *node)

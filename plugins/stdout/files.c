@@ -11,6 +11,8 @@
  */
 #include "stdout.h"
 
+#include <gantry/text.h>
+
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -138,13 +140,11 @@ bool file_read_now(struct file *file, void *buffer, size_t size)
 
 /* --- which file it is --- */
 
-/* FNV-1a; never 0. */
+/* Never 0. */
 static uint64_t hash(const char *data, size_t length)
 {
-	uint64_t value = 0xcbf29ce484222325u;
+	uint64_t value = gantry_hash(GANTRY_HASH_SEED, data, length);
 
-	for (size_t i = 0; i < length; i++)
-		value = (value ^ (unsigned char)data[i]) * 0x100000001b3u;
 	return value ? value : 1;
 }
 
