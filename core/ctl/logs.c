@@ -136,22 +136,34 @@ static ssize_t print_frames(struct printer *printer, const char *bytes, size_t l
 	return error < 0 ? error : (ssize_t)used;
 }
 
+/* The bytes that the frame at hand is short of, or its head. */
+static size_t missing(const struct str *rest)
+{
+	return HEAD_SIZE + (rest->length < HEAD_SIZE ? 0 : length_of(rest->data)) - rest->length;
+}
+
 static int on_bytes(void *arg, const char *bytes, size_t length)
 {
 	struct printer *printer = arg;
-	ssize_t used;
+	ssize_t used = 0;
 
 	printer->started_us = 0;
-	if (printer->rest.length) {
-		str_add_bytes(&printer->rest, bytes, length);
+	while (used >= 0 && length && printer->rest.length) {
+		size_t more = missing(&printer->rest);
+
+		if (more > length)
+			more = length;
+		str_add_bytes(&printer->rest, bytes, more);
+		bytes += more;
+		length -= more;
 		used = print_frames(printer, printer->rest.data, printer->rest.length);
 		if (used > 0)
 			str_consume(&printer->rest, (size_t)used);
-	} else {
-		used = print_frames(printer, bytes, length);
-		if (used >= 0)
-			str_add_bytes(&printer->rest, bytes + used, length - (size_t)used);
 	}
+	if (used >= 0)
+		used = print_frames(printer, bytes, length);
+	if (used >= 0)
+		str_add_bytes(&printer->rest, bytes + used, length - (size_t)used);
 	printer->error = used < 0 ? (int)used : flush(printer);
 	return printer->error;
 }
