@@ -22,6 +22,12 @@
 #include <string.h>
 #include <sys/socket.h>
 
+/*
+ * Of a unix socket: the system makes twice as much of it, which is twice as much as there is else. The two at its ends wake
+ * each other as often as it is full.
+ */
+#define SEND_BYTES (208 << 10)
+
 struct write {
 	uv_write_t request;
 	struct conn *conn; /* borrowed: uv calls back before the connection is freed */
@@ -44,7 +50,7 @@ static void learn_peer(struct conn *conn)
 	struct sockaddr_storage name;
 	struct ucred credentials;
 	socklen_t size = sizeof(credentials);
-	int length = sizeof(name), fd;
+	int length = sizeof(name), send_bytes = SEND_BYTES, fd;
 
 	if (!conn->listener->path) {
 		uv_tcp_nodelay(&conn->tcp, 1);
@@ -53,6 +59,7 @@ static void learn_peer(struct conn *conn)
 			uv_ip_name((struct sockaddr *)&name, conn->address, sizeof(conn->address));
 		return;
 	}
+	uv_send_buffer_size(&conn->handle, &send_bytes);
 	/* nobody, where the kernel would not tell */
 	conn->uid = (uid_t)-1;
 	conn->gid = (gid_t)-1;
