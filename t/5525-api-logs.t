@@ -3,6 +3,7 @@
 """Logs by the API, from files that are written here as the engine's drivers write them: forms, filters, cursors,
 followers that are quick and slow, rotation, damage, and what was dropped unread."""
 import base64
+import itertools
 import os
 import shutil
 import struct
@@ -322,6 +323,11 @@ equal(numbers(lines(name, after="1.300", tail=2701))[0], 1301, "also those that 
 late = world.stream(path(name, follow="true"))
 equal([line.get("text", "GAP")[:4] for line in take(late, 302)], ["1 rr"] * 300 + ["GAP", "2 rr"], "another follower is given the same, later")
 late.close()
+found = frames(name, follow="true", until="2023-11-14T22:13:30.5Z")
+parts = itertools.groupby([frame for frame in found if frame[4]], key=lambda frame: frame[0])
+equal([sum(data.count(b"\n") for *_, data in part) if stream else [json.loads(data)["gap"]["lines"] for *_, data in part] for stream, part in parts],
+      [300, [700], 100, [900], 100, [900], 1], "and one whose lines come many in a frame")
+ok(len(found) < 20, f"which are few ({len(found)})")
 world.post(f"/v1/instances/{name}/stop?wait={LIMIT}")
 until(lambda: world.state(name) == "stopped", "the end")
 equal((follower.json(), follower.ended), (None, True), "a follower ends")

@@ -42,6 +42,11 @@ static void fill_up(struct limit *limit, int64_t time_ns)
 		limit->left_bytes = limit->most_bytes;
 }
 
+static int64_t text_length(const struct gantry_log_line *line)
+{
+	return (int64_t)line->length - (line->flags & GANTRY_LOG_LINES ? 1 : 0);
+}
+
 static void leave_out(struct limit *limit, const struct gantry_log_line *line)
 {
 	if (limit->gap.lost == 0)
@@ -70,7 +75,7 @@ size_t limit_take(struct limit *limit, const struct gantry_log_line *lines, size
 				leave_out(limit, line);
 				continue;
 			}
-			limit->left_bytes -= (int64_t)line->length + LINE_BYTES;
+			limit->left_bytes -= text_length(line) + LINE_BYTES;
 		}
 		if (limit_flush(limit, &ret_lines[passed]))
 			passed++;

@@ -119,6 +119,22 @@ static bool boot_between(const struct boots *boots, int64_t from_ns, int64_t to_
 	return false;
 }
 
+/* Leaves of the times, from the one to the other, those that are of the same run of the process as time_ns. */
+static void boot_span(const struct boots *boots, int64_t time_ns, int64_t *since_ns,
+		      int64_t *until_ns)
+{
+	for (size_t i = boots->count; i > 0; i--) {
+		int64_t begun_ns = boots->items[i - 1].since_ns;
+
+		if (time_ns >= begun_ns) {
+			*since_ns = begun_ns;
+			return;
+		}
+		if (begun_ns <= *until_ns)
+			*until_ns = begun_ns - 1;
+	}
+}
+
 /* --- lines --- */
 
 bool lines_open(const struct lines *lines)
@@ -157,13 +173,11 @@ static inline void fill(struct lines *lines, struct gantry_log_line *line, struc
 	}
 }
 
-/* Makes the line a part of the one before it, where both are of one kind. */
-static inline bool append(struct batch *batch, const struct gantry_log_line *line)
+/* Makes the line, which is GANTRY_LOG_LINES, a part of the one before it, where both are of one kind. */
+static inline bool append(struct gantry_log_line *last, const struct gantry_log_line *line)
 {
-	struct gantry_log_line *last = batch->count ? &batch->lines[batch->count - 1] : NULL;
-
 	/* two small fields that are compared one after the other would be written to memory, and be waited for there */
-	if (!last || last->stream != line->stream || last->data + last->length != line->data ||
+	if (last->stream != line->stream || last->data + last->length != line->data ||
 	    last->flags != line->flags || last->boot != line->boot ||
 	    last->length + line->length > LINES_BYTES)
 		return false;
@@ -171,6 +185,21 @@ static inline bool append(struct batch *batch, const struct gantry_log_line *lin
 	last->sequence = line->sequence;
 	last->time_ns = line->time_ns;
 	return true;
+}
+
+static inline bool append_to(struct batch *batch, const struct gantry_log_line *line)
+{
+	return batch->count && append(&batch->lines[batch->count - 1], line);
+}
+
+size_t lines_join(struct gantry_log_line *lines, size_t count)
+{
+	size_t joined = count ? 1 : 0;
+
+	for (size_t i = 1; i < count; i++)
+		if (!(lines[i].flags & GANTRY_LOG_LINES) || !append(&lines[joined - 1], &lines[i]))
+			lines[joined++] = lines[i];
+	return joined;
 }
 
 /*
@@ -186,7 +215,7 @@ static inline bool settle_down(struct batch *batch, struct gantry_log_line *line
 	*batch->to++ = '\n';
 	line->length++;
 	line->flags |= GANTRY_LOG_LINES;
-	return append(batch, line);
+	return !filter->each && append_to(batch, line);
 }
 
 /*
@@ -287,6 +316,51 @@ void lines_take(struct lines *lines, struct entry *entry, struct filter *filter,
 	if (entry->ends)
 		end_open(lines, entry->stream, entry->newline ? 0 : GANTRY_LOG_NO_NEWLINE, filter,
 			 batch);
+}
+
+size_t lines_take_run(struct lines *lines, enum entry_format format, char *data, size_t length,
+		      struct filter *filter, struct batch *batch)
+{
+	struct local_run run = {
+		.to = batch->to,
+		.most = LINES_BYTES,
+		.since_ns = INT64_MIN,
+		.until_ns = INT64_MAX,
+	};
+	struct gantry_log_line line;
+
+	if (format != ENTRY_LOCAL || !(filter->count_only || (filter->lines && !filter->each)) ||
+	    filter->text || filter->skip || lines->sequence < filter->after || lines_open(lines))
+		return 0;
+	if (!filter->count_only) /* another boot's first line is taken by itself */
+		boot_span(&lines->boots, lines->time_ns, &run.since_ns, &run.until_ns);
+	if (filter->since_ns > run.since_ns)
+		run.since_ns = filter->since_ns;
+	if (filter->until_ns && filter->until_ns < run.until_ns)
+		run.until_ns = filter->until_ns;
+	local_run(data, length, &run);
+	if (run.count == 0)
+		return 0;
+	lines->sequence += (int64_t)run.count;
+	lines->time_ns = run.time_ns;
+	if (filter->stream && filter->stream != run.stream)
+		return run.used;
+	batch->matched += run.count;
+	if (filter->count_only)
+		return run.used;
+	line = (struct gantry_log_line){
+		.sequence = lines->sequence,
+		.boot = boot_at(&lines->boots, run.time_ns),
+		.time_ns = run.time_ns,
+		.stream = run.stream,
+		.flags = lines->flags | GANTRY_LOG_LINES,
+		.data = run.to,
+		.length = run.length,
+	};
+	batch->to += run.length;
+	if (!append_to(batch, &line))
+		add(batch, &line);
+	return run.used;
 }
 
 void lines_gap(const struct lines *lines, const char *why, int64_t lost, int64_t since_ns,

@@ -87,7 +87,7 @@ static void on_tail(void *arg)
 	session->job.batch = (struct batch){0};
 	session->tail_sequence = session->tail.lines.sequence;
 	tell_live(session, &job);
-	place_pace(&session->tail, place_clock_ns() - began_ns);
+	place_pace(&session->tail, place_clock_ns() - began_ns, PLACE_CHUNK);
 	session_batch_back(session->plugin, &job.batch);
 	/* as long as it is `reading` nobody frees the session, and nobody joins */
 	session->reading = false;

@@ -17,7 +17,7 @@
 /* Of one message: 16 KiB and what is around it, with room for engines that come. */
 #define MESSAGE_MOST ((uint32_t)128 << 10)
 
-static uint32_t read_size(const char *data)
+static inline uint32_t read_size(const char *data)
 {
 	const unsigned char *at = (const unsigned char *)data;
 
@@ -32,7 +32,7 @@ struct field {
 	const char *data; /* of bytes; NULL: none */
 };
 
-static bool read_varint(const char **at, const char *end, uint64_t *ret_value)
+static inline bool read_varint(const char **at, const char *end, uint64_t *ret_value)
 {
 	*ret_value = 0;
 	for (int shift = 0; shift < 64 && *at < end; shift += 7) {
@@ -128,7 +128,7 @@ static bool read_message(char *data, size_t length, struct entry *entry)
 }
 
 /* Nine bytes, as nanoseconds since 1970 take for the next hundred years; false: another number of them. */
-static bool read_time(const char *at, uint64_t *ret_value)
+static inline bool read_time(const char *at, uint64_t *ret_value)
 {
 	uint64_t value;
 
@@ -145,7 +145,7 @@ static bool read_time(const char *at, uint64_t *ret_value)
 }
 
 /* As nearly all are: source, time and line, and no more. False: another one. */
-static bool read_plain(char *data, size_t length, struct entry *entry)
+static inline bool read_plain(char *data, size_t length, struct entry *entry)
 {
 	const char *at = data + 18, *end = data + length;
 	uint64_t time, size;
@@ -170,11 +170,24 @@ static bool read_plain(char *data, size_t length, struct entry *entry)
 
 /* --- the frame --- */
 
+static inline bool next_plain(char *data, size_t length, struct entry *entry)
+{
+	size_t size = length < 8 ? 0 : read_size(data);
+
+	if (size == 0 || size > MESSAGE_MOST || size > length - 8 ||
+	    read_size(data + 4 + size) != size || !read_plain(data + 4, size, entry))
+		return false;
+	entry->used = size + 8;
+	return true;
+}
+
 static enum entry_result read_frame(char *data, size_t length, struct entry *entry)
 {
 	uint32_t size;
 
 	*entry = (struct entry){0};
+	if (next_plain(data, length, entry))
+		return ENTRY_OK;
 	if (length < 4)
 		return ENTRY_MORE;
 	size = read_size(data);
@@ -182,11 +195,29 @@ static enum entry_result read_frame(char *data, size_t length, struct entry *ent
 		return ENTRY_DAMAGED;
 	if (length < (size_t)size + 8)
 		return ENTRY_MORE;
-	entry->used = (size_t)size + 8;
-	return read_size(data + 4 + size) == size && (read_plain(data + 4, size, entry) ||
-						      read_message(data + 4, size, entry))
+	*entry = (struct entry){.used = (size_t)size + 8};
+	return read_size(data + 4 + size) == size && read_message(data + 4, size, entry)
 		       ? ENTRY_OK
 		       : ENTRY_DAMAGED;
+}
+
+void local_run(char *data, size_t length, struct local_run *run)
+{
+	struct entry entry;
+
+	while (next_plain(data + run->used, length - run->used, &entry) &&
+	       (run->count == 0 || entry.stream == run->stream) && entry.time_ns >= run->since_ns &&
+	       entry.time_ns <= run->until_ns && run->length + entry.length < run->most) {
+		char *to = run->to + run->length;
+
+		memmove(to, entry.data, entry.length);
+		to[entry.length] = '\n';
+		run->length += entry.length + 1;
+		run->used += entry.used;
+		run->stream = entry.stream;
+		run->time_ns = entry.time_ns;
+		run->count++;
+	}
 }
 
 enum entry_result local_next(char *data, size_t length, struct entry *ret_entry)

@@ -172,9 +172,16 @@ static size_t take_all(struct place *place, char *data, size_t length, struct fi
 	struct entry entry;
 
 	for (;;) {
-		enum entry_result result =
-			entry_next(place->log->format, data + used, length - used, &entry);
+		size_t run = lines_take_run(&place->lines, place->log->format, data + used,
+					    length - used, filter, batch);
+		enum entry_result result;
 
+		if (run) {
+			used += run;
+			damaged = false;
+			continue;
+		}
+		result = entry_next(place->log->format, data + used, length - used, &entry);
 		if (result == ENTRY_MORE)
 			return used;
 		used += entry.used;
@@ -464,11 +471,11 @@ int place_open(struct place *place, struct log *log, struct filter *filter, int6
 			: begin_tail(place, filter, tail, batch, err);
 }
 
-void place_pace(struct place *place, int64_t took_ns)
+void place_pace(struct place *place, int64_t took_ns, size_t most)
 {
 	if (took_ns > LONG_NS && place->chunk_bytes > CHUNK_LEAST)
 		place->chunk_bytes /= 2;
-	else if (took_ns < LONG_NS / 4 && place->full && place->chunk_bytes < PLACE_CHUNK)
+	else if (took_ns < LONG_NS / 4 && place->full && place->chunk_bytes < most)
 		place->chunk_bytes *= 2;
 }
 

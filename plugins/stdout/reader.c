@@ -11,6 +11,7 @@
 
 #define GAP_MS     1000 /* what was left out is told after so long at the most */
 #define AHEAD_MOST 8
+#define CHUNK_MOST ((size_t)1 << 20) /* for a client that takes so much at once */
 
 /* --- its life ------------------------------------------------------------------------------------ */
 
@@ -105,7 +106,7 @@ bool reader_give(struct reader *reader, const struct gantry_log_line *lines, siz
 	if (!reader->follow || !reader->limit.rate_bytes || count == 0)
 		return hand_over(reader, lines, count);
 	some = take_memory(NULL, 2 * count * sizeof(*some));
-	passed = limit_take(&reader->limit, lines, count, some);
+	passed = lines_join(some, limit_take(&reader->limit, lines, count, some));
 	if (reader->limit.gap.lost && !reader->gap_timer)
 		reader->gap_timer = host->timer_start(host->core, GAP_MS, on_gap_timer, reader);
 	if (passed)
@@ -141,7 +142,7 @@ static void read_next(struct reader *reader)
 	struct session *session = reader->session;
 	const struct gantry_host *host = session->plugin->host;
 
-	place_pace(&reader->place, reader->took_ns);
+	place_pace(&reader->place, reader->took_ns, CHUNK_MOST);
 	reader->busy = true;
 	reader->job = (struct job){
 		.place = &reader->place,
@@ -189,6 +190,12 @@ void reader_join(struct reader *reader)
 	live_read(session); /* it may have moved since */
 }
 
+/* There is room for more. */
+static void taken(struct reader *reader)
+{
+	reader->took_ns = place_clock_ns() - reader->given_ns;
+}
+
 /* Its lines go to it. */
 static void deliver(struct reader *reader)
 {
@@ -197,7 +204,6 @@ static void deliver(struct reader *reader)
 	bool over = (job.end == PLACE_OVER && reader->session->over) ||
 		    reader_is_past(reader, reader->place.lines.time_ns);
 	bool more = job.end == PLACE_MORE && !over, alive = true;
-	int64_t began_ns = place_clock_ns();
 
 	if (job.code < 0) {
 		reader_finish(reader, &job.err);
@@ -207,13 +213,15 @@ static void deliver(struct reader *reader)
 	reader_set(reader, READER_READING);
 	if (more && !job.opens)
 		read_ahead(reader);
+	reader->given_ns = place_clock_ns();
 	/* the first time in any case: it tells that there is a log */
 	if (job.opens || job.batch.count > 0)
 		alive = reader_give(reader, job.batch.lines, job.batch.count);
 	session_batch_back(plugin, &job.batch);
 	if (!alive)
 		return;
-	reader->took_ns = place_clock_ns() - began_ns;
+	if (!reader->paused)
+		taken(reader);
 	if (more)
 		reader_tick(reader);
 	else if (over || !reader->follow)
@@ -248,6 +256,8 @@ void reader_resume(struct reader *reader)
 {
 	const struct gantry_host *host = reader->session->plugin->host;
 
+	if (reader->paused)
+		taken(reader);
 	reader->paused = false;
 	if (reader->waits && !reader->resume_timer)
 		reader->resume_timer = host->timer_start(host->core, 0, on_resumed, reader);

@@ -31,7 +31,7 @@ struct reader {
 	enum reader_state state;
 	struct place place; /* owned, but for LIVE */
 	struct job job;
-	int64_t took_ns; /* handing over its last chunk */
+	int64_t given_ns, took_ns; /* when its last chunk was, and until there was room for more */
 	bool busy, paused, closed, calling;
 	bool ahead; /* the job was begun while the lines before it were not handed over yet */
 	bool waits; /* what it has read is to be handed over when the client has room */

@@ -77,6 +77,23 @@ int64_t entry_time_near(struct entry *entry, struct entry_minute *minute);
 enum entry_result json_file_next(char *data, size_t length, struct entry *ret_entry);
 void json_file_decode(struct entry *entry, char *to);
 enum entry_result local_next(char *data, size_t length, struct entry *ret_entry);
+
+/* Messages that follow one another, each a line of its own and all of one stream. */
+struct local_run {
+	char *to;    /* where the lines go, each with a newline: as for entry_decode */
+	size_t most; /* bytes of them */
+	int64_t since_ns, until_ns; /* printed in this time */
+
+	/* What was found */
+	size_t count;
+	size_t used;   /* bytes of the messages in the buffer */
+	size_t length; /* bytes at `to` */
+	int stream;
+	int64_t time_ns; /* of the last one */
+};
+
+/* As many as there are at the beginning of data. */
+void local_run(char *data, size_t length, struct local_run *run);
 /* RFC 3339 to nanoseconds since 1970; 0 where it is none. */
 int64_t entry_parse_time(const char *text, size_t length);
 
@@ -118,7 +135,8 @@ struct filter {
 	char *text; /* owned */
 	size_t text_length;
 	bool count_only; /* nothing is kept but batch->matched */
-	bool lines;      /* lines side by side are made one */
+	bool lines;      /* they are to be as GANTRY_LOG_LINES, … */
+	bool each;       /* … but not made one yet: lines_join does */
 };
 
 /* Those of the batch that match; the caller frees. */
@@ -153,6 +171,14 @@ struct lines {
 /* Adds what has come to its end, where the filter wants it. The entry is of bytes in the batch's room. */
 void lines_take(struct lines *lines, struct entry *entry, struct filter *filter,
 		struct batch *batch);
+/*
+ * The same for as many messages as can be taken at once, as nobody wants to look at their lines. The bytes that were used; 0:
+ * lines_take is to be given the next one.
+ */
+size_t lines_take_run(struct lines *lines, enum entry_format format, char *data, size_t length,
+		      struct filter *filter, struct batch *batch);
+/* Makes one of those that are side by side and may be one; how many are left. */
+size_t lines_join(struct gantry_log_line *lines, size_t count);
 /* The process ended: so do the lines that are open. */
 void lines_end(struct lines *lines, struct filter *filter, struct batch *batch);
 bool lines_open(const struct lines *lines);
@@ -363,8 +389,8 @@ int place_read(struct place *place, struct filter *filter, struct batch *batch,
 bool place_peek(struct place *place, struct filter *filter, struct batch *batch);
 /* Of a place with a file: the next chunk of that. The bytes that were read. */
 ssize_t place_skip(struct place *place, struct filter *filter, struct batch *batch);
-/* Handing on the lines that were read took so long: more at a time, or fewer, from now on. */
-void place_pace(struct place *place, int64_t took_ns);
+/* Handing on the lines that were read took so long: more at a time, up to so many bytes, or fewer, from now on. */
+void place_pace(struct place *place, int64_t took_ns, size_t most);
 int64_t place_clock_ns(void);
 int place_copy(struct place *to, const struct place *from);
 void place_fini(struct place *place);

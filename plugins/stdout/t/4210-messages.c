@@ -458,8 +458,133 @@ static void many_as_one(enum entry_format format)
 	log_bytes.length = 0;
 }
 
+static uint32_t roll(uint32_t *state, uint32_t below)
+{
+	*state = *state * 1664525 + 1013904223;
+	return (*state >> 16) % below;
+}
+
+/* A log with all that there is, most of it plain. */
+static void put_any(uint32_t *state)
+{
+	static char part[ENTRY_PART];
+	int64_t time_ns = TIME_NS;
+
+	log_bytes.length = 0;
+	for (size_t i = 0; i < sizeof(part); i++)
+		part[i] = (char)('a' + i % 26);
+	for (uint32_t i = 0; i < 60; i++) {
+		uint32_t kind = roll(state, 40);
+		int stream = 1 + (roll(state, 5) == 0);
+
+		time_ns += (int64_t)roll(state, 10) - 1;
+		if (kind == 0)
+			put("\0\0\0\x30 cut off", 12);
+		else if (kind == 1)
+			put_local(stream, time_ns, part, sizeof(part), 1, false);
+		else if (kind < 4)
+			put_local(stream, time_ns, "part", 4, (int)kind - 1, kind == 3);
+		else if (kind == 4)
+			put_local(stream, 7, "long ago", 8, 0, false);
+		else
+			put_local(stream, time_ns, part + roll(state, 26), roll(state, 200), 0,
+				  false);
+	}
+}
+
+/* What the filter leaves of the log, one by one or as many at once as can be. */
+static void take_log(bool many, const struct boots *boots, const struct filter *filter,
+		     struct lines *lines, struct batch *batch)
+{
+	struct filter mine = *filter;
+	char *data = batch_room(batch, log_bytes.length);
+	enum entry_result result = ENTRY_OK;
+	struct entry entry;
+	size_t used = 0, run;
+
+	memcpy(data, log_bytes.data, log_bytes.length);
+	lines->boots = *boots;
+	while (result != ENTRY_MORE) {
+		run = many ? lines_take_run(lines, ENTRY_LOCAL, data + used,
+					    log_bytes.length - used, &mine, batch)
+			   : 0;
+		used += run;
+		if (run)
+			continue;
+		result = entry_next(ENTRY_LOCAL, data + used, log_bytes.length - used, &entry);
+		used += result == ENTRY_MORE ? 0 : entry.used;
+		if (result == ENTRY_OK)
+			lines_take(lines, &entry, &mine, batch);
+	}
+	batch->count = lines_join(batch->lines, batch->count);
+}
+
+static bool same_lines(const struct batch *batch, const struct batch *other)
+{
+	bool same = batch->count == other->count && batch->matched == other->matched;
+
+	for (size_t i = 0; same && i < batch->count; i++) {
+		const struct gantry_log_line *a = &batch->lines[i], *b = &other->lines[i];
+
+		same = a->sequence == b->sequence && a->boot == b->boot &&
+		       a->time_ns == b->time_ns && a->stream == b->stream && a->flags == b->flags &&
+		       a->length == b->length && memcmp(a->data, b->data, a->length) == 0;
+	}
+	return same;
+}
+
+/* However many are taken at once, lines are the same, and so are those that are made one later. */
+static void many_at_once(void)
+{
+	const struct boots boots = {.items = {{3, TIME_NS + 50}, {4, TIME_NS + 130}}, .count = 2};
+	const struct filter filters[] = {
+		{.after = -1, .lines = true},
+		{.after = 17, .lines = true},
+		{.after = -1, .lines = true, .stream = 2},
+		{.after = -1, .lines = true, .since_ns = TIME_NS + 40, .until_ns = TIME_NS + 140},
+		{.after = -1, .lines = true, .skip = 5},
+		{.after = -1, .lines = true, .text = (char *)"x", .text_length = 1},
+		{.after = -1},
+		{.after = -1, .count_only = true},
+		{.after = 17, .count_only = true, .stream = 1},
+		{.after = -1, .count_only = true, .until_ns = TIME_NS + 140},
+	};
+	uint32_t state = 1;
+
+	for (size_t i = 0; i < sizeof(filters) / sizeof(*filters); i++) {
+		int differ = 0;
+		size_t most = 0;
+
+		for (int round = 0; round < 300; round++) {
+			struct filter each = filters[i];
+			struct lines lines[3] = {{0}, {0}, {0}};
+			struct batch batch[3] = {{0}, {0}, {0}};
+
+			each.each = true;
+			put_any(&state);
+			take_log(false, &boots, &filters[i], &lines[0], &batch[0]);
+			take_log(true, &boots, &filters[i], &lines[1], &batch[1]);
+			take_log(true, &boots, &each, &lines[2], &batch[2]);
+			differ += !same_lines(&batch[0], &batch[1]) ||
+				  !same_lines(&batch[0], &batch[2]) ||
+				  lines[0].sequence != lines[1].sequence ||
+				  (!filters[i].count_only && lines[0].time_ns != lines[1].time_ns);
+			most = batch[0].matched > most ? batch[0].matched : most;
+			for (int at = 0; at < 3; at++) {
+				batch_fini(&batch[at]);
+				lines_fini(&lines[at]);
+			}
+		}
+		ok(differ == 0 && most > 0,
+		   "filter %zu: taken many at once, lines are as one by one (%d differ, up to %zu)",
+		   i, differ, most);
+	}
+	log_bytes.length = 0;
+}
+
 int main(void)
 {
+	many_at_once();
 	many_as_one(ENTRY_JSON_FILE);
 	many_as_one(ENTRY_LOCAL);
 	json_file_cases(false);

@@ -62,6 +62,17 @@ int main(void)
 	lines[1] = (struct gantry_log_line){.stream = 1, .time_ns = 100 * SECOND, .data = text};
 	ok(limit_take(&limit, lines, 2, out) == 1 && out[0].lost == 7,
 	   "gaps of others are not limited");
+	limit_init(&limit, 1000, 0);
+	lines[1].length = 936;
+	lines[0] = lines[1];
+	lines[0].length++;
+	lines[0].flags = GANTRY_LOG_LINES;
+	lines[0].time_ns = lines[1].time_ns = SECOND;
+	ok(limit_take(&limit, lines, 2, out) == 1 && limit.gap.lost == 1,
+	   "a newline behind a line costs nothing …");
+	lines[0].length--;
+	limit_init(&limit, 1000, 0);
+	ok(limit_take(&limit, lines, 2, out) == 2 && limit.gap.lost == 0, "… a byte of it does");
 	limit_init(&limit, 10000, 0);
 	is_int(print(&limit, 100, SECOND, &lost), 10, "no burst: the rate alone");
 	is_int(print(&limit, 100, 100 * SECOND, &lost), 10, "after a while too");

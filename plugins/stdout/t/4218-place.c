@@ -105,16 +105,16 @@ static void pace(void)
 {
 	struct place place = {.chunk_bytes = 64 << 10};
 
-	place_pace(&place, 1000);
+	place_pace(&place, 1000, PLACE_CHUNK);
 	is_int((int64_t)place.chunk_bytes, 64 << 10, "as much as before, where there was less");
 	place.full = true;
-	place_pace(&place, 1000);
+	place_pace(&place, 1000, PLACE_CHUNK);
 	is_int((int64_t)place.chunk_bytes, 128 << 10, "more, where its lines are soon handed on");
 	for (int i = 0; i < 20; i++)
-		place_pace(&place, 1000);
+		place_pace(&place, 1000, PLACE_CHUNK);
 	is_int((int64_t)place.chunk_bytes, PLACE_CHUNK, "up to a limit");
 	for (int i = 0; i < 20; i++)
-		place_pace(&place, 1000000000);
+		place_pace(&place, 1000000000, PLACE_CHUNK);
 	ok(place.chunk_bytes >= 4096 && place.chunk_bytes <= 16 << 10,
 	   "less, where that takes long, but something");
 }
