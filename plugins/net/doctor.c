@@ -3,6 +3,7 @@
 #include "net.h"
 
 struct patient {
+	const struct net *net;
 	const struct net_port *port;
 	void (*tell)(void *arg, const struct net_port *port, const char *text);
 	void *arg;
@@ -28,7 +29,7 @@ static bool look_at_bridge(const struct patient *patient, struct netlink *own,
 	struct gantry_error err;
 
 	if (port->ovs) {
-		if (net_ovs_has_bridge(port->bridge, &err))
+		if (net_ovs_has_bridge(patient->net, port->bridge, &err))
 			return true;
 		tell(patient, "%s", err.text);
 		return false;
@@ -54,7 +55,7 @@ static bool look_at_tap(const struct patient *patient, struct netlink *own,
 		tell(patient, "interface %s on the host is missing", port->tap);
 		return false;
 	}
-	if (port->ovs && !net_ovs_has_port(port))
+	if (port->ovs && !net_ovs_has_port(patient->net, port))
 		tell(patient, "interface %s is not on bridge %s", port->tap, port->bridge);
 	if (!port->ovs && tap->master != bridge->index)
 		tell(patient, "interface %s is not on bridge %s", port->tap, port->bridge);
@@ -134,10 +135,10 @@ static void look_inside(const struct patient *patient, struct netlink *inside, i
 		look_at_routes(patient, inside, link);
 }
 
-void net_examine(const struct net_port *port, int64_t pid,
+void net_examine(const struct net *net, const struct net_port *port, int64_t pid,
 		 void (*fn)(void *arg, const struct net_port *port, const char *text), void *arg)
 {
-	const struct patient patient = {port, fn, arg};
+	const struct patient patient = {net, port, fn, arg};
 	struct netlink_link bridge = {0}, tap;
 	struct netlink *own, *inside;
 	char path[64];

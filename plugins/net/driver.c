@@ -105,12 +105,11 @@ static void remember(struct net *net, const char *id, const struct net_port *por
 static void task_run(void *arg)
 {
 	struct task *task = arg;
-	const char *owner = task->net->owner;
 
 	if (task->removes)
-		task->code = net_unplug_endpoint(owner, task->endpoint, &task->err);
+		task->code = net_unplug_endpoint(task->net, task->endpoint, &task->err);
 	else
-		task->code = net_plug(owner, &task->port, task->endpoint, &task->err);
+		task->code = net_plug(task->net, &task->port, task->endpoint, &task->err);
 }
 
 static void answer_created(const struct task *task)

@@ -26,6 +26,7 @@
 
 struct net_settings {
 	const char *plugin_folder, *socket_folder;
+	int64_t ovs_timeout_ms;
 };
 
 struct net_route {
@@ -101,30 +102,30 @@ const char *net_address_text(const struct netlink_address *address, bool bits, c
 /* --- wiring.c; all block --- */
 
 /* endpoint: the engine's id, that comes for it now; NULL: before a start. */
-int net_plug(const char *owner, const struct net_port *port, const char *endpoint,
+int net_plug(const struct net *net, const struct net_port *port, const char *endpoint,
 	     struct gantry_error *err);
 /* Unless an engine has taken it. */
-int net_unplug(const char *owner, const struct net_port *port, struct gantry_error *err);
+int net_unplug(const struct net *net, const struct net_port *port, struct gantry_error *err);
 /* Of which only the engine's id is known. */
-int net_unplug_endpoint(const char *owner, const char *endpoint, struct gantry_error *err);
+int net_unplug_endpoint(const struct net *net, const char *endpoint, struct gantry_error *err);
 /* Ends that no engine has taken: what a life before left. */
-int net_sweep(const char *owner, struct gantry_error *err);
+int net_sweep(const struct net *net, struct gantry_error *err);
 int net_finish(const struct net_port *port, int64_t pid, struct gantry_error *err);
 /* "fa:16:3e:12:34:56" */
 const char *net_mac_text(const unsigned char mac[6], char text[18]);
 
 /* --- ovs.c; all block --- */
 
-bool net_ovs_has_bridge(const char *bridge, struct gantry_error *err);
-int net_ovs_add(const struct net_port *port, struct gantry_error *err);
+bool net_ovs_has_bridge(const struct net *net, const char *bridge, struct gantry_error *err);
+int net_ovs_add(const struct net *net, const struct net_port *port, struct gantry_error *err);
 /* One that is not there is a success, as is a host without Open vSwitch. */
-int net_ovs_remove(const char *tap, struct gantry_error *err);
-bool net_ovs_has_port(const struct net_port *port);
+int net_ovs_remove(const struct net *net, const char *tap, struct gantry_error *err);
+bool net_ovs_has_port(const struct net *net, const struct net_port *port);
 
 /* --- doctor.c; blocks --- */
 
 /* Calls tell for each thing that is wrong. */
-void net_examine(const struct net_port *port, int64_t pid,
+void net_examine(const struct net *net, const struct net_port *port, int64_t pid,
 		 void (*tell)(void *arg, const struct net_port *port, const char *text), void *arg);
 
 #endif

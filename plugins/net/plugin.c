@@ -79,13 +79,11 @@ static void tell(void *arg, const struct net_port *port, const char *text)
 /* All or nothing: what was plugged before the one that fails is unplugged. */
 static void plug_all(struct role_task *task)
 {
-	const char *owner = task->net->owner;
-
 	for (size_t i = 0; i < task->count && task->code == 0; i++) {
-		task->code = net_plug(owner, &task->ports[i], NULL, &task->err);
+		task->code = net_plug(task->net, &task->ports[i], NULL, &task->err);
 		if (task->code < 0)
 			while (i-- > 0)
-				net_unplug(owner, &task->ports[i], NULL);
+				net_unplug(task->net, &task->ports[i], NULL);
 	}
 }
 
@@ -105,9 +103,9 @@ static void role_run(void *arg)
 		if (task->what == FINISH && !net_is_engines(port))
 			code = net_finish(port, task->pid, &err);
 		else if (task->what == UNPLUG)
-			code = net_unplug(task->net->owner, port, &err);
+			code = net_unplug(task->net, port, &err);
 		else if (task->what == EXAMINE)
-			net_examine(port, task->pid, tell, task);
+			net_examine(task->net, port, task->pid, tell, task);
 		if (code < 0 && task->code == 0) {
 			task->code = code;
 			task->err = err;
@@ -247,7 +245,7 @@ static void sweep_run(void *arg)
 {
 	struct role_task *task = arg;
 
-	task->code = net_sweep(task->net->owner, &task->err);
+	task->code = net_sweep(task->net, &task->err);
 }
 
 static void sweep_done(void *arg)
@@ -325,6 +323,13 @@ static const struct gantry_option options[] = {
 	 .fallback = "/run/gantry/net",
 	 .offset = offsetof(struct net_settings, socket_folder),
 	 .help = "where our socket is: no folder that engines look through"},
+	{.key = "ovs_timeout",
+	 .type = GANTRY_OPTION_DURATION,
+	 .fallback = "10s",
+	 .minimum = 1000,
+	 .maximum = 60000,
+	 .offset = offsetof(struct net_settings, ovs_timeout_ms),
+	 .help = "how long Open vSwitch may take for what it is asked"},
 	{.key = NULL},
 };
 
