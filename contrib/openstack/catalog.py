@@ -8,7 +8,8 @@ from keystoneauth1.session import Session
 from keystoneclient.v3.client import Client
 
 ADDRESS, PASSWORD = os.environ["AUTH_URL"], os.environ["PASSWORD"]
-SERVICES = {"nova": ("compute", "/v2.1"), "placement": ("placement", ""), "glance": ("image", ""), "neutron": ("network", "")}
+SERVICES = {"nova": ("compute", "/v2.1"), "placement": ("placement", ""), "glance": ("image", ""), "neutron": ("network", ""),
+            "cinder": ("volumev3", "/v3")}
 
 session = Session(auth=v3.Password(auth_url=ADDRESS, username="admin", password=PASSWORD, project_name="admin", user_domain_id="default",
                                    project_domain_id="default"))

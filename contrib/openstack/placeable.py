@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Waits until nova-compute is up, Placement has what it offers, and Neutron has its agent: then an instance can be placed."""
+"""Waits until nova-compute is up, Placement has what it offers, Neutron has its agent and Cinder its backend: then an instance can be placed."""
 import os
 import sys
 import time
@@ -13,11 +13,14 @@ session = Session(auth=v3.Password(auth_url=os.environ["AUTH_URL"], username="ad
                                    user_domain_id="default", project_domain_id="default"))
 nova = Adapter(session, service_type="compute", default_microversion="2.53")
 neutron = Adapter(session, service_type="network")
+cinder = Adapter(session, service_type="volumev3")
 placement = Adapter(session, service_type="placement", default_microversion="1.20")
 
 
 def offered():
     if not any(agent["alive"] for agent in neutron.get("/v2.0/agents").json()["agents"]):
+        return False
+    if {"cinder-scheduler", "cinder-volume"} - {one["binary"] for one in cinder.get("/os-services").json()["services"] if one["state"] == "up"}:
         return False
     up = {one["host"] for one in nova.get("/os-services?binary=nova-compute").json()["services"] if one["state"] == "up"}
     for one in nova.get("/os-hypervisors/detail").json()["hypervisors"]:
