@@ -349,12 +349,29 @@ nova_driver.power_on(context, held, None, given)
 equal(os.readlink(f"{at}/vdb"), "/dev/zero", "which may be elsewhere after the host was started again")
 nova_driver.reboot(context, held, None, "HARD", given)
 equal(volumes.kept(held, world.get(f"/v1/instances/{held.uuid}").json), (found["devices"], found["mounts"]), "what takes its place has them too")
-refused("one more", exception.VolumeAttachFailed, lambda: nova_driver.attach_volume(context, disk("vde", "/dev/null")["connection_info"], held, "/dev/vde"),
-        "Volume id-of-vde could not be attached. Reason: the engine gives a container its devices when it is made")
+refused("one more", exception.InvalidVolume, lambda: nova_driver.get_device_name_for_instance(held, [], objects.BlockDeviceMapping()), "when it is made")
+refused("but for one that came while it was shelved, which Nova names", NotImplementedError,
+        lambda: nova_driver.get_device_name_for_instance(held, [], objects.BlockDeviceMapping(id=1)))
 refused("one less", exception.VolumeDetachFailed, lambda: nova_driver.detach_volume(context, disk("vdb", "/dev/null")["connection_info"], held, "/dev/vdb"),
         "when it is made")
 held.task_state = "rebuilding"
 equal(nova_driver.detach_volume(context, disk("vdb", "/dev/null")["connection_info"], held, "/dev/vdb"), None, "but for a rebuild, which makes it anew")
+held.task_state = None
+moving = mock.Mock(source_node="compute1", dest_node="compute1")
+for what, leave, arrive in (
+        ("a resize", lambda: nova_driver.migrate_disk_and_power_off(context, held, CONF.my_ip, held.flavor, None, given),
+         lambda: nova_driver.finish_migration(context, moving, held, "{}", None, meta, False, {}, given)),
+        ("its way back", lambda: nova_driver.destroy(context, held, None, given),
+         lambda: nova_driver.finish_revert_migration(context, held, None, moving, given))):
+    held.new_flavor, held.old_flavor = held.flavor, held.flavor
+    held.task_state = "resize_reverting" if what == "its way back" else "resize_migrating"
+    with mock.patch.object(volumes.connector.InitiatorConnector, "factory") as factory:
+        leave()
+        equal(factory.return_value.disconnect_volume.call_count, 3, f"{what}: they are disconnected while it is stopped")
+    held.task_state = "resize_finish"
+    given["block_device_mapping"][0]["connection_info"]["data"]["device_path"] = elsewhere = {"/dev/zero": "/dev/null"}.get(os.readlink(f"{at}/vdb"), "/dev/zero")
+    arrive()
+    equal(os.readlink(f"{at}/vdb"), elsewhere, "and may be elsewhere when it is started")
 held.task_state = None
 with mock.patch.object(volumes.connector.InitiatorConnector, "factory") as factory:
     nova_driver.destroy(context, held, None, given)
@@ -538,20 +555,46 @@ spawn(broken)
 migration = mock.Mock(id=11, source_node="east.compute2", dest_node="west.compute2")
 broken.new_flavor, broken.old_flavor = None, None
 nova_driver.migrate_disk_and_power_off(context, broken, CONF.my_ip, broken.flavor, None)
-nova_driver.finish_revert_migration(context, broken, None, migration)
+broken.task_state = "resize_migrating"
+with mock.patch.object(driver.move.report, "report_client_singleton") as placement:
+    nova_driver.finish_revert_migration(context, broken, None, migration)
 equal((placed(broken), left_of("migration/")), (("east", "running", 64), []), "before it left: it runs on where it is")
+equal((placement.return_value.move_allocations.call_args.args, migration.status), ((context, migration.uuid, broken.uuid), "error"),
+      "and Placement and Nova count it there")
 with mock.patch.object(nova_driver._move, "_make", side_effect=KeyboardInterrupt):  # as if nova-compute were killed there
     try:
         nova_driver.finish_migration(context, migration, broken, disk, None, meta, False, {})
     except KeyboardInterrupt:
         pass
 equal(pair.get(f"/v1/instances/{broken.uuid}").status, 404, "between the removal and the making")
-broken.node, broken.task_state = "west.compute2", "resize_finish"
-nova_driver.plug_vifs(broken, None)
-equal(placed(broken), ("west", "running", 64), "nova-compute's start makes it of its image")
+
+
+def started_again(task_state):
+    """What nova-compute's start asks Nova for: (the step, its flavor, its state)"""
+    broken.node, broken.task_state = "west.compute2", task_state
+    broken.migration_context = objects.MigrationContext(migration_id=migration.id)
+    with mock.patch.object(driver.move.objects.Migration, "get_by_id_and_instance", lambda *words: migration), \
+            mock.patch.object(objects.Instance, "save"), mock.patch.object(driver.move.rpcapi, "ComputeAPI") as asked:
+        nova_driver.plug_vifs(broken, None)
+    return [call[0] for call in asked.return_value.method_calls], broken.flavor.name, broken.task_state
+
+
+equal(started_again("resize_prep")[0], [], "nova-compute's start leaves to Nova what Nova takes back")
+migration.old_instance_type_id, migration.new_instance_type_id = 1, 2
+broken.flavor, broken.old_flavor = (objects.Flavor(id=number, name=name, memory_mb=64, vcpus=1, root_gb=1, ephemeral_gb=0, swap=0, extra_specs={})
+                                    for number, name in ((2, "new"), (1, "old")))
+equal(started_again("resize_finish"), (["finish_resize"], "old", "resize_migrated"), "and asks for the step that was broken off")
+finish = lambda: nova_driver.finish_migration(context, migration, broken, disk, None, meta, True, {})
+finish()
+equal(placed(broken), ("west", "running", 64), "which makes it of its image")
 first = pair.get(f"/v1/instances/{broken.uuid}").json["id"]
-nova_driver.plug_vifs(broken, None)
+finish()
 equal(pair.get(f"/v1/instances/{broken.uuid}").json["id"], first, "once")
+migration.status = "reverting"
+equal(started_again("resize_reverting")[0], ["revert_resize"], "also on its way back")
+migration.status = "reverted"
+equal(started_again("resize_reverting")[0], ["finish_revert_resize"], "in either half")
+broken.task_state = None
 nova_driver.remove(broken.uuid)
 nova_driver.reboot(context, broken, None, "HARD")
 equal(placed(broken), ("west", "running", 64), "and so does a hard reboot")

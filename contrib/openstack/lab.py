@@ -20,7 +20,7 @@ from daemon import *
 CLOUD = os.environ.setdefault("CLOUD", "/var/tmp/gantry-cloud")
 SCRIPT = os.path.join(ROOT, "contrib/openstack/cloud")
 PORTS, RESCUES = "network_ports: brq*", "mounts: instance *"
-ALLOWED = (f"mounts: bind {CLOUD}/nova/instances/*", PORTS, RESCUES)  # config drives; and these
+ALLOWED = (f"mounts: bind {CLOUD}/nova/instances/*", f"devices: {CLOUD}/nova/instances/*", PORTS, RESCUES)  # config drives, volumes; and these
 
 
 class Lab:
@@ -54,6 +54,7 @@ class Lab:
                                             project_name="admin", user_domain_name="Default", project_domain_name="Default",
                                             region_name="RegionOne")
         self.nova, self.glance, self.neutron = self.connection.compute, self.connection.image, self.connection.network
+        self.cinder = self.connection.block_storage
         self.archive = subprocess.run([os.path.join(BUILD, "gantry"), "--host", f"unix://{self.world.socket}", "save", "--node",
                                        next(iter(self.engines)), IMAGE],
                                       capture_output=True, check=True).stdout
@@ -133,6 +134,8 @@ class Lab:
             self.nova.delete_aggregate(left)
         for left in self.neutron.networks():
             self.neutron.delete_network(left)
+        for left in self.cinder.volumes():
+            self.cinder.delete_volume(left)
 
     def image(self, name, data=None, **properties):
         return self.glance.create_image(name=name, container_format="docker", disk_format="raw", data=io.BytesIO(data or self.archive),
@@ -150,6 +153,11 @@ class Lab:
         if not found.subnet_ids:
             self.neutron.create_subnet(network_id=found.id, ip_version=4, cidr=cidr, is_dhcp_enabled=False, **more)
         return found
+
+    def volume(self, name):
+        made = self.cinder.create_volume(name=name, size=1)
+        until(lambda: self.cinder.get_volume(made.id).status == "available", f"volume {name}", 60)
+        return made
 
     def boot(self, name, of, size, networks=(), **more):
         return self.nova.create_server(name=name, image_id=of.id, flavor_id=size.id, networks=[{"uuid": one.id} for one in networks] or "none", **more)
@@ -189,6 +197,11 @@ class Lab:
     def of_engines(self):
         return {container for engine in self.engines.values()
                 for container in engine("ps", "-a", "--no-trunc", "--filter", f"label=gantry.owner={self.world.owner}", "--format", "{{.ID}}").split()}
+
+    def allocated(self):
+        """Who has something of each of Placement's providers."""
+        ask = lambda rest: self.connection.placement.get(f"/resource_providers{rest}").json()
+        return {one["name"]: set(ask(f"/{one['uuid']}/allocations")["allocations"]) for one in ask("")["resource_providers"]}
 
     def agree(self, what):
         until(lambda: not self.world.running_operations(), "gantryd to end what it does", 120)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Each engine a node of Nova's: cold migrations, also such as are broken off, and deletes that can be taken back."""
+"""Each engine a node of Nova's: cold migrations, with volumes of Cinder's, and such as are broken off; and deletes that can be taken back."""
+import volumes
 from lab import *
 
 CONTENT_MIB = 64  # that an instance writes, so that a move takes a while
@@ -53,40 +54,46 @@ def check():
     lab.gone(force=True)
     equal(left(), [], "and leaves no image of its way")
 
-    moments = {
-        "committed": lambda server: any(one["kind"] == "commit" for one in world.running_operations()),
-        "streamed": lambda server: left(),
-        "made": lambda server: inside(server).get("node") != first,  # it is not there, or on the other already
-    }
-    for who in ("gantryd", "nova-compute"):
-        for moment, reached in moments.items():
-            what = f"{who} killed as it is {moment}"
-            server = lab.boot(what, busybox, tiny, [net])
-            now = lambda: nova.get_server(server.id)
-            becomes(server, "ACTIVE")
-            until(lambda: starts(server) == 1, "its first start", 30)
-            first = inside(server)["node"]
-            nova.migrate_server(server)
-            until(lambda: reached(server), moment, 60)
-            if who == "gantryd":
-                world.kill()
-                world.start()
-                until(lambda: now().status == "ERROR" or now().task_state is None, "Nova to end it", 120)
-            else:  # what Nova was at stays as it is, but for what is mended at its start
-                lab.compute_killed()
-            until(lambda: not world.running_operations(), "gantryd to end what it does", 120)
-            seen = now()
-            diag(f"{what}: {seen.status}, {seen.vm_state}, {seen.task_state}; {lab.fault(seen)}")
-            if seen.status == "VERIFY_RESIZE":
-                nova.confirm_server_resize(server)
-            elif seen.status != "ACTIVE":  # as the guide says
-                nova.reset_server_state(server, "active")
-                nova.reboot_server(server, "HARD")
-            until(lambda: now().task_state is None, "its task to end", 60)
-            equal((becomes(server, "ACTIVE"), inside(server)["state"], has_port(server)), ("ACTIVE", "running", True), f"{what}: it runs")
-            ok(starts(server) > 1, "of the files that it had")
-            lab.agree(what)
-            lab.gone(force=True)
-            equal(left(), [], "and leaves no image of its way")
+    def broken_off(what, kill, reached, ends, back=False):
+        """A move, or its way back, ends as it should though something is killed amid it, and by itself."""
+        server = lab.boot(what, busybox, tiny, [net])
+        becomes(server, "ACTIVE")
+        until(lambda: starts(server) == 1, "its first start", 30)
+        first = inside(server)["node"]
+        nova.migrate_server(server)
+        if back:
+            becomes(server, "VERIFY_RESIZE")
+            nova.revert_server_resize(server)
+        was = first if not back else other[first]
+        until(lambda: reached(server, was), what, 60)
+        kill()
+        until(lambda: nova.get_server(server.id).task_state is None, "Nova to end it", 120)
+        equal((becomes(server, ends), has_port(server), starts(server)), (ends, True, 2), f"{what}: it runs, of the files that it had")
+        if ends == "VERIFY_RESIZE":
+            nova.confirm_server_resize(server)
+            equal(becomes(server, "ACTIVE"), "ACTIVE", "confirmed")
+        node = other[first] if ends == "VERIFY_RESIZE" else first
+        equal(inside(server)["node"], node, f"on {node}")
+        equal(lab.allocated(), {f"{node}.cloud": {server.id}, f"{other[node]}.cloud": set()}, "as Placement has it")
+        lab.agree(what)
+        lab.gone(force=True)
+        equal(left(), [], "and leaves no image of its way")
+
+    def gantryd_killed():
+        world.kill()
+        world.start()
+
+    other = {"east": "west", "west": "east"}
+    task = lambda server: nova.get_server(server.id).task_state
+    elsewhere = lambda server, was: inside(server).get("node") != was  # it is not there, or on the other already
+    for who, kill in (("gantryd", gantryd_killed), ("nova-compute", lab.compute_killed)):
+        for moment, reached in {"committed": lambda server, was: any(one["kind"] == "commit" for one in world.running_operations()),
+                                "streamed": lambda server, was: left(), "made": elsewhere}.items():
+            broken_off(f"{who} killed as it is {moment}", kill, reached, "VERIFY_RESIZE")
+    broken_off("nova-compute killed as it is stopped", lab.compute_killed, lambda server, was: task(server) == "resize_migrating", "ACTIVE")
+    for moment, reached in {"stopped": lambda server, was: task(server) == "resize_reverting", "made": elsewhere}.items():
+        broken_off(f"nova-compute killed as it is {moment} on its way back", lab.compute_killed, reached, "ACTIVE", back=True)
+
+    volumes.check(lab, busybox, tiny)
     neutron.delete_network(net)
     lab.clean()

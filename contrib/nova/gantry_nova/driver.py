@@ -13,7 +13,6 @@ from nova import context as nova_context
 from nova import exception
 from nova.compute import power_state
 from nova.compute import task_states
-from nova.compute import vm_states
 from nova.console import type as ctype
 from nova.image import glance
 from nova.objects import diagnostics as diagnostics_object
@@ -40,7 +39,6 @@ CONF = nova.conf.CONF
 options.register(CONF)
 
 MIB = 1 << 20
-MOVING = (task_states.RESIZE_MIGRATED, task_states.RESIZE_FINISH, task_states.RESIZE_REVERTING)
 BUSY_TRIES = 120
 CONSOLE_BYTES = 100 << 10  # as much as libvirt's driver gives
 BUSY_WAIT_S = 0.5
@@ -216,6 +214,9 @@ class GantryDriver(driver.ComputeDriver):
             raise exception.NovaException("gantryd: %s has not ended after %d s" % (verb, wait))
         return answer
 
+    def default_root_device_name(self, instance, image_meta, root_bdm):
+        return "/dev/vda"  # Nova counts on from there for volumes
+
     # --- spawn and destroy ---------------------------------------------------------------------------
 
     def spawn(self, context, instance, image_meta, injected_files, admin_password, allocations,
@@ -279,7 +280,7 @@ class GantryDriver(driver.ComputeDriver):
                 self.power_off(instance)
             except exception.InstanceNotFound:
                 pass
-            return
+            return volumes.disconnect(instance, block_device_info)
         self.remove(second.name(instance))
         self._move.forget(instance)
         volumes.forget(instance, block_device_info)
@@ -357,31 +358,37 @@ class GantryDriver(driver.ComputeDriver):
             raise exception.InstanceFaultRollback(
                 exception.MigrationError(reason="a container cannot be moved to another host"))
         self.power_off(instance, timeout)
+        volumes.disconnect(instance, block_device_info)
         return "{}"
 
     def _moves(self, migration):
         return migration is not None and migration.source_node != migration.dest_node and CONF.gantry.node_for_each_engine
 
-    def resize(self, context, instance, flavor, power_on):
+    def resize(self, instance, flavor, power_on):
         self.do(instance, "resize", spec.limits(flavor))
         if power_on:
-            self.power_on(context, instance, None)
+            self.do(instance, "start")
 
     def finish_migration(self, context, migration, instance, disk_info, network_info, image_meta, resize_instance,
                          allocations, block_device_info=None, power_on=True):
+        volumes.connect(instance, block_device_info)
         flavor = instance.new_flavor or instance.flavor
         if self._moves(migration):
-            self._move.there(context, instance, migration, self._nodes.gantry_name(migration.dest_node), flavor, power_on)
+            self._move.there(context, instance, migration, self._nodes.gantry_name(migration.dest_node), flavor, power_on, network_info,
+                             block_device_info)
         else:
-            self.resize(context, instance, flavor, power_on)
+            self.resize(instance, flavor, power_on)
 
     def finish_revert_migration(self, context, instance, network_info, migration, block_device_info=None, power_on=True):
+        volumes.connect(instance, block_device_info)
         flavor = instance.old_flavor or instance.flavor
         if self._moves(migration):
             self._move.back(context, instance, migration, self._nodes.gantry_name(migration.source_node), flavor, power_on, network_info,
                             block_device_info)
         else:
-            self.resize(context, instance, flavor, power_on)
+            self.resize(instance, flavor, power_on)
+        if instance.task_state == task_states.RESIZE_MIGRATING:
+            move.given_up(context, instance, migration)
 
     def _mend(self, context, instance, network_info, block_device_info, start):
         if not CONF.gantry.node_for_each_engine:
@@ -417,8 +424,11 @@ class GantryDriver(driver.ComputeDriver):
     def get_volume_connector(self, instance):
         return volumes.properties()
 
-    def attach_volume(self, context, connection_info, instance, mountpoint, disk_bus=None, device_type=None, encryption=None):
-        volumes.attach(connection_info)
+    def get_device_name_for_instance(self, instance, bdms, block_device_obj):
+        """Nova asks before it attaches one, and is told at once; and for one that was attached while the instance was shelved."""
+        if not block_device_obj.obj_attr_is_set("id"):
+            raise exception.InvalidVolume(reason=volumes.AS_MADE)
+        return super().get_device_name_for_instance(instance, bdms, block_device_obj)
 
     def detach_volume(self, context, connection_info, instance, mountpoint, encryption=None):
         volumes.detach(connection_info, instance)
@@ -475,14 +485,12 @@ class GantryDriver(driver.ComputeDriver):
 
     def plug_vifs(self, instance, network_info):
         """Nova asks at its start, for each instance."""
-        if instance.task_state not in MOVING or volumes.any_of(instance):  # a hard reboot knows the volumes
+        if instance.task_state not in (task_states.RESIZE_FINISH, task_states.RESIZE_REVERTING):
             return
         try:
-            if not self.instance_exists(instance):
-                self._mend(nova_context.get_admin_context(), instance, network_info, None,
-                           instance.system_metadata.get("old_vm_state") != vm_states.STOPPED)
-        except Exception as error:  # nova-compute is to come up in any case; a hard reboot tries it again
-            LOG.error("a move was broken off, and cannot be mended: %s", error, instance=instance)
+            move.again(nova_context.get_admin_context(), instance)
+        except Exception as error:  # nova-compute is to come up in any case; a hard reboot mends it too
+            LOG.error("its %s was broken off, and does not go on: %s", instance.task_state, error, instance=instance)
 
     def unplug_vifs(self, instance, network_info):
         pass

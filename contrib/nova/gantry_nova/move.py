@@ -6,10 +6,15 @@
 	confirm   the image that stayed behind goes
 
 Where it cannot be made there it is made again where it was. Names are unique, so that it is never in two places. Where nova-compute
-died between the removal and the making, its start or a hard reboot makes it of the image. Memory is not moved, nor is what volumes
-of its image hold.
+died amid a move, Nova is asked at its start for the step that it was at: what is done is not done twice. A hard reboot makes one of the
+image that is nowhere. Memory is not moved, nor is what volumes of its image hold.
 """
 from nova import exception
+from nova import objects
+from nova import utils
+from nova.compute import rpcapi
+from nova.compute import task_states
+from nova.scheduler.client import report
 import nova.conf
 from oslo_log import log as logging
 
@@ -26,6 +31,32 @@ IMAGE_PROPERTY = "image_"  # in front of those of its image, in an instance's sy
 CHUNK_BYTES = 1 << 20
 
 
+def again(context, instance):
+    """Nova leaves an instance as it is whose resize, or the way back, was broken off; it is asked for the step that it was at."""
+    migration = objects.Migration.get_by_id_and_instance(context, instance.migration_context.migration_id, instance.uuid)
+    asked, nova_compute = spec.request(context, instance), rpcapi.ComputeAPI()
+    LOG.warning("its %s was broken off, and goes on", instance.task_state, instance=instance)
+    if instance.task_state == task_states.RESIZE_REVERTING:
+        step = nova_compute.finish_revert_resize if migration.status == "reverted" else nova_compute.revert_resize
+        return step(context, instance, migration, CONF.host, asked)
+    if migration.old_instance_type_id != migration.new_instance_type_id:  # the step begins with the flavor before it
+        instance.flavor = flavor = instance.old_flavor
+        instance.instance_type_id = flavor.id
+        for name in ("memory_mb", "vcpus", "root_gb", "ephemeral_gb"):
+            setattr(instance, name, flavor[name])
+    instance.task_state = task_states.RESIZE_MIGRATED
+    instance.save(expected_task_state=task_states.RESIZE_FINISH)
+    return nova_compute.finish_resize(context, instance, migration, utils.get_image_from_system_metadata(instance.system_metadata), "{}",
+                                      CONF.host, asked)
+
+
+def given_up(context, instance, migration):
+    """Nova takes one back that was broken off as it began; but for what Placement and it count for it."""
+    report.report_client_singleton().move_allocations(context, migration.uuid, instance.uuid)
+    migration.status = "error"
+    migration.save()
+
+
 class Move:
     def __init__(self, client, driver):
         self._client, self._driver = client, driver
@@ -34,9 +65,19 @@ class Move:
     def image(instance, migration):
         return "%s%s:%d" % (PREFIX, instance.uuid, migration.id)
 
-    def there(self, context, instance, migration, node, flavor, start):
-        found, image = self._client.patiently(lambda: self._driver.find(instance)), self.image(instance, migration)
-        self._driver.do(instance, "commit", {"image": image})
+    def there(self, context, instance, migration, node, flavor, start, network_info, block_device_info):
+        image = self.image(instance, migration)
+        try:
+            found = self._client.patiently(lambda: self._driver.find(instance))
+            if found["node"] == node:  # it was broken off when it was there
+                return self._driver.resize(instance, flavor, start)
+            self._driver.power_off(instance)  # what is under way ends before that
+        except exception.InstanceNotFound:
+            if self.mend(context, instance, node, network_info, block_device_info, start):
+                return None
+            raise
+        if (image, found["node"]) not in self._images(instance):
+            self._driver.do(instance, "commit", {"image": image})
         try:
             self._client.patiently(lambda: self._stream(image, found["node"], node))
         except Exception:
@@ -61,12 +102,14 @@ class Move:
             found = self._driver.find(instance)
         except exception.InstanceNotFound:
             found = None
-        if found and found["node"] == node:  # it was broken off before it left
-            return self._driver.resize(context, instance, flavor, start)
-        self._driver.remove(instance.uuid)
-        self._make(context, instance, image, node, flavor, start, self._has(instance, found, network_info, block_device_info))
-        if found:
-            self.drop(image, found["node"])
+        if found and found["node"] == node:  # it never left, or is back
+            self._driver.resize(instance, flavor, start)
+        else:
+            self._driver.remove(instance.uuid)
+            self._make(context, instance, image, node, flavor, start, self._has(instance, found, network_info, block_device_info))
+        for one, where in self._images(instance):
+            if where != node:
+                self.drop(one, where)
 
     def mend(self, context, instance, node, network_info, block_device_info, start):
         """Makes one that is not there of what a move that was broken off has left, on that node if it can be. Whether it did."""

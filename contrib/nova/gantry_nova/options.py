@@ -46,7 +46,3 @@ OPTIONS = [
 def register(conf):
     conf.register_group(GROUP)
     conf.register_opts(OPTIONS, group=GROUP)
-
-
-def list_opts():
-    return [(GROUP, OPTIONS)]

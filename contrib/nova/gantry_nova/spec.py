@@ -93,9 +93,15 @@ def _of_aggregates(context, host):
     return told
 
 
-def _of_request(context, instance):
+def request(context, instance):
+    """What was asked of the scheduler; None: Nova does not say."""
     try:
-        hints = objects.RequestSpec.get_by_instance_uuid(context.elevated(), instance.uuid).scheduler_hints
+        return objects.RequestSpec.get_by_instance_uuid(context.elevated(), instance.uuid)
     except exception.RequestSpecNotFound:
-        return {}
+        return None
+
+
+def _of_request(context, instance):
+    asked = request(context, instance)
+    hints = asked.scheduler_hints if asked else {}
     return {"nova.hint.%s" % key: ",".join(value) if isinstance(value, list) else value for key, value in (hints or {}).items()}

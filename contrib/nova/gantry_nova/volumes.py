@@ -19,7 +19,8 @@ from oslo_log import log as logging
 
 LOG = logging.getLogger(__name__)
 CONF = nova.conf.CONF
-AS_MADE = "the engine gives a container its devices when it is made: name volumes as the instance is created; it keeps them until it is deleted"
+AS_MADE = ("the engine gives a container its devices when it is made: name volumes as the instance is created, or attach and detach them while it is "
+           "shelved")
 
 
 def properties():
@@ -39,10 +40,6 @@ def _each(block_device_info):
 
 def _folder(instance):
     return os.path.join(CONF.instances_path, instance.uuid, "volumes")
-
-
-def any_of(instance):
-    return os.path.isdir(_folder(instance))
 
 
 def check(block_device_info):
@@ -99,19 +96,20 @@ def kept(instance, found):
             [one for one in found["spec"].get("mounts", ()) if (one.get("source") or "").startswith(ours)])
 
 
-def forget(instance, block_device_info):
-    """Of an instance that is gone."""
+def disconnect(instance, block_device_info):
+    """Of an instance that is stopped; connect() puts its links right before it is started again."""
     for name, info, _ in _each(block_device_info):
         path = os.path.realpath(os.path.join(_folder(instance), name))
         try:
             _connector(info).disconnect_volume(info["data"], {"path": path, "type": "block"}, force=True)
         except Exception as error:
             LOG.warning("volume %s is left connected to this host: %s", name, error, instance=instance)
+
+
+def forget(instance, block_device_info):
+    """Of an instance that is gone."""
+    disconnect(instance, block_device_info)
     shutil.rmtree(_folder(instance), ignore_errors=True)
-
-
-def attach(connection_info):
-    raise exception.VolumeAttachFailed(volume_id=connection_info.get("serial"), reason=AS_MADE)
 
 
 def detach(connection_info, instance):
