@@ -109,6 +109,8 @@ static const struct {
 	{"\"network_ports\":[\"p,bridge\"]", "network_ports[0]", "cannot be read"},
 	{"\"network_ports\":[\"p,bridge=b,mtu=x\"]", "network_ports[0]", "cannot be read"},
 	{"\"network_ports\":[\"p,bridge=b,mtu=6\"]", "network_ports[0].mtu", "must be from 68"},
+	{"\"network_ports\":[\"p,bridge=b,mtu=1279,address=fd00::1/64\"]", "network_ports[0].mtu",
+	 "at least 1280"},
 	{"\"network_ports\":[\"a/b,bridge=b\"]", "network_ports[0].id", "is no id of a port"},
 	{"\"network_ports\":[\"p,bridge=a-bridge-of-16ch\"]", "network_ports[0].bridge",
 	 "is no bridge"},

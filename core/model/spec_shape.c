@@ -278,6 +278,8 @@ static int network_port_from_text(char *text, struct arena *arena, void *item, c
 	return 0;
 }
 
+#define MTU_MIN_IPV6 1280 /* RFC 8200; below it the kernel has no IPv6 on an interface */
+
 static int network_port_check(void *item, const char *field, struct gantry_error *err)
 {
 	const struct gantry_network_port *port = item;
@@ -291,6 +293,13 @@ static int network_port_check(void *item, const char *field, struct gantry_error
 	if (port->create_bridge && !str_equal(port->type, "bridge"))
 		return gantry_error_field(err, -EINVAL, path,
 					  "is for type bridge only; leave it out");
+	snprintf(path, sizeof(path), "%s.mtu", field);
+	for (size_t i = 0; i < port->addresses.count; i++)
+		if (port->mtu != GANTRY_UNSET && port->mtu < MTU_MIN_IPV6 &&
+		    strchr(port->addresses.items[i], ':'))
+			return gantry_error_field(err, -EINVAL, path,
+						  "must be at least %d with an address of IPv6",
+						  MTU_MIN_IPV6);
 	return 0;
 }
 

@@ -171,7 +171,7 @@ static void made(struct docker_call *call, const struct gantry_error *err,
 	struct docker_wire *wire = wire_of(call);
 
 	(void)reply;
-	if (err && call->status != 409) { /* it is there */
+	if (err) {
 		end(wire, err);
 		return;
 	}
@@ -179,11 +179,47 @@ static void made(struct docker_call *call, const struct gantry_error *err,
 	make_next(wire);
 }
 
+static void make(struct docker_wire *wire, const char *name)
+{
+	struct json_object *body = json_object_new_object(), *ipam = json_object_new_object();
+
+	docker_add(body, "Name", name);
+	docker_add(body, "Driver", wire->driver);
+	docker_add_true(body, "CheckDuplicate", true);
+	docker_add(ipam, "Driver", "null"); /* addresses are the ports' own */
+	json_object_object_add(body, "IPAM", ipam);
+	ask(wire, body, "create", "", made);
+}
+
+/* One of the name that is another driver's would wire something else. */
+static void found(struct docker_call *call, const struct gantry_error *err,
+		  struct json_object *reply)
+{
+	struct docker_wire *wire = wire_of(call);
+	const char *driver = docker_text(reply, "Driver");
+	struct gantry_error other;
+	char name[NAME_SIZE];
+
+	network_name(wire, (int)wire->at, name);
+	if (err && call->status == 404) {
+		make(wire, name);
+	} else if (err) {
+		end(wire, err);
+	} else if (!driver || strcmp(driver, wire->driver) != 0) {
+		gantry_error_set(&other, -EEXIST,
+				 "there is a network %s of driver %s, not %s: remove it, the name "
+				 "is for ports of networks",
+				 name, driver ? driver : "?", wire->driver);
+		end(wire, &other);
+	} else {
+		made(call, NULL, reply);
+	}
+}
+
 /* As many networks as it has ports are enough, whichever of them it is on. */
 static void make_next(struct docker_wire *wire)
 {
-	struct json_object *body, *ipam;
-	char name[NAME_SIZE];
+	char name[NAME_SIZE], *encoded;
 	size_t places = wire->count;
 
 	for (size_t i = places; i < PLACES_MAX; i++)
@@ -195,15 +231,11 @@ static void make_next(struct docker_wire *wire)
 		join_next(wire);
 		return;
 	}
-	body = json_object_new_object();
-	ipam = json_object_new_object();
 	network_name(wire, (int)wire->at, name);
-	docker_add(body, "Name", name);
-	docker_add(body, "Driver", wire->driver);
-	docker_add_true(body, "CheckDuplicate", true);
-	docker_add(ipam, "Driver", "null"); /* addresses are the ports' own */
-	json_object_object_add(body, "IPAM", ipam);
-	ask(wire, body, "create", "", made);
+	encoded = docker_url(name);
+	wire->call.done = found;
+	docker_call(&wire->call, "GET", NULL, "/networks/%s", encoded);
+	free(encoded);
 }
 
 static void wait_turn(struct docker_wire *wire)
