@@ -80,6 +80,8 @@ void net_driver_close(struct net *net);
 
 /* Also where it could not be yet, and is tried again. */
 int net_socket_open(struct net *net, net_handler_fn handle, struct gantry_error *err);
+/* Engines still find it, or again; before a start. */
+void net_socket_look(struct net *net);
 void net_socket_close(struct net *net);
 
 /* --- port.c --- */

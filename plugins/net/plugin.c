@@ -200,6 +200,7 @@ static void net_role_plug(void *plugin, const struct gantry_wiring *wiring, stru
 	struct role_task *task = make_task(plugin, wiring, op);
 
 	task->what = PLUG;
+	net_socket_look(task->net);
 	if (task->code == 0 && !task->net->server)
 		task->code = gantry_error_set(&task->err, task->net->unserved.code, "net: %s",
 					      task->net->unserved.text);

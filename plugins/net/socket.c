@@ -240,6 +240,25 @@ int net_socket_open(struct net *net, net_handler_fn handle, struct gantry_error 
 	return code;
 }
 
+/* Somebody has removed the folder, or what is in it. Only where no request is under way. */
+void net_socket_look(struct net *net)
+{
+	char target[sizeof(((struct sockaddr_un *)0)->sun_path)] = "";
+
+	if (!net->server || net->works)
+		return;
+	if (access(net->socket, F_OK) == 0 && readlink(net->link, target, sizeof(target) - 1) > 0 &&
+	    strcmp(target, net->socket) == 0)
+		return;
+	net->host->log(net->host->core, GANTRY_LOG_WARN,
+		       "somebody removed %s or %s: they are made again", net->link, net->socket);
+	unlink(net->link);
+	net->host->serve_end(net->server);
+	net->server = NULL;
+	if (try_open(net) < 0)
+		open_later(net);
+}
+
 /* While we serve no other has our name, so that our link needs no lock. */
 void net_socket_close(struct net *net)
 {

@@ -2,9 +2,10 @@
 /*
  * port_attach, port_detach: a port more or less, of a container that runs or not.
  *
- *	policy, wire, finish, announce
+ *	policy, wire, finish, unplug, announce
  *
- * Where it fails the container gets the ports back that it had. The container's label keeps the ports of its
+ * Of a port that is detached from what does not run no engine lets go: unplug does. Where it fails the
+ * container gets the ports back that it had, and no other is left. The container's label keeps the ports of its
  * creation, and its name servers: engines can change neither.
  */
 #include "flows/flows.h"
@@ -14,6 +15,8 @@
 #include "model/spec.h"
 
 static void wire_undo(struct flow *flow);
+static void unplug(struct flow *flow);
+static bool unplug_wanted(const struct flow *flow);
 static void announce(struct flow *flow);
 static size_t resume(struct flow *flow, size_t step);
 
@@ -24,6 +27,7 @@ static const struct flow_step steps[] = {
 	 .run = step_finish,
 	 .wanted = step_finish_wanted,
 	 .limit_ms = STEP_WIRE_MS},
+	{.name = "unplug", .run = unplug, .wanted = unplug_wanted, .limit_ms = STEP_WIRE_MS},
 	{.name = "announce", .run = announce},
 	{0},
 };
@@ -42,13 +46,59 @@ const struct flow_kind flow_port_detach = {
 	.resume = resume,
 };
 
+/* --- what there is too much of ---------------------------------------------------------------------- */
+
+/* Unplugs the ports of one spec that the other lacks. */
+static void
+unplug_others(struct flow *flow, const struct gantry_spec *of, const struct gantry_spec *lacks,
+	      void (*answer)(struct flow *flow, const struct gantry_error *err, const void *result))
+{
+	const struct gantry_network_ports *from = &of->network_ports, *to = &lacks->network_ports;
+	struct gantry_network_ports ports = {
+		.items = ARENA_ARRAY(&flow->arena, struct gantry_network_port, from->count + 1),
+	};
+	struct gantry_wiring wiring = {.instance = flow->instance->id, .ports = &ports};
+
+	for (size_t i = 0; i < from->count; i++) {
+		size_t at = 0;
+
+		while (at < to->count && !str_equal(to->items[at].id, from->items[i].id))
+			at++;
+		if (at == to->count)
+			ports.items[ports.count++] = from->items[i];
+	}
+	flow->daemon->network->unplug(flow->daemon->network_handle, &wiring,
+				      flow_op(flow, "unplug", answer));
+}
+
+static bool unplug_wanted(const struct flow *flow)
+{
+	return flow->daemon->network && flow->kind == &flow_port_detach;
+}
+
+static void unplug(struct flow *flow)
+{
+	unplug_others(flow, &flow->instance->spec, &flow->spec, flow_answer_next);
+}
+
+static void on_wired_again(struct flow *flow, const struct gantry_error *err, const void *result)
+{
+	if (err && err->code != -ENOENT)
+		flow_answer_undone(flow, err, result);
+	else
+		unplug_others(flow, &flow->spec, &flow->instance->spec, flow_answer_undone);
+}
+
+/* Where a bridge that it had is gone, it was not brought to any other ports. */
 static void on_plugged_again(struct flow *flow, const struct gantry_error *err, const void *result)
 {
-	if (err)
+	if (err && err->code == -ENODEV)
+		on_wired_again(flow, NULL, NULL);
+	else if (err)
 		flow_answer_undone(flow, err, NULL);
 	else
 		flow->node->runtime->wire(flow->node->handle, flow->instance->container_id, result,
-					  flow_op(flow, "wire as before", flow_answer_undone));
+					  flow_op(flow, "wire as before", on_wired_again));
 }
 
 static void wire_undo(struct flow *flow)

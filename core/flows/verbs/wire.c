@@ -5,9 +5,12 @@
  * start, a port more and a port less are one and the same.
  */
 #include "flows/verbs/wire.h"
+#include "flows/steps.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "model/spec.h"
+
+#include <signal.h>
 
 /* As the flow would have it; a spec of its own is what will be. */
 static const struct gantry_spec *spec_of(const struct flow *flow)
@@ -145,12 +148,45 @@ void step_wire_undo(struct flow *flow)
 
 /* --- finish ---------------------------------------------------------------------------------------- */
 
+/* It may have ended before: then there was nothing to be finished. */
+static void on_ended(struct flow *flow, const struct gantry_error *err, const void *result)
+{
+	const struct gantry_error failure = flow->err;
+
+	(void)result;
+	if (err && (err->code == -ENOENT || err->code == -EALREADY)) {
+		flow->err = (struct gantry_error){0};
+		flow_next(flow);
+		return;
+	}
+	if (err)
+		log_error("what runs without its ports could not be ended: %s", err->text);
+	if (flow->kind->failed == step_back_to_before) { /* its exit is recorded as any other */
+		instance_move(flow->instance, INSTANCE_RUNNING);
+		flow->instance->changed = true;
+	}
+	flow_fail(flow, &failure);
+}
+
+/* What a flow has started does not run with half of its ports. */
+static void fail_finish(struct flow *flow, const struct gantry_error *err)
+{
+	if (!flow_step_at(flow)->boots) {
+		flow_fail(flow, err);
+		return;
+	}
+	flow->err = *err;
+	flow->node->runtime->kill(flow->node->handle, flow->instance->container_id, SIGKILL,
+				  flow_op(flow, "kill", on_ended));
+}
+
 static void on_finished(struct flow *flow, const struct gantry_error *err, const void *result)
 {
 	(void)result;
-	if (err)
-		log_warn("its ports are not as they should be: %s", err->text);
-	flow_next(flow);
+	if (err && err->code != -ENOENT && err->code != -ESRCH)
+		fail_finish(flow, err);
+	else
+		flow_next(flow);
 }
 
 static void on_looked(struct flow *flow, const struct gantry_error *err, const void *result)
@@ -158,6 +194,10 @@ static void on_looked(struct flow *flow, const struct gantry_error *err, const v
 	const struct gantry_container *container = result;
 	struct gantry_wiring wiring = wiring_of(flow);
 
+	if (err && err->code != -ENOENT) {
+		fail_finish(flow, err);
+		return;
+	}
 	if (err || container->pid <= 0) {
 		flow_next(flow);
 		return;
