@@ -264,6 +264,24 @@ static void expect_wrong(const char *hook, const char *answer, const char *reaso
 	free(source);
 }
 
+static void test_origin(void)
+{
+	struct trial trial;
+	const struct script_record *record;
+
+	begin(&trial, policy_one("return { environment = function() return { A = '2' } end }"),
+	      "{\"image\":\"a\",\"environment\":[\"A=1\"],\"labels\":{\"origin.environment.A\":"
+	      "\"flavor\",\"origins\":\"x\"}}");
+	environment(&trial);
+	is_int(trial.decision.count, 2, "a label tells where a value is from: a record more");
+	record = policy_record(&trial.decision, "gantry", "environment", "environment.A");
+	is_str(record->reason, "flavor", "which says so");
+	is_str(record->outcome, "none", "and sets nothing");
+	ok(!policy_record(&trial.decision, "p", "environment", "A")->conflict,
+	   "nor is it one to be in conflict with");
+	trial_end_set(&trial);
+}
+
 static void test_wrong_answers(void)
 {
 	expect_wrong("environment", "1", "must be a table of what to set");
@@ -548,6 +566,7 @@ int main(void)
 	test_admit();
 	test_order();
 	test_environment();
+	test_origin();
 	test_wrong_answers();
 	test_resources();
 	test_conflict();

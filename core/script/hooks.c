@@ -245,10 +245,27 @@ static int take_environment(struct asking *asking, struct json_object *answer, i
 	return answer_environment(answer, asking->policy, line, arena, spec, asking->decision, err);
 }
 
+/* Who asks may tell by labels where values of the request are from: the decision has it. */
+static void record_origins(const struct gantry_pairs *labels, struct script_decision *decision)
+{
+	for (size_t i = 0; i < labels->count; i++) {
+		const struct gantry_pair *label = &labels->items[i];
+		struct script_record *record;
+
+		if (!str_starts_with(label->name, SCRIPT_ORIGIN))
+			continue;
+		record = decision_add(decision, NULL, HOOK_ENVIRONMENT, "none");
+		record->subject =
+			arena_strdup(&decision->arena, label->name + strlen(SCRIPT_ORIGIN));
+		record->reason = decision_text(decision, label->value, strlen(label->value));
+	}
+}
+
 int script_environment(struct script_set *set, const struct script_request *request,
 		       struct arena *arena, struct gantry_spec *spec,
 		       struct script_decision *decision, struct gantry_error *err)
 {
+	record_origins(&spec->labels, decision);
 	return ask_for_values(set, HOOK_ENVIRONMENT, request, arena, spec, decision,
 			      take_environment, err);
 }

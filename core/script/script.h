@@ -129,7 +129,13 @@ struct json_object *script_decision_print(const struct script_decision *decision
 int script_admit(struct script_set *set, const struct script_request *request,
 		 struct script_decision *decision, struct gantry_error *err);
 
-/* Asks `environment`; sets and drops variables of spec->environment (memory from the arena). */
+/* Labels of this prefix tell where a value of the request is from: "origin.command=flavor". */
+#define SCRIPT_ORIGIN "origin."
+
+/*
+ * Asks `environment`; sets and drops variables of spec->environment (memory from the arena). The
+ * decision has the labels of origin too, as records of gantry's.
+ */
 int script_environment(struct script_set *set, const struct script_request *request,
 		       struct arena *arena, struct gantry_spec *spec,
 		       struct script_decision *decision, struct gantry_error *err);
