@@ -244,6 +244,25 @@ equal(links(), [BRIDGE], "no interface is left")
 equal(world.stop(), 0, "gantryd ends in order")
 equal(os.path.lexists(SOCKET), False, "its socket is gone")
 
+# --- the host starts again: its interfaces are gone, the engine comes up first ---------------------------------
+world.start()
+equal([run("nh", port(1), labels={"again": "yes"}).status, run("ni", port(2)).status], [201, 201], "two instances with ports")
+world.kill()
+docker.kill()
+for name in links():
+    ip("link", "del", name)
+ip("link", "add", BRIDGE, "type", "bridge")
+ip("link", "set", BRIDGE, "up")
+docker.again()
+world.start()
+until(lambda: world.get("/v1/instances/nh").json.get("boots") == 2 and world.get("/v1/instances/nh").json["state"] == "running", "the restart by policy", LIMIT * 3)
+equal(facts("nh"), as_wanted(1), "one that policy restarts is wired again")
+equal(world.post("/v1/instances/ni/start?wait=60").status, 200, "the other is started")
+equal((facts("ni"), docker.pings("ni", "10.79.0.1")), (as_wanted(2), True), "and wired again, and they reach each other")
+equal([world.delete(f"/v1/instances/{name}?force=true&wait=60").status for name in ("nh", "ni")], [200, 200], "removed")
+until(lambda: links() == [BRIDGE], "no interface to be left")
+equal(world.stop(), 0, "gantryd ends in order")
+
 # --- a dead gantryd, and an engine that was not there when it lived ------------------------------------------
 world.start()
 world.kill()
