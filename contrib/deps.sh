@@ -7,7 +7,7 @@ packages="gcc make libc6-dev pkg-config libuv1-dev liblua5.4-dev libjson-c-dev l
 libarchive-dev libssl-dev libwslay-dev zlib1g-dev libmnl-dev node-llhttp docker.io iptables iproute2 busybox-static procps tar curl
 ca-certificates"
 [ "${1:-}" != check ] || packages="$packages lua5.4 perl python3 python3-yaml python3-msgpack openssl git valgrind mandoc faketime
-docker-registry openvswitch-switch rsyslog rsyslog-openssl chromium chromium-driver"
+docker-registry openvswitch-switch rsyslog rsyslog-openssl chromium chromium-driver python3-nova"
 # shellcheck disable=SC2086
 installed=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' $packages 2>/dev/null | sed -n 's/^installed //p')
 missing=
