@@ -28,7 +28,7 @@ class Images:
         """
         found = self._get(context, image_id)
         properties = found.get("properties") or {}
-        if properties.get("gantry_image"):
+        if self._of_registry(image_id, properties):
             return properties["gantry_image"], properties
         name = self._name(found, image_id)
         for one in [node] if node else self._nodes.up():
@@ -46,7 +46,7 @@ class Images:
     def cache(self, context, image_id):
         """It is on all nodes then; whether one had to get it."""
         found = glance.API().get(context, image_id)
-        image, fetched = (found.get("properties") or {}).get("gantry_image"), False
+        image, fetched = self._of_registry(image_id, found.get("properties") or {}), False
         name = image or self._name(found, image_id)
         for node in self._nodes.up():
             if image:
@@ -81,6 +81,14 @@ class Images:
             if problem.status not in (404, 409):
                 raise
         self._unused.pop((node, name), None)
+
+    @staticmethod
+    def _of_registry(image_id, properties):
+        """Its name there; None: it has none."""
+        image = properties.get("gantry_image")
+        if image and "@sha256:" not in image:  # another tomorrow, or on another node
+            raise exception.ImageUnacceptable(image_id=image_id, reason="gantry_image is %s, without a digest: NAME@sha256:DIGEST can be had" % image)
+        return image
 
     @staticmethod
     def _name(found, image_id):
