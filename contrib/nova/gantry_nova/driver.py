@@ -4,6 +4,7 @@
 Thin: what can be decided in gantryd (placement, limits, who may do what) is decided there, by its policies.
 """
 import base64
+import re
 import subprocess
 import time
 import uuid
@@ -11,6 +12,7 @@ import uuid
 import eventlet
 from nova import context as nova_context
 from nova import exception
+from nova import objects
 from nova.compute import power_state
 from nova.compute import task_states
 from nova.console import type as ctype
@@ -39,6 +41,7 @@ CONF = nova.conf.CONF
 options.register(CONF)
 
 MIB = 1 << 20
+BUSY = re.compile(" is (busy:|(pending|creating|starting|stopping);)")  # as gantryd says it
 BUSY_TRIES = 120
 CONSOLE_BYTES = 100 << 10  # as much as libvirt's driver gives
 BUSY_WAIT_S = 0.5
@@ -66,12 +69,12 @@ class GantryDriver(driver.ComputeDriver):
         **driver.ComputeDriver.capabilities,
         "has_imagecache": True,
         "supports_attach_interface": True,
-        "supports_migrate_to_same_host": True,
         "supports_image_type_raw": True,  # of Glance's container_format=docker
     }
 
     def __init__(self, virtapi):
         super().__init__(virtapi)
+        self.capabilities = {**self.capabilities, "supports_migrate_to_same_host": CONF.gantry.node_for_each_engine}
         self._client = self._images = self._nodes = self._move = self._events = self.host = None
         self._traits = {}  # custom ones that we gave, by Nova's node
 
@@ -107,7 +110,7 @@ class GantryDriver(driver.ComputeDriver):
                     after = self._client.call("GET", "/v1/health").get("last_event", 0)
                 stream = self._client.stream(self._client.target("events", follow="true", after=after))
                 for told in stream.lines():
-                    after = max(after, told["sequence"])
+                    after = told["sequence"]  # less than before, where gantryd has lost its store
                     self._tell(told)
             except Exception as error:
                 LOG.debug("events: %s; following them again", error)
@@ -207,7 +210,7 @@ class GantryDriver(driver.ComputeDriver):
                     raise exception.InstanceNotFound(instance_id=instance.uuid)
                 if problem.document.get("title") == "Already in that state":
                     return {}
-                if " is busy: " not in str(problem) or left == 1:
+                if not BUSY.search(str(problem)) or left == 1:
                     raise
             eventlet.sleep(BUSY_WAIT_S)
         if answer.get("state") == "running":
@@ -247,6 +250,9 @@ class GantryDriver(driver.ComputeDriver):
                 raise  # the name is taken: what has it is not ours to remove
             self.destroy(context, instance, network_info, block_device_info)
             if 400 <= problem.status < 500:
+                if self._others_may(context, problem):
+                    LOG.warning("Nova's scheduler is to try another node: %s", problem, instance=instance)
+                    raise exception.ComputeResourcesUnavailable(reason=str(problem))
                 # a policy, the values or the image: no other host would do better
                 raise exception.BuildAbortException(instance_uuid=instance.uuid, reason=str(problem))
             raise
@@ -265,11 +271,15 @@ class GantryDriver(driver.ComputeDriver):
             raise exception.NovaException("gantryd: the start has not ended after %d s" % wait)
         return answer
 
+    def _others_may(self, context, problem):
+        """Whether policies refused the nodes, not the request, and Nova has more of them."""
+        if problem.status != 403 or "operation" not in problem.document:
+            return False
+        step = self._client.call("GET", self._client.target("operations", problem.document["operation"]))["step"]
+        return step.endswith("reserve") and len(objects.ComputeNodeList.get_all(context.elevated())) > 1
+
     def _refuse(self, instance, block_device_info):
-        if CONF.gantry.flavor_disk == "refuse" and spec.disk_gb(instance.flavor):
-            raise exception.BuildAbortException(instance_uuid=instance.uuid, reason="its flavor has a disk of %d GB, which cannot be enforced"
-                                                % spec.disk_gb(instance.flavor))
-        reason = volumes.check(block_device_info)
+        reason = spec.disk_refused(instance.flavor) or volumes.check(block_device_info)
         if reason:
             raise exception.BuildAbortException(instance_uuid=instance.uuid, reason=reason)
 
@@ -357,6 +367,9 @@ class GantryDriver(driver.ComputeDriver):
         if dest != self.get_host_ip_addr():
             raise exception.InstanceFaultRollback(
                 exception.MigrationError(reason="a container cannot be moved to another host"))
+        reason = spec.disk_refused(flavor)
+        if reason and spec.disk_gb(flavor) > spec.disk_gb(instance.flavor):
+            raise exception.InstanceFaultRollback(exception.ResizeError(reason=reason))
         self.power_off(instance, timeout)
         volumes.disconnect(instance, block_device_info)
         return "{}"
@@ -467,7 +480,8 @@ class GantryDriver(driver.ComputeDriver):
 
     def get_instance_diagnostics(self, instance):
         stats = self._stats(instance)
-        told = diagnostics_object.Diagnostics(state="running", driver="libvirt", hypervisor="gantry", config_drive=False)
+        told = diagnostics_object.Diagnostics(state="running", driver="libvirt", hypervisor="gantry",
+                                              config_drive=bool(files.mounted(instance)))
         told.add_cpu(id=0, time=stats.get("cpu_ns", 0))
         told.add_nic(rx_octets=stats.get("network_rx_bytes", 0), tx_octets=stats.get("network_tx_bytes", 0))
         told.add_disk(read_bytes=stats.get("block_read_bytes", 0), write_bytes=stats.get("block_write_bytes", 0))

@@ -83,9 +83,10 @@ class Nodes:
         }
 
     def resource(self, nodename):
+        amounts = self.amounts(self.behind(nodename))
         version = self._client.call("GET", "/v1/version").get("version", "0.1.0")
         return {
-            **self.amounts(self.behind(nodename)),
+            **amounts,
             "uuid": str(uuid.uuid5(uuid.NAMESPACE_DNS, "gantry/%s" % nodename)),
             "hypervisor_type": "gantry",
             "hypervisor_version": versionutils.convert_version_to_int(version),
