@@ -457,8 +457,16 @@ nova_driver.confirm_migration(context, migration, moved, None)
 equal(left_of("migration/"), [("west", image)], "a confirm drops what stayed behind")
 pair.engines["east"].fault("POST /containers/create*", "500", message="no room")
 back = mock.Mock(id=9, source_node="west.compute2", dest_node="east.compute2")
-refused("a migration that fails there", client.Problem, lambda: nova_driver.finish_migration(context, back, moved, disk, None, meta, False, {}), "no room")
-equal(placed(moved)[0], "west", "leaves it where it was")
+held = mock.Mock(is_volume=True, attachment_id="attachment")
+with mock.patch.object(driver.move.report, "report_client_singleton") as placement, mock.patch.object(volumes.cinder, "API") as cinder, \
+        mock.patch.object(volumes.objects.BlockDeviceMappingList, "get_by_instance_uuid", lambda *words: [held]):
+    refused("a migration that fails there", exception.InstanceFaultRollback,
+            lambda: nova_driver.finish_migration(context, back, moved, disk, None, meta, False, {}), "no room")
+equal((placed(moved), left_of("migration/"), pair.disagreements()), (("west", "running", 64), [("west", f"migration/{moved.uuid}:9")], []),
+      "leaves it where it was")
+equal((moved.node, placement.return_value.move_allocations.call_args.args, back.status), (back.source_node, (context, back.uuid, moved.uuid), "error"),
+      "and Placement and Nova have it there")
+equal(cinder.return_value.attachment_complete.call_args.args, (context, "attachment"), "with its volumes, as Cinder is told")
 pair.engines["east"].clear()
 nova_driver.destroy(context, moved, None)
 equal((left_of("migration/"), pair.get(f"/v1/instances/{moved.uuid}").status), ([], 404), "and deleted, it leaves nothing")

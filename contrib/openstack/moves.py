@@ -54,6 +54,31 @@ def check():
     lab.gone(force=True)
     equal(left(), [], "and leaves no image of its way")
 
+    def refused():
+        """A move that is refused where it is to go, with a volume, and may be tried again."""
+        volume = lab.volume("moved")
+        server = lab.boot("refused", busybox, tiny, [net], block_device_mapping=volumes.mapping(busybox, volume))
+        becomes(server, "ACTIVE")
+        first = inside(server)["node"]
+        world.policy("90-stay.lua", f"""return {{ admit = function(req)
+    if req.verb == "spawn" and req.labels["node.name"] == "{other[first]}" then return false, "not there" end
+end }}""")
+        world.post("/v1/policies/reload")
+        nova.migrate_server(server)
+        until(lambda: task(server), "the migration to begin", 30)
+        until(lambda: task(server) is None, "its end", 120)
+        equal((nova.get_server(server.id).status, inside(server)["state"], has_port(server)), ("ACTIVE", "running", True), "a migration that is refused: it runs on")
+        equal(lab.allocated(), {f"{first}.cloud": {server.id}, f"{other[first]}.cloud": set()}, f"on {first}, as Placement has it")
+        action = nova.get(f"/servers/{server.id}/os-instance-actions").json()["instanceActions"][0]
+        told = nova.get(f"/servers/{server.id}/os-instance-actions/{action['request_id']}", microversion="2.84").json()["instanceAction"]["events"]
+        ok(any("not there" in str(event["details"]) for event in told), "and the action says why")
+        world.policy("90-stay.lua", "return {}")
+        world.post("/v1/policies/reload")
+        nova.migrate_server(server)
+        equal((becomes(server, "VERIFY_RESIZE"), inside(server)["node"]), ("VERIFY_RESIZE", other[first]), "allowed, it moves")
+        lab.gone(force=True)
+        equal(left(), [], "and leaves no image of its way")
+
     def broken_off(what, kill, reached, ends, back=False):
         """A move, or its way back, ends as it should though something is killed amid it, and by itself."""
         server = lab.boot(what, busybox, tiny, [net])
@@ -86,6 +111,7 @@ def check():
     other = {"east": "west", "west": "east"}
     task = lambda server: nova.get_server(server.id).task_state
     elsewhere = lambda server, was: inside(server).get("node") != was  # it is not there, or on the other already
+    refused()
     for who, kill in (("gantryd", gantryd_killed), ("nova-compute", lab.compute_killed)):
         for moment, reached in {"committed": lambda server, was: any(one["kind"] == "commit" for one in world.running_operations()),
                                 "streamed": lambda server, was: left(), "made": elsewhere}.items():

@@ -17,6 +17,12 @@ def connected(volume):
     return devices(os.path.join(CLOUD, "cinder/volumes", volume.id))
 
 
+def mapping(of, *volumes):
+    """Of an instance of that image with those."""
+    return [{"source_type": "image", "destination_type": "local", "boot_index": 0, "uuid": of.id},
+            *({"source_type": "volume", "destination_type": "volume", "boot_index": -1, "uuid": one.id} for one in volumes)]
+
+
 def check(lab, of, size):
     nova, cinder, becomes, inside = lab.nova, lab.cinder, lab.becomes, lab.inside
     kept, more = lab.volume("kept"), lab.volume("more")
@@ -24,10 +30,8 @@ def check(lab, of, size):
     with open(spare, "wb") as file:
         file.truncate(1 << 20)
 
-    def boot(name, *volumes, **extra):
-        return lab.boot(name, of, size, block_device_mapping=[
-            {"source_type": "image", "destination_type": "local", "boot_index": 0, "uuid": of.id},
-            *({"source_type": "volume", "destination_type": "volume", "boot_index": -1, "uuid": one.id} for one in volumes)], **extra)
+    def boot(name, *volumes):
+        return lab.boot(name, of, size, block_device_mapping=mapping(of, *volumes))
 
     def device(server, name="vdb"):
         return os.path.realpath(os.path.join(CLOUD, "nova/instances", server.id, "volumes", name))

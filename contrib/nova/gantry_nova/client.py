@@ -12,7 +12,13 @@ import uuid
 AWAY_WAIT_S = 0.5
 
 
-class Problem(Exception):
+class _Failure(Exception):
+    def format_message(self):
+        """What Nova makes an instance's fault of."""
+        return str(self)
+
+
+class Problem(_Failure):
     """gantryd said no: its status, its words, and the decision where a policy did."""
 
     def __init__(self, status, document):
@@ -22,7 +28,7 @@ class Problem(Exception):
         super().__init__(detail + (" (decision %s)" % self.decision if self.decision else ""))
 
 
-class Unreachable(Exception):
+class Unreachable(_Failure):
     """No answer came."""
 
 

@@ -5,7 +5,7 @@
 	back      remove ─▶ make it of the image that stayed behind; the images go
 	confirm   the image that stayed behind goes
 
-Where it cannot be made there it is made again where it was. Names are unique, so that it is never in two places. Where nova-compute
+Where it cannot be made there it stays, or is made again, where it was. Names are unique, so that it is never in two places. Where nova-compute
 died amid a move, Nova is asked at its start for the step that it was at: what is done is not done twice. A hard reboot makes one of the
 image that is nowhere. Memory is not moved, nor is what volumes of its image hold.
 """
@@ -51,7 +51,7 @@ def again(context, instance):
 
 
 def given_up(context, instance, migration):
-    """Nova takes one back that was broken off as it began; but for what Placement and it count for it."""
+    """One stays where it was: Placement and Nova count it there again."""
     report.report_client_singleton().move_allocations(context, migration.uuid, instance.uuid)
     migration.status = "error"
     migration.save()
@@ -76,25 +76,26 @@ class Move:
             if self.mend(context, instance, node, network_info, block_device_info, start):
                 return None
             raise
+        try:
+            self._go(context, instance, image, found, node, flavor, start)
+        except Exception as error:
+            LOG.error("it cannot be moved to node %s, and stays on %s: %s", node, found["node"], error, instance=instance)
+            self.back(context, instance, migration, found["node"], instance.old_flavor or instance.flavor, start, network_info, block_device_info)
+            instance.node = migration.source_node
+            given_up(context, instance, migration)
+            volumes.attached(context, instance)
+            raise exception.InstanceFaultRollback(error)
+        if found["image"].startswith(PREFIX):  # of a move before this one
+            self.drop(found["image"], found["node"])
+        return None
+
+    def _go(self, context, instance, image, found, node, flavor, start):
         if (image, found["node"]) not in self._images(instance):
             self._driver.do(instance, "commit", {"image": image})
-        try:
-            self._client.patiently(lambda: self._stream(image, found["node"], node))
-        except Exception:
-            self.drop(image, found["node"])
-            raise
+        self._client.patiently(lambda: self._stream(image, found["node"], node))
         has = self._has(instance, found)
         self._driver.remove(instance.uuid)
-        try:
-            self._make(context, instance, image, node, flavor, start, has)
-        except Exception as error:
-            LOG.error("it cannot be made on node %s, and is made again on %s: %s", node, found["node"], error, instance=instance)
-            self._make(context, instance, image, found["node"], instance.old_flavor or instance.flavor, start, has)
-            self.drop(image, node)
-            raise
-        finally:
-            if found["image"].startswith(PREFIX):  # of a move before this one
-                self.drop(found["image"], found["node"])
+        self._make(context, instance, image, node, flavor, start, has)
 
     def back(self, context, instance, migration, node, flavor, start, network_info, block_device_info):
         image = self.image(instance, migration)
@@ -103,13 +104,14 @@ class Move:
         except exception.InstanceNotFound:
             found = None
         if found and found["node"] == node:  # it never left, or is back
+            image = found["image"]
             self._driver.resize(instance, flavor, start)
         else:
             self._driver.remove(instance.uuid)
             self._make(context, instance, image, node, flavor, start, self._has(instance, found, network_info, block_device_info))
-        for one, where in self._images(instance):
-            if where != node:
-                self.drop(one, where)
+        for left in self._images(instance):
+            if left != (image, node):
+                self.drop(*left)
 
     def mend(self, context, instance, node, network_info, block_device_info, start):
         """Makes one that is not there of what a move that was broken off has left, on that node if it can be. Whether it did."""

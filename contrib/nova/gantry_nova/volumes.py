@@ -10,9 +10,11 @@ import shutil
 import stat
 
 from nova import exception
+from nova import objects
 from nova import utils
 from nova.compute import task_states
 from nova.virt import driver as virt
+from nova.volume import cinder
 import nova.conf
 from os_brick.initiator import connector
 from oslo_log import log as logging
@@ -104,6 +106,13 @@ def disconnect(instance, block_device_info):
             _connector(info).disconnect_volume(info["data"], {"path": path, "type": "block"}, force=True)
         except Exception as error:
             LOG.warning("volume %s is left connected to this host: %s", name, error, instance=instance)
+
+
+def attached(context, instance):
+    """Cinder is told so, as Nova tells it where what it wanted them for has succeeded."""
+    for one in objects.BlockDeviceMappingList.get_by_instance_uuid(context, instance.uuid):
+        if one.is_volume and one.attachment_id:
+            cinder.API().attachment_complete(context, one.attachment_id)
 
 
 def forget(instance, block_device_info):
