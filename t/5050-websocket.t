@@ -1,8 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """WebSocket: the handshake, messages, closes, hostile peers, slow ones, and the server's own end."""
-import hashlib
-import json
 import os
 import ssl
 import subprocess
@@ -23,10 +21,6 @@ def open_socket(server, path="/socket", unix=False, protocols=None, headers=(), 
     reply = client.head()
     equal((reply.status, reply.headers.get("sec-websocket-accept")), (101, accept_of(key)), f"{path} is accepted")
     return WebSocket(client), reply
-
-
-def descriptors(server):
-    return len(os.listdir(f"/proc/{server.process.pid}/fd"))
 
 
 # --- handshake --------------------------------------------------------------------------------------
@@ -142,8 +136,8 @@ with Server() as server:
 
     # --- many ---------------------------------------------------------------------------------------
     ws = None
-    ok(until(lambda: server.stats()["open"] == 1 and settled(lambda: descriptors(server))), "nobody is left")
-    before = descriptors(server)
+    ok(until(lambda: server.stats()["open"] == 1 and settled(server.descriptors)), "nobody is left")
+    before = server.descriptors()
     for number in range(CONSOLES):
         client = server.connect(number % 2)
         client.send(handshake("/socket"))
@@ -152,7 +146,7 @@ with Server() as server:
             WebSocket(client).send(b"x" * 1000)
         client.sock.close()
     ok(until(lambda: server.stats()["open"] == 1), f"{CONSOLES} that were dropped are gone")
-    ok(until(lambda: descriptors(server) == before), "and no descriptor is left")
+    ok(until(lambda: server.descriptors() == before), "and no descriptor is left")
 
 # --- silence ----------------------------------------------------------------------------------------
 with Server("--ping-ms", "200", name="the server that asks") as server:

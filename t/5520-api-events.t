@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The stream of events: resumed over reconnects and restarts, filtered, slow, pruned; no gap, no repeat."""
 import os
-import re
 import sqlite3
 import sys
 
@@ -122,11 +121,9 @@ filtered.close()
 # --- a slow follower ---
 slow = world.stream("/v1/events?follow=true&after=0")
 stuck = [world.stream("/v1/events?follow=true&after=0") for _ in range(10)]
-with open(f"/proc/{world.daemon.pid}/status") as file:
-    before_kb = int(re.search(r"VmRSS:\s+(\d+)", file.read()).group(1))
+before_kb = world.rss_kib()
 toggle("a", 400)
-with open(f"/proc/{world.daemon.pid}/status") as file:
-    after_kb = int(re.search(r"VmRSS:\s+(\d+)", file.read()).group(1))
+after_kb = world.rss_kib()
 if os.environ.get("SAN") or os.environ.get("VG"):
     skip(1, "a sanitizer keeps freed memory for a while: its figure says nothing")
 else:

@@ -23,10 +23,6 @@ def run(instance, *command, protocol=OWN, **how):
     return Console(ask_exec(instance, *command, **how).json["path"], protocol)
 
 
-def descriptors():
-    return len(os.listdir(f"/proc/{world.daemon.pid}/fd"))
-
-
 def connections():
     return world.engine.state()["connections"]
 
@@ -217,15 +213,15 @@ driver.leave(), stalled.leave()
 for path, begin in (("attach", lambda: Console("/v1/instances/slow/attach")), ("exec with input", lambda: run("host", "cat", stdin_open=True)),
                     ("exec", lambda: run("host", "anything"))):
     begin().leave()
-    ok(settled(lambda: (descriptors(), connections())), f"{path}: one that was dropped is closed")
-    before, memory = (descriptors(), connections()), world.rss_kib()
+    ok(settled(lambda: (world.descriptors(), connections())), f"{path}: one that was dropped is closed")
+    before, memory = (world.descriptors(), connections()), world.rss_kib()
     for number in range(MANY):
         console = begin()
         if number % 2:
             console.put(b"x" * 100)
         console.leave()
     # a few connections to the engine may be kept for the next call
-    ok(until(lambda: descriptors() <= before[0] + 3 and connections() <= before[1] + 3, f"{MANY} consoles to be gone"), f"{path}: {MANY} that were dropped leave no descriptor here and at the engine")
+    ok(until(lambda: world.descriptors() <= before[0] + 3 and connections() <= before[1] + 3, f"{MANY} consoles to be gone"), f"{path}: {MANY} that were dropped leave no descriptor here and at the engine")
     memory_below(world.rss_kib() - memory, 6000, "and no memory")
 
 # --- the ends of gantryd and of the engine -------------------------------------------------------------

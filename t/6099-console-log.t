@@ -119,10 +119,10 @@ world.engine.ask("POST", "/fake/exit", {"id": world.instance("ends")["container_
 equal((console.rest().got[OUTPUT], console.closed[0]), (b"first\nlast words", 1000), "a process that ends meanwhile: all of it, once")
 files = begin("gone", command=["sleep", "1000"])
 files.line("x" * 100)
-before = len(os.listdir(f"/proc/{world.daemon.pid}/fd"))
+before = world.descriptors()
 for _ in range(20):
     Console("/v1/instances/gone/attach?tail=1").leave()
-until(lambda: len(os.listdir(f"/proc/{world.daemon.pid}/fd")) <= before, "nothing to be left of those who vanish")
+until(lambda: world.descriptors() <= before, "nothing to be left of those who vanish")
 console = Console("/v1/instances/gone/attach?tail=1")
 console.role()
 equal(world.stop(), 0, "gantryd stops")

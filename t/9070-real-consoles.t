@@ -115,10 +115,6 @@ until(lambda: (docker.inspect(P + "c")["ExecIDs"] or []) == before, "the engine 
 ok(True, "who vanishes leaves no process in the container")
 
 # --- many that come and go -----------------------------------------------------------------------------
-def descriptors():
-    return len(os.listdir(f"/proc/{world.daemon.pid}/fd"))
-
-
 def processes():
     return len(world.get(f"/v1/instances/{P}c/top").json["rows"])
 
@@ -128,14 +124,14 @@ def exec_path(name, *command, **how):
 
 
 until(lambda: processes() == 1, "what was dropped before to be gone")
-before = descriptors()
+before = world.descriptors()
 for number in range(80):
     console = Console(world, exec_path("c", "cat", stdin_open=True))
     if number % 2:
         console.put(b"x" * 100)
     console.leave()
 until(lambda: processes() == 1, "their processes to be gone")
-until(lambda: descriptors() <= before + 64, "their descriptors to be gone")  # so many connections to the engine are kept at most
+until(lambda: world.descriptors() <= before + 64, "their descriptors to be gone")  # so many connections to the engine are kept at most
 ok(True, "80 consoles that were dropped leave no process and no descriptor")
 
 # --- the log, joined to what is live ---------------------------------------------------------------------

@@ -53,8 +53,7 @@ def local(name, text=None, mode=None):
 
 
 def peak_kb():
-    with open(f"/proc/{world.daemon.pid}/status") as file:
-        return int(next(line for line in file if line.startswith("VmHWM")).split()[1])
+    return memory_kib(world.daemon.pid, "VmHWM")
 
 
 os.makedirs(HERE)

@@ -13,6 +13,7 @@ import tempfile
 import time
 
 from contract import Contract
+from process import descriptors, memory_kib
 from tap import diag, equal, finish, has, ok, skip
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -327,8 +328,10 @@ class World:
                 os.unlink(self.store + end)
 
     def rss_kib(self):
-        with open(f"/proc/{self.daemon.pid}/status") as file:
-            return int(file.read().partition("VmRSS:")[2].split()[0])
+        return memory_kib(self.daemon.pid)
+
+    def descriptors(self):
+        return descriptors(self.daemon.pid)
 
     def ask(self, method, target, body=None, headers=None):
         answer = ask(self.socket, method, target, body, headers)

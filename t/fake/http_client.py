@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import time
 
+from process import descriptors, memory_kib
 from tap import equal, finish, has, ok, skip
 
 BUILD = os.environ.get("BUILD") or ".build/plain"
@@ -106,8 +107,10 @@ class Server:
         return self.last_words
 
     def rss_kib(self):
-        with open(f"/proc/{self.process.pid}/status") as status:
-            return next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
+        return memory_kib(self.process.pid)
+
+    def descriptors(self):
+        return descriptors(self.process.pid)
 
     def connect(self, unix=False):
         if unix:
