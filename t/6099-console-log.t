@@ -68,6 +68,25 @@ console.read_until(lambda: len(console.got[ERRORS]) >= 14)
 equal((console.got[ERRORS], console.control), (b"line 7\nline 9\n", []), "which is told what it knows")
 console.leave()
 
+# a busy engine writes its log a good while after what it shows
+files = begin("late", command=["sleep", "1000"])
+first = Console("/v1/instances/late/attach?role=observer")
+first.role()
+for number in range(20):
+    live("late", f"line {number} {'l' * 40}\n")
+    files.line(f"line {number} {'l' * 40}")
+live("late", "over\n")
+first.read_until(lambda: first.got[OUTPUT].endswith(b"over\n"))
+since = time.monotonic()
+until(lambda: time.monotonic() > since + 0.2 * SLOW, "the process to rest for a while")
+wanted = "".join(f"line {number} {'l' * 40}\n" for number in (17, 18, 19)).encode() + b"over\n"
+console = attach("late", "tail=3", wanted, "what is not in the log yet is there")
+files.line("over")
+live("late", "more\n")
+ok(console.read_until(lambda: console.got[OUTPUT].endswith(b"more\n")) and console.got[OUTPUT] == wanted + b"more\n", "and does not come twice", console.got[OUTPUT])
+equal([one["exact"] for one in cursors(console)], [True], "which is sure")
+console.leave(), first.leave()
+
 # --- while it writes ---------------------------------------------------------------------------------
 print(f"# SEED={SEED}")
 
@@ -105,6 +124,23 @@ for turn in range(2 if SLOW > 1 else 6):
         ok(whole.endswith(bytes(console.got[channel])) and (stream == 2 or len(console.got[channel]) > 40),
            f"{name}: stream {stream} is the end of what was written, each line once", console.got[channel][-300:], whole[-300:])
     equal([one["exact"] for one in cursors(console)], [True], f"{name}: joined")
+
+# lines that are all the same tell nothing of their place: it is looked for until the process rests
+TICK, COUNT = "tick " * 20, 300
+files = begin("same", command=["sleep", "1000"])
+first = Console("/v1/instances/same/attach?role=observer")
+first.role()
+for number in range(COUNT):
+    if number == 50:
+        cursor = world.log_lines("same")[39]["cursor"]
+        console = Console(f"/v1/instances/same/attach?after={cursor}&role=observer")
+    files.line(TICK)
+    live("same", TICK + "\n")
+console.read_until(lambda: cursors(console))
+live("same", "end\n")
+console.read_until(lambda: console.got[OUTPUT].endswith(b"end\n"))
+equal((console.got[OUTPUT].count(b"\n") - 1, cursors(console)[0]["exact"]), (COUNT - 40, True), "a flow of lines that are all the same: each once")
+console.leave(), first.leave()
 
 # --- ends --------------------------------------------------------------------------------------------
 files = begin("ends", command=["sleep", "1000"])

@@ -3,6 +3,8 @@
 #include "base/clock.h"
 #include "flows/log/logs.h"
 
+#include <gantry/text.h>
+
 #include <stdlib.h>
 
 #define MATCH_BYTES 1024 /* of the log's end that are looked for */
@@ -20,6 +22,7 @@ struct console_join {
 	int64_t tail, boot, sequence; /* sequence: of the last line that was given; -1: none */
 	int64_t opened_us;            /* the console */
 	int64_t first_us, began_us;   /* the first reading of the log, and this one */
+	bool lossy;                   /* the log does not keep bytes as they are */
 	bool unended[3];    /* by stream: of its last line, which ended with the process */
 	struct str ends[3]; /* of what the log has given, by stream: its last bytes */
 	struct str piece;   /* lines in the making */
@@ -81,6 +84,7 @@ static bool on_lines(void *arg, const struct gantry_log_line *lines, size_t coun
 			continue;
 		}
 		stream = line->stream;
+		join->lossy = line->flags & GANTRY_LOG_LOSSY;
 		join->unended[stream] = line->flags & GANTRY_LOG_NO_NEWLINE && is_last_boot(join);
 		str_add_bytes(&join->piece, line->data, line->length);
 		if (!(line->flags & (GANTRY_LOG_PARTIAL | GANTRY_LOG_NO_NEWLINE)))
@@ -121,16 +125,29 @@ static int find_end(const struct str *end, const struct str *text, size_t *ret_a
 	return count;
 }
 
+/* What is kept before at is the log's end, as far as there is of both: a busy engine writes its log a good while later. */
+static bool agrees(const struct console_join *join, int stream, const struct str *text, size_t at)
+{
+	const struct str *end = &join->ends[stream];
+	size_t length = end->length < at ? end->length : at;
+
+	return length == 0 ||
+	       memcmp(end->data + end->length - length, text->data + at - length, length) == 0 ||
+	       (join->lossy && !gantry_is_utf8(text->data, at));
+}
+
 /* False: it cannot be told yet; *ret_at is a guess. */
 static bool find_place(const struct console_join *join, int stream, size_t *ret_at)
 {
 	struct str text = STR_INIT;
 	const struct str *end = &join->ends[stream];
 	bool found = true;
+	size_t at;
 
 	kept_text(join->kept, stream, &text);
-	if (rested(join, join->kept->came_us[stream]))
-		*ret_at = join->unended[stream] ? text.length : behind_last_line(&text);
+	at = join->unended[stream] ? text.length : behind_last_line(&text);
+	if (rested(join, join->kept->came_us[stream]) && agrees(join, stream, &text, at))
+		*ret_at = at;
 	else
 		found = find_end(end, &text, ret_at) == 1 && end->length >= MATCH_LEAST;
 	str_fini(&text);

@@ -10,8 +10,8 @@
  * The engine hands each byte both to the log (lines, once they are whole) and to the console (at once), so
  * the two show the same, one of them a little later. For each stream the place is found
  *
- *	by rest      where nothing came for a while before the log was read, both have all of it: the log's
- *	             end is the end of the last whole line that the console has
+ *	by rest      where nothing came for a while before the log was read, and its end is the end of the
+ *	             last whole line that the console has: both have all of it
  *	by content   where it does not rest: the last of the log's bytes stand once in what is kept
  *
  * Where neither is so for JOIN_LIMIT_MS (a flood of lines that are all the same; a log that does not keep
