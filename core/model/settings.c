@@ -387,6 +387,11 @@ static int parse_serial(struct settings *settings, struct gantry_error *err)
 		return gantry_error_field(err, -EINVAL, "serial_address",
 					  "must be an IPv4 or IPv6 address, not \"%.60s\"",
 					  settings->serial_address);
+	if (cidr_is_any(settings->serial_address))
+		return gantry_error_field(err, -EINVAL, "serial_address",
+					  "%s is every address of this host: name the one of its "
+					  "management network",
+					  settings->serial_address);
 	if (!texts.count && !cidr_is_loopback(settings->serial_address))
 		return gantry_error_field(
 			err, -EINVAL, "serial_address",
