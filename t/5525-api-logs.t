@@ -127,6 +127,24 @@ for driver in ("json-file", "local"):
     equal([data for *_, data in frames(name, grep="%22299%22")], [b'first "299"\n', b'then "299"\n'], "what is not wanted is not among them")
     files.close()
 
+# lines of more than 1 MiB come in parts
+MIB = 1 << 20
+for driver in ("local", "json-file"):
+    name, files = begin(driver)
+    long = b"".join(b"%07d " % number for number in range(5 * MIB // 16))  # 2.5 MiB
+    files.line("before")
+    files.line(long)
+    files.line("after", "stderr")
+    found = lines(name)
+    equal([(line["cursor"], len(line["text"]), line.get("partial", False)) for line in found],
+          [("1.1", 6, False), ("1.2", MIB, True), ("1.3", MIB, True), ("1.4", MIB // 2, False), ("1.5", 5, False)],
+          f"{driver}: each part of a line of 2.5 MiB but the last says that it goes on")
+    equal("".join(line["text"] for line in found[1:4]).encode() == long, True, "together they are the line")
+    equal([line["cursor"] for line in lines(name, after="1.2")], ["1.3", "1.4", "1.5"], "a cursor between them is good")
+    equal(world.get(path(name, format="raw", stream="stdout")).body == b"before\n" + long + b"\n", True, "raw: no newline between parts")
+    equal([(flags & 3, len(data)) for _, flags, _, _, data in frames(name, stream="stdout", after="1.1")], [(1, MIB), (1, MIB), (0, MIB // 2)], "frames")
+    files.close()
+
 # filters
 name, files = begin()
 for number in range(1, 1001):
@@ -241,6 +259,25 @@ equal((texts(found), [f["cursor"] for f in found]), (["GAP", "two", "GAP", "thre
 follower.close()
 equal(texts(lines(name)), ["one", "torn by a crash", "GAP", "two", "GAP", "three"], "by a new reader, too")
 equal(texts(lines(name, tail=2)), ["GAP", "two", "GAP", "three"], "a tail counts lines; what is missing in front of one is told with it")
+files.close()
+name, files = begin("local", size=8000, files=4, compress=True)
+for number in range(1, 121):
+    files.line(f"{number} " + os.urandom(60).hex())
+    if number == 110:
+        files.raw(b"\0\0\0\x30 cut off")
+whole = lines(name)
+equal([line.get("text", "GAP").split()[0] for line in whole[-11:]], ["GAP", *map(str, range(111, 121))], "local: a damaged message is told, and no line behind it is lost")
+packed = files.path + ".2.gz"
+size = os.path.getsize(packed)
+for what, harm in (("cut", lambda: os.truncate(packed, size // 2)), ("harmed amid it", lambda: os.pwrite(file.fileno(), b"\xff" * 99, size // 3))):
+    with open(packed, "r+b") as file:
+        harm()
+    found = lines(name)
+    gaps = [line for line in found[:-60] if "gap" in line]
+    equal(found[-60:], whole[-60:], f"a compressed file that is {what}: all behind it is there, with its numbers")
+    equal(({line["gap"]["why"] for line in gaps}, gaps[-1]["gap"]["lines"] + len([line for line in found if "text" in line])),
+          ({"a message in the log is damaged"}, 120), "and each line that is lost is counted")
+files.close()
 
 # one slow follower: the others and the writer do not wait for it, and it loses nothing that is still there
 name, files = begin("local", size=1 << 20, files=3)
@@ -278,6 +315,22 @@ shutil.rmtree(files.folder)
 got = [1, *numbers([json.loads(line) for line in slow.rest()])]
 equal((got == list(range(1, 30_001)), slow.ended), (True, True), f"who was behind has every line of a log that was removed ({len(got)})")
 slow.close()
+
+# without a word in the settings there is a limit to what a follower is given of a flood
+name, files = begin("local")
+line, second = b"f" * (1 << 16), 1_700_000_000 * 10**9
+for number in range(1, 1201):  # 75 MiB of one second
+    files.line(line, ns=second + number)
+flooded = world.stream(path(name, follow="true"))
+files.line("later", ns=second + 60 * 10**9)
+given = []
+while not given or given[-1].get("text") != "later":
+    given.append(flooded.json())
+gaps = [line["gap"] for line in given if "gap" in line]
+equal([(gap["lines"] + len(given) - 2, gap["why"]) for gap in gaps], [(1200, "more was printed than a follower is given")],
+      f"the rate is limited unless settings say otherwise ({len(given) - 2} of 1200 lines)")
+flooded.close()
+files.close()
 
 # nothing is left behind
 name, files = begin("local")

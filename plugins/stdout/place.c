@@ -35,8 +35,11 @@ static void jump(struct place *place, struct filter *filter, struct batch *batch
 		  place->file.time_ns, filter, batch);
 }
 
-/* The place is at the start of its file: what is known of it, or is to be known from now on. */
-static void settle(struct place *place, struct filter *filter, struct batch *batch)
+/*
+ * The place is at the start of its file: what is known of it, or is to be known from now on. why: where lines are missing in
+ * front of it that were counted.
+ */
+static void settle(struct place *place, const char *why, struct filter *filter, struct batch *batch)
 {
 	struct lines *lines = &place->lines;
 	struct index_row row;
@@ -63,7 +66,7 @@ static void settle(struct place *place, struct filter *filter, struct batch *bat
 		lines_gap(lines,
 			  place->log->kept ? GAP_UNKEPT
 			  : lost < 0       ? GAP_UNCOUNTED
-					   : GAP_DROPPED,
+					   : why,
 			  lost, lines->time_ns, place->file.time_ns, filter, batch);
 	}
 }
@@ -118,7 +121,7 @@ static void enter_oldest(struct place *place, struct files *files, struct filter
 		jump(place, filter, batch);
 	else if (known && row.sequence == lines->sequence)
 		tell_beginning(place, &row, filter, batch); /* else settle tells of a gap */
-	settle(place, filter, batch);
+	settle(place, GAP_DROPPED, filter, batch);
 }
 
 /* The file at hand is read to its end, or is none. False: there is no next one, for now. */
@@ -153,7 +156,7 @@ static bool next_file(struct place *place, struct filter *filter, struct batch *
 		lines_gap(&place->lines, GAP_DAMAGED, 0, 0, place->lines.time_ns, filter, batch);
 	if (at >= 0) {
 		enter(place, &files, (size_t)at + 1);
-		settle(place, filter, batch);
+		settle(place, GAP_DAMAGED, filter, batch);
 	} else {
 		enter_oldest(place, &files, filter, batch);
 	}
@@ -233,7 +236,7 @@ static ssize_t read_chunk(struct place *place, struct filter *filter, struct bat
 	runs_look(&place->log->runs, &place->lines.boots);
 	if (count > 0 && !place->file.mark) { /* it was empty, or its first message was not whole */
 		file_look(&place->file, place->log->format);
-		settle(place, filter, batch);
+		settle(place, GAP_DROPPED, filter, batch);
 	}
 	place->full = count == (ssize_t)size;
 	if (count > 0)
