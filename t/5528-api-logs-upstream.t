@@ -131,8 +131,7 @@ id = begin("lossy", log={"driver": "json-file"})
 write(id, "x\n")
 equal(lines("lossy")[0].get("lossy_source"), True, "lossy_source is said of json-file")
 
-# more than the budget: the oldest goes, the rest is counted
-text = "".join(f"{number} {'y' * 500}\n" for number in range(60))
+# a disk that is full
 if disk.mounted:
     follower = world.stream(path("lossy", follow="true"))
     follower.json()

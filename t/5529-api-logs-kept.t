@@ -109,6 +109,23 @@ equal(cursors(lines("since")), [("1.1", "one"), ("1.2", "two")], "of one that so
 found = lines("unread")
 equal((len(found), found[0]["gap"]["why"]), (1, "none of it was on this host when the instance was removed"), "of one that nobody had read there is a gap")
 
+# its lines are kept up to the budget: the oldest goes, and who asks later is told how many lines that cost
+equal(world.spawn(name="budget").status, 201, "budget runs")
+id = world.instance("budget")["container_id"]
+follower = world.stream(path("budget", follow="true"))
+for number in range(1, 61):
+    world.engine.ask("POST", "/fake/write", {"id": id, "stream": 1, "text": f"{number} {'y' * 9000}\n"})
+    if follower.json()["text"].split()[0] != str(number):
+        ok(False, f"a follower has line {number}")
+follower.close()
+kept = sum(os.path.getsize(file) for file in glob.glob(folder(world.instance("budget")["id"]) + "/output*"))
+found = lines("budget")
+ok(100 << 10 < kept <= 256 << 10, f"of 540 KB {kept >> 10} KiB are kept where 256 may be")
+equal((found[0]["gap"]["lines"] + len(found) - 1, found[-1]["text"].split()[0], found[1]["cursor"]), (60, "60", f"1.{found[0]['gap']['lines'] + 1}"),
+      "what is over it is one gap in front, counted")
+equal(lines("budget", after=found[9]["cursor"]), found[10:], "and a cursor among the rest is good")
+world.delete(f"/v1/instances/budget?force=true&wait={LIMIT}")
+
 # one that was never started has no log; where its files are is asked again once it was
 for name in ("later", "never"):
     place = os.path.join(world.folder, name)

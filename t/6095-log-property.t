@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Any interleaving of write, rotate, end and start of the process, kill of gantryd, and a reader that leaves and
 comes back with its cursor: each line once, in order and as it was written, or a gap in its place that counts what is
-missing where it says a number. LOG_SEED=N and LOG_STEPS=N choose another run; the seed is in the name of each test."""
+missing where it says a number. So it is of files, and of an engine's log endpoint, whose connections break and which drops
+what it has. LOG_SEED=N and LOG_STEPS=N choose another run; the seed is in the name of each test."""
 import base64
 import os
 import random
@@ -12,13 +13,15 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "fak
 from daemon import *
 from logfiles import PART, LogFiles
 
-SEEDS = [int(os.environ["LOG_SEED"])] if "LOG_SEED" in os.environ else [1, 5, 11, 27, 39, 44]
+SEEDS, FAR_SEEDS = [[int(os.environ["LOG_SEED"])]] * 2 if "LOG_SEED" in os.environ else [[1, 5, 11, 27, 39, 44], [2, 3, 7]]
 STEPS = int(os.environ.get("LOG_STEPS", 60))
 world = World(contract=False).start()
 
 
 class Log:
     """The writer, and what a reader must see."""
+
+    KINDS = {"line": 6, "lines": 6, "mixed": 3, "flood": 1, "boot": 1, "kill": 1, "leave": 3, "read": 8}
 
     def __init__(self, seed):
         self.random = random.Random(seed)
@@ -62,6 +65,35 @@ class Log:
         world.engine.ask("POST", "/fake/exit", {"id": id, "code": 0})
         until(lambda: world.state(self.name) == "stopped", "the end")
         assert world.post(f"/v1/instances/{self.name}/start?wait={LIMIT}").status == 200
+
+
+class FarLog(Log):
+    """One that is read from the engine's endpoint."""
+
+    KINDS = {"line": 6, "lines": 6, "drop": 1, "cut": 1, "boot": 1, "kill": 1, "leave": 3, "read": 8}
+
+    def __init__(self, seed):
+        self.random, self.name, self.what, self.written = random.Random(seed), f"far{seed}", "from the endpoint", []
+        assert world.spawn(name=self.name).status == 201
+        self.id = world.instance(self.name)["container_id"]
+        self.line()
+        assert world.stream(f"/v1/instances/{self.name}/logs").rest()  # of what the engine dropped before anybody had read nobody knows
+
+    def line(self, newline=True):
+        stream, size = self.random.choice([1, 2]), self.random.choice([0, 20, 20, 200, 5000])
+        text = f"{len(self.written)} {'x' * size} {len(self.written)}"
+        assert world.engine.ask("POST", "/fake/write", {"id": self.id, "stream": stream, "text": text + "\n"}).status == 200
+        self.written.append((("stdout", "stderr")[stream - 1], text.encode(), True))
+
+    def drop(self):
+        """All that is there; with the next line one is told of it."""
+        world.engine.ask("POST", "/fake/drop-log", {"id": self.id})
+        self.line()
+
+    def cut(self):
+        world.engine.ask("POST", "/fake/restart", {"down_ms": self.random.choice([0, 50])})
+        until(lambda: os.path.exists(world.engine.socket), "the engine to be back")
+        until(lambda: world.get("/v1/health").json["status"] == "ok" and world.state(self.name) in ("running", "stopped"), "the node to be up")
 
 
 class Reader:
@@ -149,12 +181,12 @@ ok(judge(W, L) is None and judge(W, [L[0], (2, None, 1, ""), L[2]]) is None and
 ok(all(judge(W, wrong) for wrong in ([L[0], L[2]], L[:2], [L[0], L[0], *L[1:]], [L[1], L[0], L[2]], [L[0], (2, None, 2, ""), (3, *W[2])],
                                      [L[0], (2, "stderr", "b", True), L[2]], [*L[:2], (3, "stdout", "d", True)])), "and nothing that is wrong")
 
-for seed in SEEDS:
-    log = Log(seed)
+for log in (kind(number) for kind, numbers in ((Log, SEEDS), (FarLog, FAR_SEEDS)) for number in numbers):
+    seed = log.name
     readers = [Reader(log), Reader(log)]
     kinds = {}
     for _ in range(STEPS):
-        kind = log.random.choices(["line", "lines", "mixed", "flood", "boot", "kill", "leave", "read"], [6, 6, 3, 1, 1, 1, 3, 8])[0]
+        kind = log.random.choices(list(log.KINDS), list(log.KINDS.values()))[0]
         kinds[kind] = kinds.get(kind, 0) + 1
         if kind == "line":
             log.line()
@@ -166,8 +198,8 @@ for seed in SEEDS:
         elif kind == "flood":
             for _ in range(200):
                 log.line()
-        elif kind == "boot":
-            log.boot()
+        elif kind in ("boot", "drop", "cut"):
+            getattr(log, kind)()
         elif kind == "kill":
             world.kill()
             world.start()
@@ -184,7 +216,7 @@ for seed in SEEDS:
             reader.read()
         wrong = judge(log.written, reader.found)
         gaps = [entry for entry in reader.found if entry[1] is None]
-        ok(wrong is None, f"seed {seed}, reader {number}: {log.what}; {len(log.written)} lines, {len(gaps)} gaps; {kinds}", wrong or "", *gaps)
+        ok(wrong is None, f"{seed}, reader {number}: {log.what}; {len(log.written)} lines, {len(gaps)} gaps; {kinds}", wrong or "", *gaps)
         if wrong and "LOG_SEED" in os.environ:
             for entry in reader.found:
                 print("#", entry[0], entry[1], repr(entry[2])[:40], entry[3])
@@ -192,7 +224,7 @@ for seed in SEEDS:
     fresh = Reader(log)
     fresh.read()
     wrong = judge(log.written, fresh.found)
-    ok(wrong is None, f"seed {seed}: a reader that comes last", wrong or "")
+    ok(wrong is None, f"{seed}: a reader that comes last", wrong or "")
     fresh.leave()
     world.delete(f"/v1/instances/{log.name}?force=true&wait={LIMIT}")
 done()

@@ -11,8 +11,9 @@
 #include "base/clock.h"
 #include "engine_http.h"
 
-#define RING_SIZE  256
-#define TABLE_SIZE 4096
+#define RING_SIZE      256
+#define TABLE_SIZE     4096
+#define STDERR_LATE_NS 3 /* against stdout, in the log */
 
 struct container {
 	struct list link;          /* in containers, by age */
@@ -283,7 +284,8 @@ static bool container_live(struct container *k)
 
 /*
  * Sends what the log has from an offset on. With times (conn.number) each message is preceded by one, two
- * by the same; those before since are left out.
+ * by the same, and those of stderr have later ones: the engine reads each stream by itself. Those before
+ * since are left out.
  */
 static void log_send(struct conn *c, struct container *k, size_t from, const char *since)
 {
@@ -297,12 +299,15 @@ static void log_send(struct conn *c, struct container *k, size_t from, const cha
 	}
 	for (size_t at = 0; at < k->log.length; at += head + length, number++) {
 		const char *end = memchr(log + at + head, '\n', k->log.length - at - head);
+		int64_t at_ns = number / 2;
 		char time[40], seconds[40];
 		char frame[8];
 
 		length = end ? (size_t)(end + 1 - log) - at - head : k->log.length - at - head;
-		snprintf(time, sizeof(time), "2026-01-02T03:04:05.%09lldZ ", (long long)number / 2);
-		snprintf(seconds, sizeof(seconds), "1767323045.%09lld", (long long)number / 2);
+		if (head && log[at] == 2)
+			at_ns += STDERR_LATE_NS;
+		snprintf(time, sizeof(time), "2026-01-02T03:04:05.%09lldZ ", (long long)at_ns);
+		snprintf(seconds, sizeof(seconds), "1767323045.%09lld", (long long)at_ns);
 		if (at < from || strcmp(seconds, since) < 0)
 			continue;
 		if (head) {
@@ -316,11 +321,12 @@ static void log_send(struct conn *c, struct container *k, size_t from, const cha
 	}
 }
 
-/* As a rotation does that drops all. */
+/* As a rotation does that drops all; what comes then has another time. */
 static void log_drop(struct container *k)
 {
 	for (size_t i = 0; i < k->log.length; i++)
 		k->log_dropped += k->log.data[i] == '\n';
+	k->log_dropped += k->log_dropped % 2;
 	str_clear(&k->log);
 }
 
