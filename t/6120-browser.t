@@ -34,7 +34,7 @@ world = World(settings=f'listen[2] = {CONSOLE}\n', policies={"10-who.lua": """re
 		if req.via == "browser" and req.instance.labels.browser == "no" then
 			return false, "no browser for this one"
 		end
-		return true
+		return true, req.verb == "attach" and { record = req.via == "browser" } or nil
 	end,
 }
 """}).start()
@@ -124,7 +124,8 @@ def attach(**replace):
 
 
 equal(attach(Cookie=secret)[1], 403, "a WebSocket without Origin is refused")
-equal(attach(Cookie=secret, Origin="https://evil.example")[1], 403, "and one from another page")
+for origin in ("https://evil.example", f"https://127.0.0.1:{PORT ^ 1}", f"{ORIGIN}0", f"http://127.0.0.1:{PORT}", "null"):
+    equal(attach(Cookie=secret, Origin=origin)[1], 403, f"and one from the page of {origin}")
 equal(attach(Origin=ORIGIN)[1], 401, "and one without a cookie")
 client, status = attach(Cookie=secret, Origin=ORIGIN)
 equal(status, 101, "with both it opens")
@@ -167,6 +168,7 @@ shown("#name", "web", "the page shows the instance")
 shown("#state", "running", "its state")
 shown("#link", "connected", "that it is connected")
 shown("#role", "you drive", "and who drives")
+shown(".xterm-rows", "[this session is recorded]", "that a policy has it recorded")
 equal(browser.run("return location.href"), url.split("#")[0], "the token is gone from the address")
 has(str([{k: c.get(k) for k in ("httpOnly", "secure", "sameSite", "path")} for c in browser.cookies()]),
     str({"httpOnly": True, "secure": True, "sameSite": "Strict", "path": f"/console/{id}"}), "the cookie is out of reach of scripts")
@@ -218,7 +220,8 @@ until(lambda: browser.text("#link") == "connected" and browser.text("#role") == 
 browser.type(".xterm-helper-textarea", "second boot")
 shown(".xterm-rows", "second boot", "the page goes on with the new process")
 equal(complaints + browser.log(), [], "the browser found nothing against the policy, and no error")
-world.kill()
+equal(world.stop(), 0, "gantryd stops")
+shown(".xterm-rows", "gantryd stops; the process goes on", "which the page says")
 world.start()
 shown("#over-title", "This console is closed", "after a restart of gantryd the page says that it is over")
 has(browser.text("#over-command"), "gantry console web", "and how to go on")

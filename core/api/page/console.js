@@ -167,6 +167,8 @@ function onMessage(event) {
 		setRole(told);
 	else if (told.type === "gap")
 		aside(`${told.bytes} bytes are left out`);
+	else if (told.type === "recording")
+		aside(told.goes_on ? "this session is recorded" : `this session is not recorded any more: ${told.why}`);
 	else if (told.type === "notice")
 		notice(upper(told.text));
 }
