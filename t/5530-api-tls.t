@@ -8,7 +8,10 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "fake"))
 from certificates import authority, certificate
+from console import Console
 from daemon import *
+from http_client import Client
+from websocket import handshake
 
 world = World(settings='trusted_actors = { "cn:nova-compute" }')
 folder = world.folder
@@ -46,6 +49,17 @@ def ask_tls(pair, method, target, body=None, headers=None, ca=ours[0]):
         connection.close()
     world.contract_findings.extend(world.contract.answer(method, target, answer.status, answer.headers, answer.body))
     return answer
+
+
+def websocket_status(pair, target):
+    """What an actor is answered who wants a WebSocket."""
+    context = ssl.create_default_context(cafile=ours[0])
+    context.load_cert_chain(*pair)
+    client = Client(context.wrap_socket(socket.create_connection(("127.0.0.1", PORT), LIMIT), server_hostname="127.0.0.1"))
+    client.send(handshake(target, "v1.attach.gantry"))
+    status = client.head().status
+    client.sock.close()
+    return status
 
 
 def refused(pair, what):
@@ -93,6 +107,12 @@ equal((answer.status, answer.json["actor"], answer.json["user"], answer.json["pr
 first = ask_tls(alice, "POST", "/v1/instances?wait=10", {"name": "d", "image": "busybox"}, {"Idempotency-Key": "k"})
 second = ask_tls(nova, "POST", "/v1/instances?wait=10", {"name": "e", "image": "busybox"}, {"Idempotency-Key": "k"})
 equal((first.status, second.status), (201, 201), "two actors may use the same idempotency key")
+
+command = world.post("/v1/instances/b/exec", {"command": ["echo", "a"]}).json
+equal(ask_tls(alice, "GET", command["path"]).status, 426, "an exec is sat at by WebSocket")
+for pair, status in ((alice, 404), (nova, 404)):
+    equal(websocket_status(pair, command["path"]), status, "which is only for who asked for it")
+equal(Console(world, command["path"]).status, 101, "who is there still")
 
 refused(None, "a client without a certificate is refused")
 refused(certificate(folder, "stranger", theirs, "clientAuth", "/CN=alice"), "one of another authority")

@@ -61,12 +61,14 @@ equal((attached.wait(LIMIT), attached.stdout.read()), (137, b""), "and nothing o
 attached.stdout.close()
 
 # --- signals -----------------------------------------------------------------------------------------
-before = world.engine.state()["calls"]["POST /containers/ID/attach"]
-attached = subprocess.Popen([GANTRY, "attach", "c"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=environment)
-until(lambda: world.engine.state()["calls"]["POST /containers/ID/attach"] > before, "the attach")
-attached.send_signal(signal.SIGTERM)
-equal(attached.wait(LIMIT), 128 + 15, "a signal is passed on, and the process's end is ours")
-attached.stdout.close()
+for name, number in (("c", signal.SIGTERM), ("d", signal.SIGQUIT), ("e", signal.SIGINT)):
+    gantry("run", "-d", "--name", name, "x", "sleep", "1000")
+    before = world.engine.state()["calls"]["POST /containers/ID/attach"]
+    attached = subprocess.Popen([GANTRY, "attach", name], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=environment)
+    until(lambda: world.engine.state()["calls"]["POST /containers/ID/attach"] > before, "the attach")
+    attached.send_signal(number)
+    equal(attached.wait(LIMIT), 128 + number, f"{number.name} is passed on as what it is, and the process's end is ours")
+    attached.stdout.close()
 
 # --- a terminal --------------------------------------------------------------------------------------
 terminal = at_terminal("run", "-it", "--name", "t", "x", "cat")
@@ -108,6 +110,12 @@ terminal = at_terminal("attach", "t")
 terminal.shows(b"taken")
 terminal.process.send_signal(signal.SIGTERM)
 equal(terminal.end(), (128 + 15, True), "a signal ends it, and the terminal is as it was")
+terminal = at_terminal("attach", "--detach-keys", "ctrl-x,y", "t")
+terminal.shows(b"taken")
+terminal.type(b"\x10\x11\x18-")
+terminal.shows(b"\x10\x11\x18-")
+terminal.type(b"\x18y")
+equal(terminal.end(), (0, True), "other keys that detach, in place of those")
 terminal = at_terminal("exec", "-it", "t", "size")
 terminal.shows(b"40 100")
 equal(terminal.end(), (0, True), "the size of the terminal is told")

@@ -54,6 +54,16 @@ has(gantry("exec", "--all", "--name", "app-2", "true").stdout, "not in this one"
 result = gantry("exec", "--all", "--name", "app-[01]", "exit", "3")
 equal((result.returncode, result.stdout.count("failed (3)")), (1, 2), "its exit code is in the table")
 
+boots = {name: world.instance(name)["boots"] for name in APPS}
+result = gantry("restart", "--all", "--label", "app=x", "--grace", "0s", "--json")
+equal((result.returncode, rows(result)), (0, {name: "done" for name in APPS}), "restart: all of them")
+equal({name: world.instance(name)["boots"] for name in APPS}, {name: boots[name] + 1 for name in APPS}, "once each")
+result = gantry("kill", "--all", "--name", "app-[15]", "--signal", "KILL", "--json")
+equal((result.returncode, rows(result)), (0, {name: "done" for name in ("app-1", "app-5")}), "kill: those that are meant")
+until(lambda: {name: world.state(name) for name in APPS} == {name: "stopped" if name in ("app-1", "app-5") else "running" for name in APPS}, "and no other to end")
+for name in ("app-1", "app-5"):
+    world.post(f"/v1/instances/{name}/start?wait={LIMIT}")
+
 result = gantry("stop", "--all", "--label", "app=x", "--parallel", "1", "--max-failures", "2", "--json")
 done_there, order = rows(result), [json.loads(line)["name"] for line in result.stdout.splitlines()]
 failed = [name for name in order if done_there[name] == "failed"]

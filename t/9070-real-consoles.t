@@ -67,12 +67,23 @@ result = gantry("exec", P + "c", "sh", "-c", "echo out; echo err >&2; exit 3")
 equal((result.returncode, result.stdout, result.stderr), (3, b"out\n", b"err\n"), "exec: two streams and an exit code")
 result = gantry("exec", "-e", "A=x y", "-w", "/tmp", P + "c", "sh", "-c", 'echo "$A"; pwd; id -u')
 equal(result.stdout, b"x y\n/tmp\n0\n", "environment and folder arrive")
+equal(gantry("exec", "-u", "1234", P + "c", "id", "-u").stdout, b"1234\n", "and the user")
 result = gantry("exec", P + "c", "/no/such")
 ok(result.returncode != 0 and b"/no/such" in result.stderr + result.stdout, "exec of what is not there", result.returncode, result.stderr)
 result = gantry("run", "-i", "--rm", IMAGE, "sh", "-c", "exit 4")
 equal(result.returncode, 4, "run -i of what ends at once: its exit code")
 ends = gantry("run", "-i", "--rm", IMAGE, "sh", "-c", "read line; echo got $line", data=b"one\ntwo\n")
 equal((ends.returncode, ends.stdout), (0, b"got one\n"), "run -i of what does not read all")
+
+# --- signals -----------------------------------------------------------------------------------------
+attached = subprocess.Popen([GANTRY, "run", "-i", "--name", P + "trap", IMAGE, "sh", "-c", "trap 'echo usr1' USR1; trap 'echo int; exit 5' INT; echo ready; while :; do sleep 0.1; done"],
+                            stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+told = [attached.stdout.readline()]
+for number in (signal.SIGUSR1, signal.SIGINT):
+    attached.send_signal(number)
+    told.append(attached.stdout.readline())
+equal((told, attached.wait(LIMIT)), ([b"ready\n", b"usr1\n", b"int\n"], 5), "signals of the command are the process's")
+attached.stdin.close(), attached.stdout.close()
 
 # --- a terminal --------------------------------------------------------------------------------------
 terminal = Terminal(environment, "run", "-it", "--name", P + "t", IMAGE, "sh")
@@ -230,7 +241,7 @@ rest = process.stdout.read()
 equal(process.wait(LIMIT), 0, "until the process ends")
 process.stdout.close()
 
-for name in ("cat", "c", "t", "lines", "r", "s", "full"):
+for name in ("cat", "c", "trap", "t", "lines", "r", "s", "full"):
     gantry("rm", "--force", P + name)
 equal(docker.run("ps", "-aq", "--filter", f"label=gantry.owner={world.owner}").stdout.strip(), "", "nothing is left")
 equal(world.stop(), 0, "gantryd ends in order")
