@@ -93,14 +93,23 @@ static ssize_t read_plain(struct file *file, void *buffer, size_t size)
 	return count < 0 ? -errno : count;
 }
 
+/* -EIO: it is damaged, or breaks off; an empty one is no compressed file. */
+static ssize_t read_packed(struct file *file, void *buffer, size_t size)
+{
+	ssize_t count = gzread(file->gz, buffer, (unsigned)size);
+	int error = Z_OK;
+
+	if (count == 0)
+		gzerror(file->gz, &error);
+	return count < 0 || error != Z_OK || (count == 0 && file->offset == 0) ? -EIO : count;
+}
+
 ssize_t file_read(struct file *file, void *buffer, size_t size)
 {
 	ssize_t count;
 
 	if (file->gz) {
-		count = gzread(file->gz, buffer, (unsigned)size);
-		if (count < 0)
-			return -EIO;
+		count = read_packed(file, buffer, size);
 	} else {
 		count = read_plain(file, buffer, size);
 	}
@@ -241,8 +250,7 @@ int files_find(const struct files *files, const struct file *file)
 	for (size_t i = 0; i < files->count; i++) {
 		const struct file *other = &files->items[i];
 
-		if (file->mark ? other->mark == file->mark
-			       : !file->gz && !other->gz && other->inode == file->inode)
+		if (file->mark ? other->mark == file->mark : other->inode == file->inode)
 			return (int)i;
 	}
 	return -1;

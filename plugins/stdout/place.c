@@ -103,6 +103,26 @@ static bool may_have_dropped(const struct log *log, const struct files *files)
 	return log->files_max > 1 && (int64_t)files->count >= log->files_max;
 }
 
+/*
+ * The oldest of which anything can be read. A file whose first message cannot be, and which is not known, has no numbers: those
+ * go on with the next one.
+ */
+static size_t oldest(struct log *log, const struct files *files, bool *ret_damaged)
+{
+	struct index_row row;
+	size_t at = 0;
+
+	*ret_damaged = false;
+	for (; at + 1 < files->count; at++) {
+		const struct file *file = &files->items[at];
+
+		if (file->time_ns || (file->mark && index_find(&log->index, file->mark, &row)))
+			break;
+		*ret_damaged = *ret_damaged || file->mark || file->gz;
+	}
+	return at;
+}
+
 /* What is before the oldest is gone; lines has the last sequence and time that the reader knows of. */
 static void enter_oldest(struct place *place, struct files *files, struct filter *filter,
 			 struct batch *batch)
@@ -110,10 +130,10 @@ static void enter_oldest(struct place *place, struct files *files, struct filter
 	struct log *log = place->log;
 	struct lines *lines = &place->lines;
 	struct index_row row;
-	bool known;
+	bool known, damaged;
 
 	lines_fini(lines);
-	enter(place, files, 0);
+	enter(place, files, oldest(log, files, &damaged));
 	known = place->file.mark && index_find(&log->index, place->file.mark, &row) &&
 		row.sequence >= lines->sequence;
 	if (!known && !place->file.gap &&
@@ -121,7 +141,9 @@ static void enter_oldest(struct place *place, struct files *files, struct filter
 		jump(place, filter, batch);
 	else if (known && row.sequence == lines->sequence)
 		tell_beginning(place, &row, filter, batch); /* else settle tells of a gap */
-	settle(place, GAP_DROPPED, filter, batch);
+	else if (!known && damaged)
+		lines_gap(lines, GAP_DAMAGED, -1, 0, place->file.time_ns, filter, batch);
+	settle(place, damaged ? GAP_DAMAGED : GAP_DROPPED, filter, batch);
 }
 
 /* The file at hand is read to its end, or is none. False: there is no next one, for now. */
