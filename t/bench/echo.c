@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How long an echo takes: echo GANTRYD INSTANCE ENGINE CONTAINER COUNT
+ * How long an echo takes: echo GANTRYD INSTANCE ENGINE CONTAINER COUNT FIRST
  *
  * Three sessions at the input of the same container, which echoes (cat, without a terminal): by gantryd's attach, by the
  * engine's own, and by the engine's own with a process between that passes on what it reads, the least that any daemon
- * has to do. In turns each sends eight bytes and waits until all have got them: the others' time is not in it. A line a
+ * has to do. FIRST (0 to 2) is opened first, as the engine serves them in that order. In turns each sends eight bytes and waits until all have got them: the others' time is not in it. A line a
  * round: NANOSECONDS of gantryd, of the engine, of the relay.
  */
 #include "client.h"
@@ -147,6 +147,27 @@ static void put_between(struct session *session)
 	session->conn->fd = ends[0];
 }
 
+static void open_session(struct session *session, enum kind kind, char **argv)
+{
+	char target[256];
+
+	session->kind = kind;
+	session->conn = bench_open(argv[kind == BY_GANTRYD ? 1 : 3]);
+	if (kind == BY_GANTRYD) {
+		snprintf(target, sizeof(target), "/v1/instances/%s/attach", argv[2]);
+		upgrade(session, "GET", target,
+			"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+			"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+			"Sec-WebSocket-Protocol: v5.channel.k8s.io\r\n");
+		return;
+	}
+	snprintf(target, sizeof(target), "/v1.41/containers/%s/attach?stream=1&stdin=1&stdout=1",
+		 argv[4]);
+	upgrade(session, "POST", target, "Upgrade: tcp\r\nContent-Length: 0\r\n");
+	if (kind == BY_RELAY)
+		put_between(session);
+}
+
 /* Nanoseconds until its own echo is there; then all have got it. */
 static int64_t echo(struct session *sessions, enum kind kind, size_t wanted)
 {
@@ -163,28 +184,16 @@ static int64_t echo(struct session *sessions, enum kind kind, size_t wanted)
 int main(int argc, char **argv)
 {
 	struct session sessions[KINDS] = {0};
-	char target[256];
 	size_t wanted = 0;
-	long count = argc == 6 ? atol(argv[5]) : 0;
+	long count = argc == 7 ? atol(argv[5]) : 0;
 
 	if (count < 1) {
-		fprintf(stderr, "usage: echo GANTRYD INSTANCE ENGINE CONTAINER COUNT\n");
+		fprintf(stderr, "usage: echo GANTRYD INSTANCE ENGINE CONTAINER COUNT FIRST\n");
 		return 2;
 	}
-	for (int i = 0; i < KINDS; i++) {
-		sessions[i].kind = (enum kind)i;
-		sessions[i].conn = bench_open(argv[i == BY_GANTRYD ? 1 : 3]);
-	}
-	snprintf(target, sizeof(target), "/v1/instances/%s/attach", argv[2]);
-	upgrade(&sessions[BY_GANTRYD], "GET", target,
-		"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
-		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-		"Sec-WebSocket-Protocol: v5.channel.k8s.io\r\n");
-	snprintf(target, sizeof(target), "/v1.41/containers/%s/attach?stream=1&stdin=1&stdout=1",
-		 argv[4]);
-	upgrade(&sessions[BY_ENGINE], "POST", target, "Upgrade: tcp\r\nContent-Length: 0\r\n");
-	upgrade(&sessions[BY_RELAY], "POST", target, "Upgrade: tcp\r\nContent-Length: 0\r\n");
-	put_between(&sessions[BY_RELAY]);
+	for (int i = 0; i < KINDS; i++)
+		open_session(&sessions[(i + atoi(argv[6])) % KINDS], (i + atoi(argv[6])) % KINDS,
+			     argv);
 	for (long i = 0; i < count; i++) {
 		int64_t took_ns[KINDS];
 
