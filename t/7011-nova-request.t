@@ -84,8 +84,7 @@ NOT_OFFERED = {
     "the host's power": ["host_maintenance_mode", "host_power_action", "power_update_event"],
     "`reboot_timeout`": ["poll_rebooting_instances"],
     "CPU metrics": ["get_host_cpu_stats"],
-    None: ["default_device_names_for_instance", "get_device_name_for_instance", "get_instance_disk_info", "rebuild", "restore",
-           "set_host_enabled", "soft_delete"],
+    None: ["default_device_names_for_instance", "get_instance_disk_info", "rebuild", "restore", "set_host_enabled", "soft_delete"],
 }
 with open(os.path.join(ROOT, "contrib/nova/README.md")) as file:
     guide = file.read().partition("## What is not offered")[2].partition("\n## ")[0]
