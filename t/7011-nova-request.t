@@ -108,13 +108,17 @@ Glance.images["whole"] = {**Glance.images[IMAGE], "name": "latest", "properties"
     "gantry_command": "sh -c 'sleep 9'", "gantry_env_A": "image", "gantry_env_B": "image", "gantry_health_check": "true", "gantry_health_interval": "7s",
     "gantry_health_retries": "4"}}
 plain = instance()
-plain.metadata, plain.flavor.swap = {"my key=x": "gold"}, 32
+plain.metadata, plain.flavor.swap, plain.flavor.ephemeral_gb = {"my key=x": "gold"}, 32, 4
 found = spawn(plain, "whole")
 equal((found["spec"]["memory"], found["spec"]["memory_swap"], found["spec"]["cpus"]), (64 * MIB, 96 * MIB, 1), "the flavor's memory, swap and CPUs")
 equal((found["spec"]["command"], found["spec"]["health_check"]), (["sh", "-c", "sleep 9"], {"test": ["CMD-SHELL", "true"], "interval": "7s", "retries": 4}),
       "the image's command and health check")
 equal(found["image"], "glance/whole:pullable", "the image by id and checksum, not by its display name")
 equal(found["labels"]["nova.meta.my_key_x"], "gold", "metadata whose name is none of a label's")
+equal([found["labels"][f"nova.{name}"] for name in ("disk_gb", "image", "display_name")], ["5", IMAGE, "N"], "its disks together, its image and name")
+equal((found["spec"]["tty"], found["spec"]["stdin_open"]), (True, True), "a terminal, for the serial console")
+used = nova_driver.get_available_resource("compute1")
+equal((used["vcpus_used"], used["memory_mb_used"]), (1, 64), "what is promised is used")
 rich = instance()
 rich.flavor.extra_specs = {"gantry:command": "sleep 5", "gantry:env_B": "flavor", "gantry:env_C": "flavor", "gantry:health_check": "false"}
 found = spawn(rich, "whole")
@@ -144,9 +148,9 @@ with mock.patch.object(driver.objects.ComputeNodeList, "get_all") as nodes:
     refused("nor where there is no other", exception.BuildAbortException, lambda: spawn(crowded), "(decision ")
 equal([nova_driver.instance_exists(one) for one in (crowded, never)], [False, False], "and gantryd has nothing of them")
 CONF.set_override("flavor_disk", "refuse", "gantry")
-larger = objects.Flavor(name="larger", memory_mb=64, vcpus=1, root_gb=5, ephemeral_gb=0, swap=0)
+larger = objects.Flavor(name="larger", memory_mb=64, vcpus=1, root_gb=6, ephemeral_gb=0, swap=0)
 refused("a resize to a disk, where that is not taken", exception.InstanceFaultRollback,
-        lambda: nova_driver.migrate_disk_and_power_off(context, plain, CONF.my_ip, larger, None), "disk of 5 GB")
+        lambda: nova_driver.migrate_disk_and_power_off(context, plain, CONF.my_ip, larger, None), "disk of 6 GB")
 equal(nova_driver.get_info(plain).state, power_state.RUNNING, "before anything stops")
 CONF.clear_override("flavor_disk", "gantry")
 
@@ -221,6 +225,19 @@ world.engine.fault("POST /containers/*/start", "500", count=1, message="no such 
 refused("one whose files are in, but which does not start", client.Problem,
         lambda: nova_driver.spawn(context, failing, mock.Mock(id=IMAGE), [("/etc/motd", b"welcome")], None, {}), "no such thing")
 ok(not nova_driver.instance_exists(failing), "leaves nothing: another host may try it")
+
+# --- ends at once, and ports that Neutron does not wire ---------------------------------------------------
+for what, end, early in (("that fails at once", {"code": 7, "ran_ms": 20}, True), ("that ends in order", {"code": 0, "ran_ms": 20}, False),
+                         ("that runs for a while", {"code": 7, "ran_ms": 5000}, False), ("that somebody kills", {"code": 137, "signal": 9, "ran_ms": 20}, False),
+                         ("that has too little memory", {"code": 137, "signal": 9, "oom_killed": True, "ran_ms": 20}, True)):
+    equal(driver.early.is_one({"exit": end}), early, f"a process {what}: {'an error' if early else 'a stop'}")
+failed = driver.ports.plugged(mock.MagicMock(), plain, [("network-vif-plugged", "x")])
+with failed:
+    give_up = failed.gen.gi_frame.f_locals["failed"]
+refused("Neutron says that it cannot wire a port", exception.VirtualInterfaceCreateException, lambda: give_up("x", plain))
+CONF.set_override("vif_plugging_timeout", 0)
+equal(driver.ports.awaited([mock.Mock(get=lambda *words: False)]), [], "where nova.conf says so, it is not waited for")
+CONF.clear_override("vif_plugging_timeout")
 
 # --- gantryd loses its store ---------------------------------------------------------------------------
 world.kill()
