@@ -204,11 +204,9 @@ deb:
 	dpkg-deb --root-owner-group --build $(D) $(B)/gantry-nova_$(VERSION)_all.deb
 
 # A real OpenStack on loopback, from Debian's packages, as root; see contrib/openstack
-check-nova: all
-	@BUILD=$(B) contrib/openstack/check
-
-check-tempest: all
-	@BUILD=$(B) contrib/openstack/check-tempest
+check-nova check-tempest: deps-check
+	@$(MAKE) --no-print-directory $(JOBS) all
+	@BUILD=$(B) contrib/openstack/$(subst check-nova,check,$@)
 
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h')
