@@ -28,6 +28,14 @@ def logs(fake, gantry):
         equal((result.status, result.out == b"one\n" + noise + b"\nab\nend", result.err),
              (0, True, f"err\ngantry: {ID}: 7 lines are missing here: it went\ngantry: {ID}: lines are missing here: so did others\n".encode()),
              f"a log arrives to the byte on its streams, in pieces of {piece or 'any'} size")
+    at, later = "2026-01-02T03:04:05.000000006Z", "2026-01-02T03:04:06.000000000Z"
+    for fields, told in (({"why": "it went", "lines": 7, "from": at, "to": later}, f"7 lines are missing here: it went (from {at} to {later})"),
+                         ({"why": "it went", "lines": 1, "from": at, "to": at}, f"1 line is missing here: it went (at {at})"),
+                         ({"why": "it went", "to": later}, f"lines are missing here: it went (until {later})"),
+                         ({"why": "the rest went", "from": at}, f"lines are missing here: the rest went (since {at})"),
+                         ({"why": "one is damaged", "lines": 0, "to": at}, f"one is damaged (until {at})")):
+        fake.answers[where] = log(line(0, json.dumps({"gap": fields}).encode(), 12))
+        check(gantry("logs", ID), 0, "", f"gantry: {ID}: {told}\n", f"a gap with {', '.join(fields)}")
     many = b"".join(b"line %d\n" % n for n in range(9000))
     for piece in (None, 7, 16384):
         fake.answers[where] = log(line(1, b"a", 1), line(1, many, 9001, 8), line(2, b"e\nf\n", 9003, 8), line(1, b"end", 9004), piece=piece)

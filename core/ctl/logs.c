@@ -58,24 +58,40 @@ static int flush(struct printer *printer)
 	return error;
 }
 
+static char *gap_span(struct json_object *gap)
+{
+	const char *from = json_get_string(gap, "from", NULL),
+		   *to = json_get_string(gap, "to", NULL);
+
+	if (from && to)
+		return str_equal(from, to) ? xasprintf(" (at %s)", to)
+					   : xasprintf(" (from %s to %s)", from, to);
+	return to     ? xasprintf(" (until %s)", to)
+	       : from ? xasprintf(" (since %s)", from)
+		      : xstrdup("");
+}
+
 static void tell_gap(const struct printer *printer, const char *text, size_t length)
 {
 	struct json_object *object = NULL, *gap;
 	struct gantry_error err;
+	const char *why;
 	int64_t lines;
+	char *span;
 
 	if (json_parse(text, length, &object, &err) < 0)
 		return;
 	gap = json_get(object, "gap");
 	lines = json_get_int(gap, "lines", -1);
+	why = json_get_string(gap, "why", "?");
+	span = gap_span(gap);
 	if (lines > 0)
-		output_error("%s: %lld lines are missing here: %s", printer->name, (long long)lines,
-			     json_get_string(gap, "why", "?"));
-	else if (lines < 0)
-		output_error("%s: lines are missing here: %s", printer->name,
-			     json_get_string(gap, "why", "?"));
+		output_error("%s: %lld line%s missing here: %s%s", printer->name, (long long)lines,
+			     lines == 1 ? " is" : "s are", why, span);
 	else
-		output_error("%s: %s", printer->name, json_get_string(gap, "why", "?"));
+		output_error("%s: %s%s%s", printer->name,
+			     lines < 0 ? "lines are missing here: " : "", why, span);
+	free(span);
 	json_object_put(object);
 }
 
