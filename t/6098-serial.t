@@ -78,6 +78,12 @@ world = World(settings=SETTINGS, policies={"10-who.lua": """return {
 		return req.via == "serial" or req.verb ~= "attach" or req.via == "api", "how did one come?"
 	end,
 }
+""", "20-recorded.lua": """return {
+	name = "recorded",
+	admit = function(req)
+		if req.verb == "attach" then return true, { record = req.instance.labels.recorded ~= nil } end
+	end,
+}
 """}).start()
 
 
@@ -126,6 +132,31 @@ second.put(b"<mine>")
 ok(second.until(b"<mine>"), "and its input is taken")
 third = Serial(where)
 ok(third.until(b"<mine>"), "who comes sees what was written last")
+
+# --- recorded ------------------------------------------------------------------------------------------
+equal(world.spawn(name="taped", command=["cat"], stdin_open=True, labels={"recorded": "1"}).status, 201, "one whose sessions are recorded")
+TOLD = "\r\n[gantry: this session is recorded]\r\n"
+taped = Serial(serial("taped"))
+ok(taped.until(TOLD), "who comes is told so at once")
+taped.put(b"<seen>")
+ok(taped.until(b"<seen>"), "and sits there")
+equal(taped.got, TOLD.encode() + b"<seen>", "once, in a line of its own")
+onlooker = Serial(serial("taped"))
+ok(onlooker.until("drives; you look on]") and onlooker.until(TOLD), "so is who looks on")
+recordings = os.path.join(world.folder, "recordings")
+until(lambda: len(os.listdir(recordings)) == 2, "both recordings to be there")
+os.rename(recordings, recordings + ".gone")
+with open(recordings, "w"):
+    pass  # a folder that cannot be made
+late = Serial(serial("taped"))
+ok(late.until("[gantry: this session is not recorded any more: Not a directory]"), "and who is not, after all, is told why")
+os.unlink(recordings)
+os.rename(recordings + ".gone", recordings)
+equal(world.post(f"/v1/instances/taped/restart?wait={LIMIT}").status, 200, "the instance is restarted")
+ok(late.until(TOLD), "the next session of the same peer is another recording, which is told")
+ok(b"is recorded" not in first.got + second.got + third.got, "nobody else was told so")
+equal(world.delete("/v1/instances/taped/serial").status, 200, "its port is closed")
+has(taped.rest(), "[gantry: the port is closed]", "to the end of it")
 
 # --- the process goes and comes ------------------------------------------------------------------------
 equal(world.post(f"/v1/instances/cat/restart?wait={LIMIT}").status, 200, "the instance is restarted")

@@ -226,7 +226,8 @@ const struct ctl_command ctl_commands[] = {
 	 serial_options, CTL_INSTANCES,
 	 "Its console as plain bytes over TCP, for programs that know nothing else. There is no handshake: whoever\n"
 	 "may connect (serial_allow in the settings) owns the console. It stays the same until nobody has been\n"
-	 "there for a while (serial_idle). Prints HOST PORT.",
+	 "there for a while (serial_idle). What gantryd has to say there, as who drives and that the session is\n"
+	 "recorded, is a line [gantry: …]. Prints HOST PORT.",
 	 serial_command},
 	{"exec", "INSTANCE COMMAND…", "run a command beside an instance's process", 2, -1,
 	 exec_options, CTL_INSTANCES | CTL_MANY | CTL_WORDS_END | CTL_EXEC_OPTIONS,

@@ -122,7 +122,7 @@ static void on_recording_failed(void *arg, const char *why)
 {
 	struct console_peer *peer = arg;
 
-	if (peer->open && peer->events->recorded)
+	if (peer->open)
 		peer->events->recorded(peer, recording_id(peer->recording), why);
 	if (peer->disk_behind)
 		on_recording_room(peer);
@@ -177,11 +177,11 @@ int console_attach(struct daemon *daemon, const struct flows_ask *ask, struct in
 		code = join_new(daemon, instance, peer, on_joined, &peer->join, err);
 	if (code < 0)
 		return code;
-	record(daemon, instance, peer, &terms, NULL);
 	console = find(daemon, instance);
 	if (!console)
 		console = open_upstream(daemon, instance, link);
 	join(console, peer);
+	record(daemon, instance, peer, &terms, NULL);
 	if (drives && (take || !console->driver))
 		console_take(peer);
 	return 0;
@@ -198,12 +198,12 @@ int console_exec(struct daemon *daemon, struct exec *exec, struct console_peer *
 			    : gantry_error_set(err, -ENOENT, "the instance was removed");
 
 	if (code == 0) {
-		record(daemon, instance, peer, &exec->terms, &exec->asked);
 		console = console_new(daemon, instance, link);
 		console->exec = true;
 		console->input = exec->asked.input;
 		console->tty = exec->asked.tty;
 		join(console, peer);
+		record(daemon, instance, peer, &exec->terms, &exec->asked);
 		console->driver = peer;
 		console->op = op_new(&daemon->scope, "exec", on_ended, console);
 		sink.arg = console;
@@ -340,7 +340,7 @@ static void open_peer(struct console_peer *peer)
 	peer->events->opened(peer);
 	if (peer->console != console)
 		return;
-	if (peer->recording && peer->events->recorded)
+	if (peer->recording)
 		peer->events->recorded(peer, recording_id(peer->recording),
 				       recording_why_not(peer->recording));
 	if (peer->join)

@@ -41,7 +41,7 @@ struct console_events {
 	 * was the last, what is live follows. Not exact: there may be a gap there, or a repeat. */
 	void (*missing)(struct console_peer *peer, const struct gantry_log_line *gap);
 	void (*joined)(struct console_peer *peer, int64_t boot, int64_t sequence, bool exact);
-	/* It is recorded, under this id; or not any more, and why. May be NULL where it cannot be said. */
+	/* It is recorded, under this id; or not any more, and why. */
 	void (*recorded)(struct console_peer *peer, const char *id, const char *why_not);
 	/* Off the console. err NULL: the session came to its end; exit: how an exec ended, else NULL. */
 	void (*ended)(struct console_peer *peer, const struct gantry_error *err,

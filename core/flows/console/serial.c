@@ -165,6 +165,15 @@ static void lost(struct console_peer *console_peer, uint64_t bytes)
 	say(peer_of(console_peer), "%llu bytes of output are left out", (unsigned long long)bytes);
 }
 
+static void recorded(struct console_peer *console_peer, const char *id, const char *why_not)
+{
+	(void)id;
+	if (why_not)
+		say(peer_of(console_peer), "this session is not recorded any more: %s", why_not);
+	else
+		say(peer_of(console_peer), "this session is recorded");
+}
+
 static void drain(struct console_peer *console_peer)
 {
 	tcp_pause(peer_of(console_peer)->conn, false);
@@ -212,6 +221,7 @@ static const struct console_events console_events = {
 	.opened = opened,
 	.output = output,
 	.lost = lost,
+	.recorded = recorded,
 	.drain = drain,
 	.changed = changed,
 	.ended = ended,
