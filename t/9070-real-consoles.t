@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """attach, exec and run -i of the command on a real Docker Engine: every byte both ways, exit codes, a terminal and its
 size, the log joined to what is live, recordings, the serial port, followers that stand still, and nothing left at the
-engine. GANTRY_TEST_MIB: how much goes through a pipe."""
+engine. GANTRY_TEST_MIB: how much goes through a pipe; GANTRY_TEST_CONSOLES: how many are opened and dropped."""
 import hashlib
 import os
 import signal
@@ -28,6 +28,7 @@ world = docker.world(settings=f'serial_ports = "{PORT}-{PORT}"', policies={"10-r
 environment = {**os.environ, "GANTRY_HOST": f"unix://{world.socket}"}
 PIECE = os.urandom(1 << 20)
 COUNT = int(os.environ.get("GANTRY_TEST_MIB") or (10 if os.environ.get("SAN") or os.environ.get("VG") else 50))  # MiB through a pipe
+CONSOLES = int(os.environ.get("GANTRY_TEST_CONSOLES") or 80)
 P = f"con-{os.getpid()}-"
 
 
@@ -136,14 +137,14 @@ def exec_path(name, *command, **how):
 
 until(lambda: processes() == 1, "what was dropped before to be gone")
 before = world.descriptors()
-for number in range(80):
+for number in range(CONSOLES):
     console = Console(world, exec_path("c", "cat", stdin_open=True))
     if number % 2:
         console.put(b"x" * 100)
     console.leave()
 until(lambda: processes() == 1, "their processes to be gone")
 until(lambda: world.descriptors() <= before + 64, "their descriptors to be gone")  # so many connections to the engine are kept at most
-ok(True, "80 consoles that were dropped leave no process and no descriptor")
+ok(True, f"{CONSOLES} consoles that were dropped leave no process and no descriptor")
 
 # --- the log, joined to what is live ---------------------------------------------------------------------
 gantry("run", "-d", "-i", "--name", P + "lines", IMAGE, "sh", "-c", "i=0; while :; do echo line $i; i=$((i+1)); done & read end; kill $!; wait; echo over")
