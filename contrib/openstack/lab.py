@@ -14,11 +14,13 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "t/fake"))
 sys.path.insert(1, "/usr/lib/python3/dist-packages")
+from console import OUTPUT, Console
 from docker import *
 from daemon import *
 
 CLOUD = os.environ.setdefault("CLOUD", "/var/tmp/gantry-cloud")
 SCRIPT = os.path.join(ROOT, "contrib/openstack/cloud")
+SHELL = 'while read -r line; do eval "$line"; done'  # what it is typed it does
 PORTS, RESCUES = "network_ports: brq*", "mounts: instance *"
 ALLOWED = (f"mounts: bind {CLOUD}/nova/instances/*", f"devices: {CLOUD}/nova/instances/*", PORTS, RESCUES)  # config drives, volumes; and these
 
@@ -174,10 +176,17 @@ class Lab:
             diag(self.fault(now))
         return now.status
 
-    def execute(self, name, *words):
-        """What a command in the container says."""
-        return subprocess.run([os.path.join(BUILD, "gantry"), "--host", f"unix://{self.world.socket}", "exec", name, *words],
-                              capture_output=True, text=True).stdout.strip()
+    def types(self, name, line):
+        """What a line says that is typed to its shell (SHELL); "" where none runs. An exec would meet another root where this one is a chroot."""
+        console = Console(self.world, f"/v1/instances/{name}/attach")
+        if console.status != 101:
+            return ""
+        mark = time.monotonic_ns()  # of what was typed before, output may be shown, too
+        console.put(f"printf '<%s' '{mark}>'; {line}; printf '<%s' '/{mark}>'\n".encode())
+        ended = console.read_until(lambda: f"</{mark}>".encode() in console.got[OUTPUT])
+        console.leave()
+        shown = console.got[OUTPUT].decode().replace("\r\n", "\n")
+        return shown.partition(f"<{mark}>")[2].partition(f"</{mark}>")[0].strip() if ended else ""
 
     def inside(self, server):
         return self.world.get(f"/v1/instances/{server.id}").json

@@ -12,13 +12,13 @@ def check():
     until(lambda: {"east.cloud", "west.cloud"} == {one.name for one in nova.hypervisors()}, "two hypervisors", 120)
     ok(True, "each engine is a hypervisor")
     busybox = lab.image("busybox", gantry_command=f"sh -c 'date +%N >>/born; [ -e /big ] || dd if=/dev/zero of=/big bs=1M count={CONTENT_MIB}; "
-                        "exec sleep 100000'")
+                        f"{SHELL}; exec sleep 100000'")
     tiny = lab.flavor("tiny", 64)
     net = lab.network("wide", "10.77.0.0/24", gateway_ip=None)
 
     def starts(server):
         """How often it was started, as its own files tell."""
-        return len(lab.execute(server.id, "cat", "/born").split())
+        return len(lab.types(server.id, "cat /born").split())
 
     def left():
         """Images that moves have left."""
@@ -79,6 +79,20 @@ end }}""")
         lab.gone(force=True)
         equal(left(), [], "and leaves no image of its way")
 
+    def tries_another():
+        """What a policy's filter keeps from one engine is made on the other, as Nova's scheduler tries it next."""
+        world.policy("90-east.lua", """return { filter = function(req, node) if node.name == "east" then return false, "no more there" end end }""")
+        world.post("/v1/policies/reload")
+        for name in ("one", "two"):  # the second time the other has more room
+            server = lab.boot(name, busybox, tiny)
+            equal((becomes(server, "ACTIVE"), inside(server)["node"]), ("ACTIVE", "west"), f"{name}: on the engine that policies allow")
+        equal(lab.allocated()["east.cloud"], set(), "and none is counted on the other")
+        with open(os.path.join(CLOUD, "log/nova-compute")) as log:
+            has(log.read(), "is to try another node: ", "which was tried first")
+        world.policy("90-east.lua", "return {}")
+        world.post("/v1/policies/reload")
+        lab.gone(force=True)
+
     def broken_off(what, kill, reached, ends, back=False):
         """A move, or its way back, ends as it should though something is killed amid it, and by itself."""
         server = lab.boot(what, busybox, tiny, [net])
@@ -111,6 +125,7 @@ end }}""")
     other = {"east": "west", "west": "east"}
     task = lambda server: nova.get_server(server.id).task_state
     elsewhere = lambda server, was: inside(server).get("node") != was  # it is not there, or on the other already
+    tries_another()
     refused()
     for who, kill in (("gantryd", gantryd_killed), ("nova-compute", lab.compute_killed)):
         for moment, reached in {"committed": lambda server, was: any(one["kind"] == "commit" for one in world.running_operations()),

@@ -38,7 +38,7 @@ def check(lab, of, size):
 
     def has(server, what, status="ACTIVE"):
         until(lambda: nova.get_server(server.id).task_state is None, what, 120)
-        equal((becomes(server, status), lab.execute(server.id, "head", "-n", "1", "/dev/vdb")), (status, "written"), what)
+        equal((becomes(server, status), lab.types(server.id, "head -n 1 /dev/vdb")), (status, "written"), what)
         ok(device(server) in connected(kept), f"by {device(server)}, which it is")
 
     def free(volume):
@@ -53,7 +53,7 @@ def check(lab, of, size):
 
     one = boot("one", kept)
     equal(becomes(one, "ACTIVE"), "ACTIVE", "an instance with a volume of Cinder's")
-    lab.execute(one.id, "sh", "-c", "echo written >/dev/vdb")
+    lab.types(one.id, "echo written >/dev/vdb")
     nova.delete_server(one, force=True)
     free(kept)
     losetup("--find", spare)
