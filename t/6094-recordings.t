@@ -122,7 +122,7 @@ me = f"uid:{os.getuid()}"
 answer = world.get(f"/v1/recordings/{typed['id']}")
 equal(answer.status, 403, "a policy refuses to show one")
 has(answer.json["detail"], f"{me} reads attach of {me} in default here", "having seen who reads what")
-has(world.get(f"/v1/decisions/{answer.json['decision']}").json["verb"], "recording", "the decision is kept")
+until(lambda: world.get(f"/v1/decisions/{answer.json['decision']}").json.get("verb") == "recording", "the decision to be kept")
 result = subprocess.run([GANTRY, "recordings", typed["id"]], capture_output=True, env=environment, timeout=LIMIT)
 ok(result.returncode != 0 and b"policy recorded refuses" in result.stderr and not result.stdout, "the command says so")
 equal(world.get(f"/v1/recordings/{typed['id']}", AUDITOR).status, 200, "another may")
