@@ -267,18 +267,42 @@ for number in range(1, 121):
         files.raw(b"\0\0\0\x30 cut off")
 whole = lines(name)
 equal([line.get("text", "GAP").split()[0] for line in whole[-11:]], ["GAP", *map(str, range(111, 121))], "local: a damaged message is told, and no line behind it is lost")
-packed = files.path + ".2.gz"
-with open(packed, "rb") as file:
-    right = file.read()
-for what, wrong in (("is cut", right[:len(right) // 2]), ("is harmed amid it", right[:1000] + b"\xff" * 99 + right[1099:]), ("is harmed at its beginning", right[:12] + b"\xff" * 99 + right[111:]),
-                    ("is all zeros", bytes(len(right))), ("is empty", b"")):
+DAMAGED = "a message in the log is damaged"
+
+
+def harm(name, packed, whole, rest, what):
+    """Reads the log with a compressed file of it damaged in each way; rest: so many of its last lines are behind that."""
+    with open(packed, "rb") as file:
+        right = file.read()
+    for how, wrong in (("is cut", right[:len(right) // 2]), ("is harmed amid it", right[:1000] + b"\xff" * 99 + right[1099:]), ("is harmed at its beginning", right[:12] + b"\xff" * 99 + right[111:]),
+                       ("is all zeros", bytes(len(right))), ("is empty", b"")):
+        with open(packed, "wb") as file:
+            file.write(wrong)
+        found = lines(name)
+        told = [line for line in found[:-rest] if "gap" in line]
+        equal(found[-rest:], whole[-rest:], f"{what} that {how}: all behind it is there, with its numbers")
+        equal([line["gap"]["why"] for line in told], [DAMAGED], "the damage is told, as one gap")
+        at = found.index(told[0])
+        equal(told[0]["gap"].get("lines"), numbers(found)[at + 1] - 1 - (numbers(found)[at - 1] if at else 0), "with the number of lines that are missing")
     with open(packed, "wb") as file:
-        file.write(wrong)
-    found = lines(name)
-    gaps = [line["gap"] for line in found[:-60] if "gap" in line]
-    equal(found[-60:], whole[-60:], f"a compressed file that {what}: all behind it is there, with its numbers")
-    ok(gaps and {gap["why"] for gap in gaps} == {"a message in the log is damaged"} and len(found) <= len(whole) + 5, "and the damage is told", len(found), gaps[:3])
+        file.write(right)
+
+
+harm(name, files.path + ".2.gz", whole, 60, "a compressed file")
 files.close()
+name, files = begin("local", size=200_000, files=5, compress=True)
+for number in range(1, 19):
+    files.line(f"{number} " + os.urandom(20_000).hex())
+harm(name, files.path + ".2.gz", lines(name), 4, "one with lines of many messages")
+files.close()
+for driver, junk, compress in (("json-file", b"x\n", False), ("json-file", b"x" * 99 + b"\n", False), ("local", b"\0\0\0\x30 cut off", True)):
+    name, files = begin(driver, size=8000, files=9, compress=compress)
+    files.raw(junk)
+    for number in range(1, 61):
+        files.line(f"{number} " + os.urandom(60).hex())
+    equal([line.get("text", "GAP").split()[0] for line in lines(name)], ["GAP", *map(str, range(1, 61))],
+          f"{driver}: where the first message of all is damaged the rest of its file is read, {'compressed' if compress else 'or not'}")
+    files.close()
 
 # one slow follower: the others and the writer do not wait for it, and it loses nothing that is still there
 name, files = begin("local", size=1 << 20, files=3)

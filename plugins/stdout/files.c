@@ -21,7 +21,8 @@
 #include <unistd.h>
 #include <zlib.h>
 
-#define FIRST_MOST ((size_t)256 << 10) /* bytes in which the first message is looked for */
+#define FIRST_MOST   ((size_t)256 << 10) /* bytes in which the first message is looked for */
+#define DAMAGED_HEAD 32 /* bytes by which a file is known whose first message is damaged */
 
 static const struct file no_file = {.fd = -1};
 
@@ -93,7 +94,7 @@ static ssize_t read_plain(struct file *file, void *buffer, size_t size)
 	return count < 0 ? -errno : count;
 }
 
-/* -EIO: it is damaged, or breaks off; an empty one is no compressed file. */
+/* -EIO: it is damaged, breaks off, or is no compressed file: zlib would hand on what is in that. */
 static ssize_t read_packed(struct file *file, void *buffer, size_t size)
 {
 	ssize_t count = gzread(file->gz, buffer, (unsigned)size);
@@ -101,18 +102,13 @@ static ssize_t read_packed(struct file *file, void *buffer, size_t size)
 
 	if (count == 0)
 		gzerror(file->gz, &error);
-	return count < 0 || error != Z_OK || (count == 0 && file->offset == 0) ? -EIO : count;
+	return count < 0 || error != Z_OK || gzdirect(file->gz) ? -EIO : count;
 }
 
 ssize_t file_read(struct file *file, void *buffer, size_t size)
 {
-	ssize_t count;
+	ssize_t count = file->gz ? read_packed(file, buffer, size) : read_plain(file, buffer, size);
 
-	if (file->gz) {
-		count = read_packed(file, buffer, size);
-	} else {
-		count = read_plain(file, buffer, size);
-	}
 	if (count > 0)
 		file->offset += count;
 	return count;
@@ -165,7 +161,7 @@ static ssize_t read_start(struct file *file, void *buffer, size_t size)
 		return pread(file->fd, buffer, size, 0);
 	if (gzrewind(file->gz) < 0)
 		return -1;
-	count = gzread(file->gz, buffer, (unsigned)size);
+	count = read_packed(file, buffer, size);
 	return gzseek(file->gz, file->offset, SEEK_SET) < 0 ? -1 : count;
 }
 
@@ -188,8 +184,8 @@ void file_look(struct file *file, enum entry_format format)
 		if (result == ENTRY_OK)
 			file->time_ns = entry_time_ns(&entry);
 		file->gap = result == ENTRY_OK && entry.stream == 0;
-		if (result == ENTRY_OK || (result == ENTRY_DAMAGED && entry.used >= 32))
-			file->mark = hash(data, result == ENTRY_OK ? entry.used : 32);
+		if (result == ENTRY_OK || (result == ENTRY_DAMAGED && count >= DAMAGED_HEAD))
+			file->mark = hash(data, result == ENTRY_OK ? entry.used : DAMAGED_HEAD);
 		if (file->mark || (size_t)count < size)
 			break;
 	}

@@ -34,6 +34,7 @@ static void fall_behind(struct reader *reader)
 	int code = place_copy(&reader->place, &reader->session->tail);
 
 	reader_set(reader, READER_READING);
+	reader->given_ns = place_clock_ns();
 	if (code == 0)
 		return;
 	gantry_error_set(&err, code, "stdout: %s: %s", reader->session->log.path, strerror(-code));

@@ -37,15 +37,15 @@ static void jump(struct place *place, struct filter *filter, struct batch *batch
 
 /*
  * The place is at the start of its file: what is known of it, or is to be known from now on. why: where lines are missing in
- * front of it that were counted.
+ * front of it that were counted. True: it has told a gap.
  */
-static void settle(struct place *place, const char *why, struct filter *filter, struct batch *batch)
+static bool settle(struct place *place, const char *why, struct filter *filter, struct batch *batch)
 {
 	struct lines *lines = &place->lines;
 	struct index_row row;
 
 	if (!place->file.mark)
-		return;
+		return false;
 	if (!index_find(&place->log->index, place->file.mark, &row)) {
 		if (place->file.gap)
 			jump(place, filter, batch);
@@ -56,19 +56,24 @@ static void settle(struct place *place, const char *why, struct filter *filter, 
 			.open = lines_open(lines),
 		};
 		index_put(&place->log->index, &row);
-	} else if (row.sequence > lines->sequence) {
+		return place->file.gap;
+	}
+	if (row.sequence > lines->sequence) {
 		/* behind a jump nobody knows how many */
 		int64_t lost = row.sequence / INDEX_JUMP == lines->sequence / INDEX_JUMP
 				       ? row.sequence - lines->sequence
 				       : -1;
 
+		lines_fini(lines); /* what was open is among them */
 		lines->sequence = row.sequence;
 		lines_gap(lines,
 			  place->log->kept ? GAP_UNKEPT
 			  : lost < 0       ? GAP_UNCOUNTED
 					   : why,
 			  lost, lines->time_ns, place->file.time_ns, filter, batch);
+		return true;
 	}
+	return false;
 }
 
 /* --- from file to file --- */
@@ -103,23 +108,13 @@ static bool may_have_dropped(const struct log *log, const struct files *files)
 	return log->files_max > 1 && (int64_t)files->count >= log->files_max;
 }
 
-/*
- * The oldest of which anything can be read. A file whose first message cannot be, and which is not known, has no numbers: those
- * go on with the next one.
- */
-static size_t oldest(struct log *log, const struct files *files, bool *ret_damaged)
+/* The oldest of which anything can be read: a compressed file that is damaged from the first message on has no numbers. */
+static size_t oldest(const struct files *files)
 {
-	struct index_row row;
 	size_t at = 0;
 
-	*ret_damaged = false;
-	for (; at + 1 < files->count; at++) {
-		const struct file *file = &files->items[at];
-
-		if (file->time_ns || (file->mark && index_find(&log->index, file->mark, &row)))
-			break;
-		*ret_damaged = *ret_damaged || file->mark || file->gz;
-	}
+	while (at + 1 < files->count && files->items[at].gz && !files->items[at].mark)
+		at++;
 	return at;
 }
 
@@ -130,10 +125,11 @@ static void enter_oldest(struct place *place, struct files *files, struct filter
 	struct log *log = place->log;
 	struct lines *lines = &place->lines;
 	struct index_row row;
-	bool known, damaged;
+	size_t at = oldest(files);
+	bool known;
 
 	lines_fini(lines);
-	enter(place, files, oldest(log, files, &damaged));
+	enter(place, files, at);
 	known = place->file.mark && index_find(&log->index, place->file.mark, &row) &&
 		row.sequence >= lines->sequence;
 	if (!known && !place->file.gap &&
@@ -141,17 +137,19 @@ static void enter_oldest(struct place *place, struct files *files, struct filter
 		jump(place, filter, batch);
 	else if (known && row.sequence == lines->sequence)
 		tell_beginning(place, &row, filter, batch); /* else settle tells of a gap */
-	else if (!known && damaged)
+	else if (!known && at > 0)
 		lines_gap(lines, GAP_DAMAGED, -1, 0, place->file.time_ns, filter, batch);
-	settle(place, damaged ? GAP_DAMAGED : GAP_DROPPED, filter, batch);
+	settle(place, at > 0 ? GAP_DAMAGED : GAP_DROPPED, filter, batch);
 }
 
-/* The file at hand is read to its end, or is none. False: there is no next one, for now. */
-static bool next_file(struct place *place, struct filter *filter, struct batch *batch,
-		      int *ret_code)
+/* The file at hand is read to its end, breaks off, or is none. False: there is no next one, for now. */
+static bool next_file(struct place *place, bool breaks_off, struct filter *filter,
+		      struct batch *batch, int *ret_code)
 {
 	struct log *log = place->log;
 	const char *path = log_path(log);
+	bool rest = place->rest_length > 0, told = true;
+	struct index_row row;
 	struct files files;
 	int at;
 
@@ -174,14 +172,17 @@ static bool next_file(struct place *place, struct filter *filter, struct batch *
 		files_close(&files);
 		return false;
 	}
-	if (place->rest_length)
-		lines_gap(&place->lines, GAP_DAMAGED, 0, 0, place->lines.time_ns, filter, batch);
 	if (at >= 0) {
 		enter(place, &files, (size_t)at + 1);
-		settle(place, GAP_DAMAGED, filter, batch);
+		if (breaks_off && !index_find(&log->index, place->file.mark, &row))
+			lines_end(&place->lines, filter, batch); /* nobody has counted their rest */
+		told = settle(place, GAP_DAMAGED, filter, batch);
 	} else {
 		enter_oldest(place, &files, filter, batch);
 	}
+	if ((breaks_off || rest) && !told)
+		lines_gap(&place->lines, GAP_DAMAGED, breaks_off ? -1 : 0, 0, place->lines.time_ns,
+			  filter, batch);
 	files_close(&files);
 	return true;
 }
@@ -296,20 +297,21 @@ int place_read(struct place *place, struct filter *filter, struct batch *batch,
 	bool over = runs_look(&place->log->runs, &boots);
 	bool current = file_is_at(&place->file, log_path(place->log));
 	ssize_t count = place->file.fd < 0 ? 0 : read_chunk(place, filter, batch);
+	bool breaks_off = count == -EIO; /* on with the next one */
 	int code = 0;
 
 	*ret_end = PLACE_MORE;
 	if (count > 0)
 		return 0;
-	if (count == -EIO) { /* a compressed file that is damaged: on with the next one */
-		lines_gap(&place->lines, GAP_DAMAGED, -1, 0, place->lines.time_ns, filter, batch);
-	} else if (count == -ESTALE) {
+	if (count == -ESTALE)
 		leave(place);
-	} else if (count < 0) {
+	else if (count < 0 && !breaks_off)
 		return gantry_error_set(err, (int)count, "stdout: %s: %s", log_path(place->log),
 					strerror((int)-count));
-	}
-	if ((count == 0 && current) || !next_file(place, filter, batch, &code)) {
+	if ((count == 0 && current) || !next_file(place, breaks_off, filter, batch, &code)) {
+		if (breaks_off)
+			lines_gap(&place->lines, GAP_DAMAGED, -1, 0, place->lines.time_ns, filter,
+				  batch);
 		over = over && runs_look(&place->log->runs, &place->lines.boots) &&
 		       last_boot(&place->lines.boots) == last_boot(&boots);
 		*ret_end = over ? PLACE_OVER : PLACE_END;

@@ -191,12 +191,12 @@ void lines_fini(struct lines *lines);
 /* --- files.c --- */
 
 struct file {
-	int fd;                 /* owned; -1: none */
-	void *gz;               /* owned, of zlib: has the fd, then. NULL: not compressed */
-	ino_t inode;            /* of one that is not compressed */
-	uint64_t mark;          /* of its first message; 0: it is empty */
-	int64_t time_ns;        /* of it */
-	bool gap;               /* it is the mark of a gap */
+	int fd;   /* owned; -1: none */
+	void *gz; /* owned, of zlib: has the fd, then. NULL: not compressed */
+	ino_t inode;
+	uint64_t mark;   /* of its first message; 0: that cannot be read, or is not there yet */
+	int64_t time_ns; /* of it */
+	bool gap;        /* it is the mark of a gap */
 	unsigned char head[32]; /* its first bytes: another start is another file in its place */
 	size_t head_length;
 	int64_t offset; /* bytes that were read */
