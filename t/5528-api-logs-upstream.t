@@ -96,7 +96,7 @@ equal(seen(lines("far", after="1.6")), seen(found), "the same to who asks again"
 # to the end of the process, and over a start
 follower = world.stream(path("far", follow="true", tail=1))
 equal([text for _, text in seen(take(follower, 2))], ["GAP", "after"], "a follower of the last line, with the gap in front of it")
-world.engine.ask("POST", "/fake/exit", {"id": id, "code": 0, "write": True})
+world.engine.ask("POST", "/fake/exit", {"id": id, "code": 0})
 until(lambda: world.state("far") == "stopped", "the end")
 equal((follower.rest(), follower.ended), ([], True), "ends with the process")
 equal(world.post(f"/v1/instances/far/start?wait={LIMIT}").status, 200, "started again")

@@ -25,7 +25,7 @@
  *	     hang_after, drop_after; count: how often (none: until cleared); message: with a status
  *	DELETE /fake/fault              GET /fake/state
  *	POST /fake/event-flood {count}  events of strangers
- *	POST /fake/exit {id, code, oom, write}      POST /fake/write {id, stream, text}
+ *	POST /fake/exit {id, code, oom}      POST /fake/write {id, stream, text}
  *	POST /fake/drop-log {id}        POST /fake/health {id, status}
  *	POST /fake/clock {ahead_ms}     the engine's clock is set so far ahead (or back), and /info tells it
  *	POST /fake/disconnect-events    POST /fake/mute-events {mute}
