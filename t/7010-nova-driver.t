@@ -18,10 +18,8 @@ def spawn(one, image=meta, network=None, injected=(), **more):
     nova_driver.spawn(context, one, image, list(injected), None, {}, network_info=network, **more)
 
 
-nova_driver = driver.GantryDriver(mock.MagicMock())
 events = []
-nova_driver.register_event_listener(lambda event: events.append((event.get_instance_uuid(), event.get_name())))
-nova_driver.init_host("compute1")
+nova_driver = begun("compute1", events)
 equal(nova_driver.get_available_nodes(), ["compute1"], "one node")
 resource = nova_driver.get_available_resource("compute1")
 equal((resource["vcpus"], resource["memory_mb"], resource["hypervisor_hostname"]), (64, 262144, "compute1"), "with what the engines have")
@@ -101,17 +99,6 @@ spawn(three, mock.Mock(id="named"))
 equal(world.get(f"/v1/instances/{three.uuid}").json["image"], PINNED, "an image by a registry's name is pulled")
 
 # --- ports: gantryd wires them on real engines (t/9085); here, what it is asked for ------------------------
-from nova.network import model
-
-
-def vif(number=1, kind="bridge", active=True, **more):
-    subnet = model.Subnet(cidr="10.0.0.0/24", dns=[model.IP("10.0.0.2", type="dns")], gateway=model.IP("10.0.0.1", type="gateway"),
-                          ips=[model.FixedIP(address=f"10.0.0.{number}")], routes=[model.Route(cidr="10.9.0.0/16", gateway=model.IP("10.0.0.9"))])
-    sixth = model.Subnet(cidr="fd00::/64", dns=[], gateway=None, ips=[model.FixedIP(address=f"fd00::{number}")], routes=[])
-    network = model.Network(id="n", bridge="brq1", subnets=[subnet, sixth], mtu=1450, should_create_bridge=True)
-    return model.VIF(id=f"{number:08d}-1111-4111-8111-111111111111", address=f"fa:16:3e:00:00:{number:02x}", network=network, type=kind, active=active, **more)
-
-
 ports = driver.ports
 told = {"id": vif()["id"], "type": "bridge", "bridge": "brq1", "create_bridge": True, "mac": "fa:16:3e:00:00:01", "mtu": 1450,
         "addresses": ["10.0.0.1/24", "fd00::1/64"], "routes": ["10.9.0.0/16 via 10.0.0.9", "default via 10.0.0.1"], "dns": ["10.0.0.2"]}
@@ -219,7 +206,7 @@ with mock.patch.object(driver.early.compute_utils, "add_instance_fault_from_exc"
     get_by_uuid.side_effect = lambda context, uuid: mock.Mock(uuid=uuid, task_state=None, vm_state="active", save=mock.Mock())
     seven = instance()
     spawn(seven)
-    world.engine.ask("POST", "/fake/exit", {"id": world.get(f"/v1/instances/{seven.uuid}").json["container_id"], "code": 7, "write": "this is why"})
+    world.engine.ask("POST", "/fake/exit", {"id": world.get(f"/v1/instances/{seven.uuid}").json["container_id"], "code": 7})
     until(lambda: told.call_args, "the fault")
     has(told.call_args.kwargs["fault_message"], "with code 7", "one that fails at once is told as the instance's fault")
     ok((seven.uuid, "Stopped") not in events, "and not as a stop")
@@ -384,21 +371,16 @@ for each in (one, two, away, lost, kept, three, four, five, six, seven):
     nova_driver.destroy(context, each, None)
 equal(nova_driver.list_instance_uuids(), [], "destroy, a second time too")
 
-
-def loaded(world):
-    return sorted((i["node"], t) for i in world.get("/v1/images").json["images"] for t in i["tags"] if t.startswith("glance/"))
-
-
 CONF.set_override("remove_unused_original_minimum_age_seconds", 3600, "image_cache")
 nova_driver.manage_image_cache(context, [])
-equal(len(loaded(world)), 1, "an image that is not used any more stays for a time")
+equal(len(tagged(world, "glance/")), 1, "an image that is not used any more stays for a time")
 CONF.set_override("remove_unused_original_minimum_age_seconds", 0, "image_cache")
 nova_driver.manage_image_cache(context, [])
-equal(loaded(world), [], "and goes then")
+equal(tagged(world, "glance/"), [], "and goes then")
 equal(nova_driver.cache_image(context, IMAGE), True, "it is cached before an instance wants it")
 CONF.set_override("remove_unused_base_images", False, "image_cache")
 nova_driver.manage_image_cache(context, [])
-equal(len(loaded(world)), 1, "and stays where Nova is told to keep it")
+equal(len(tagged(world, "glance/")), 1, "and stays where Nova is told to keep it")
 refused("what is gone", exception.InstanceNotFound, lambda: nova_driver.get_info(one))
 world.kill()
 refused("gantryd away: the node is not ready, and not gone", exception.VirtDriverNotReady, nova_driver.get_available_nodes)
@@ -412,8 +394,7 @@ pair = World(engines=("east", "west"), policies="shipped", settings=TRUSTED, nod
 pair.start()
 CONF.set_override("host", f"unix://{pair.socket}", "gantry")
 CONF.set_override("node_for_each_engine", True, "gantry")
-nova_driver = driver.GantryDriver(mock.MagicMock())
-nova_driver.init_host("compute2")
+nova_driver = begun("compute2")
 equal(nova_driver.get_available_nodes(), ["east.compute2", "west.compute2"], "each engine is a node of its own")
 east, west = (nova_driver.get_available_resource(f"{name}.compute2") for name in ("east", "west"))
 equal((east["hypervisor_hostname"], east["memory_mb"], east["uuid"] != west["uuid"]), ("east.compute2", 262144, True), "with its own size and identity")
@@ -425,16 +406,7 @@ for name in ("west", "east", "west"):
     each = instance(node=f"{name}.compute2")
     spawn(each)
     equal(pair.get(f"/v1/instances/{each.uuid}").json["node"], name, f"an instance that Nova places on {name} runs there")
-equal(sorted(node for node, _ in loaded(pair)), ["east", "west"], "and the image was loaded where it is wanted")
-
-def placed(each):
-    found = pair.get(f"/v1/instances/{each.uuid}").json
-    return found["node"], found["state"], found["spec"]["memory"] >> 20
-
-
-def left_of(kind):
-    return sorted((i["node"], t) for i in pair.get("/v1/images").json["images"] for t in i["tags"] if t.startswith(kind))
-
+equal(sorted(node for node, _ in tagged(pair, "glance/")), ["east", "west"], "and the image was loaded where it is wanted")
 
 moved = instance(node="east.compute2")
 moved.system_metadata = {"image_gantry_command": "sleep 1000"}
@@ -444,17 +416,17 @@ for number, end in enumerate(("revert", "confirm"), 7):
     disk = nova_driver.migrate_disk_and_power_off(context, moved, CONF.my_ip, moved.flavor, None)
     moved.new_flavor, moved.old_flavor = objects.Flavor(name="small", memory_mb=128, vcpus=1, swap=0), objects.Flavor(name="tiny", memory_mb=64, vcpus=1, swap=0)
     nova_driver.finish_migration(context, migration, moved, disk, None, meta, True, {})
-    equal(placed(moved), ("west", "running", 128), "a migration: it is made on the other engine, of what it was")
-    equal((left_of("migration/"), pair.disagreements()), ([("east", image), ("west", image)], []),
+    equal(placed(pair, moved), ("west", "running", 128), "a migration: it is made on the other engine, of what it was")
+    equal((tagged(pair, "migration/"), pair.disagreements()), ([("east", image), ("west", image)], []),
           "and its image stays behind, for a way back")
     if end == "revert":
         moved.task_state = "resize_reverting"
         nova_driver.destroy(context, moved, None)
         nova_driver.finish_revert_migration(context, moved, None, migration)
         moved.task_state = None
-        equal((placed(moved), left_of("migration/")), (("east", "running", 64), [("east", image)]), "which a revert goes, to the old limits")
+        equal((placed(pair, moved), tagged(pair, "migration/")), (("east", "running", 64), [("east", image)]), "which a revert goes, to the old limits")
 nova_driver.confirm_migration(context, migration, moved, None)
-equal(left_of("migration/"), [("west", image)], "a confirm drops what stayed behind")
+equal(tagged(pair, "migration/"), [("west", image)], "a confirm drops what stayed behind")
 pair.engines["east"].fault("POST /containers/create*", "500", message="no room")
 back = mock.Mock(id=9, source_node="west.compute2", dest_node="east.compute2")
 held = mock.Mock(is_volume=True, attachment_id="attachment")
@@ -462,14 +434,14 @@ with mock.patch.object(driver.move.report, "report_client_singleton") as placeme
         mock.patch.object(volumes.objects.BlockDeviceMappingList, "get_by_instance_uuid", lambda *words: [held]):
     refused("a migration that fails there", exception.InstanceFaultRollback,
             lambda: nova_driver.finish_migration(context, back, moved, disk, None, meta, False, {}), "no room")
-equal((placed(moved), left_of("migration/"), pair.disagreements()), (("west", "running", 64), [("west", f"migration/{moved.uuid}:9")], []),
+equal((placed(pair, moved), tagged(pair, "migration/"), pair.disagreements()), (("west", "running", 64), [("west", f"migration/{moved.uuid}:9")], []),
       "leaves it where it was")
 equal((moved.node, placement.return_value.move_allocations.call_args.args, back.status), (back.source_node, (context, back.uuid, moved.uuid), "error"),
       "and Placement and Nova have it there")
 equal(cinder.return_value.attachment_complete.call_args.args, (context, "attachment"), "with its volumes, as Cinder is told")
 pair.engines["east"].clear()
 nova_driver.destroy(context, moved, None)
-equal((left_of("migration/"), pair.get(f"/v1/instances/{moved.uuid}").status), ([], 404), "and deleted, it leaves nothing")
+equal((tagged(pair, "migration/"), pair.get(f"/v1/instances/{moved.uuid}").status), ([], 404), "and deleted, it leaves nothing")
 
 # --- a move that is broken off ------------------------------------------------------------------------
 broken = instance(node="east.compute2")
@@ -481,7 +453,7 @@ nova_driver.migrate_disk_and_power_off(context, broken, CONF.my_ip, broken.flavo
 broken.task_state = "resize_migrating"
 with mock.patch.object(driver.move.report, "report_client_singleton") as placement:
     nova_driver.finish_revert_migration(context, broken, None, migration)
-equal((placed(broken), left_of("migration/")), (("east", "running", 64), []), "before it left: it runs on where it is")
+equal((placed(pair, broken), tagged(pair, "migration/")), (("east", "running", 64), []), "before it left: it runs on where it is")
 equal((placement.return_value.move_allocations.call_args.args, migration.status), ((context, migration.uuid, broken.uuid), "error"),
       "and Placement and Nova count it there")
 with mock.patch.object(nova_driver._move, "_make", side_effect=KeyboardInterrupt):  # as if nova-compute were killed there
@@ -509,7 +481,7 @@ broken.flavor, broken.old_flavor = (objects.Flavor(id=number, name=name, memory_
 equal(started_again("resize_finish"), (["finish_resize"], "old", "resize_migrated"), "and asks for the step that was broken off")
 finish = lambda: nova_driver.finish_migration(context, migration, broken, disk, None, meta, True, {})
 finish()
-equal(placed(broken), ("west", "running", 64), "which makes it of its image")
+equal(placed(pair, broken), ("west", "running", 64), "which makes it of its image")
 first = pair.get(f"/v1/instances/{broken.uuid}").json["id"]
 finish()
 equal(pair.get(f"/v1/instances/{broken.uuid}").json["id"], first, "once")
@@ -520,9 +492,9 @@ equal(started_again("resize_reverting")[0], ["finish_revert_resize"], "in either
 broken.task_state = None
 nova_driver.remove(broken.uuid)
 nova_driver.reboot(context, broken, None, "HARD")
-equal(placed(broken), ("west", "running", 64), "and so does a hard reboot")
+equal(placed(pair, broken), ("west", "running", 64), "and so does a hard reboot")
 nova_driver.destroy(context, broken, None)
-equal((left_of("migration/"), pair.get(f"/v1/instances/{broken.uuid}").status), ([], 404), "deleted, it leaves nothing")
+equal((tagged(pair, "migration/"), pair.get(f"/v1/instances/{broken.uuid}").status), ([], 404), "deleted, it leaves nothing")
 
 pair.engines["west"].stop()
 until(lambda: [n["state"] for n in pair.get("/v1/nodes").json["nodes"]] == ["up", "down"], "west to be down")

@@ -38,13 +38,6 @@ CONF.set_override("instances_path", world.folder)
 events = []
 
 
-def begins(**away):
-    begun = driver.GantryDriver(mock.MagicMock())
-    begun.register_event_listener(lambda event: events.append((event.get_instance_uuid(), event.get_name())))
-    begun.init_host("compute1")
-    return begun
-
-
 def spawn(one, image=IMAGE, **more):
     nova_driver.spawn(context, one, mock.Mock(id=image), [], None, {}, network_info=None, **more)
     return world.get(f"/v1/instances/{one.uuid}").json
@@ -57,7 +50,7 @@ def told(one, name):
 
 
 # --- a start without gantryd -------------------------------------------------------------------------
-nova_driver = begins()
+nova_driver = begun("compute1", events)
 refused("nova-compute starts without gantryd: its node is not ready", exception.VirtDriverNotReady, nova_driver.get_available_nodes)
 refused("nor is its size known", exception.VirtDriverNotReady, lambda: nova_driver.get_available_resource("compute1"))
 world.start()
@@ -205,8 +198,7 @@ equal(len(nova_driver.get_console_output(context, rich)), 100 << 10, "the consol
 refused("no serial console of one that is not there", exception.InstanceNotFound, lambda: nova_driver.get_console_output(context, never))
 
 equal(world.spawn(name="stranger").status, 201, "somebody else's instance")
-elsewhere = driver.GantryDriver(mock.MagicMock())
-elsewhere.init_host("compute2")
+elsewhere = begun("compute2")
 equal(([one for one in nova_driver.list_instance_uuids() if one == "stranger"], elsewhere.list_instances()), ([], []), "is not Nova's, nor another host's")
 with mock.patch.object(nova_driver, "_client") as asked:
     nova_driver.plug_vifs(rich, None)
@@ -361,7 +353,7 @@ CONF.set_override("host", f"https://127.0.0.1:{PORT}", "gantry")
 for name, value in (("ca_file", ours[0]), ("cert_file", nova_compute[0]), ("key_file", nova_compute[1])):
     CONF.set_override(name, value, "gantry")
 nova_driver.cleanup_host("compute1")
-nova_driver = begins()
+nova_driver = begun("compute1", events)
 Glance.images["tls"] = {**Glance.images[IMAGE], "checksum": "pullable-tls"}
 Glance.downloads.clear()
 secure = instance()
@@ -374,7 +366,7 @@ told(secure, "Paused")
 CONF.set_override("cert_file", stranger[0], "gantry")
 CONF.set_override("key_file", stranger[1], "gantry")
 nova_driver.cleanup_host("compute1")
-nova_driver = begins()
+nova_driver = begun("compute1", events)
 refused("another's certificate speaks for nobody", exception.BuildAbortException, lambda: spawn(instance()), "not one of trusted_actors")
 nova_driver.cleanup_host("compute1")
 done()

@@ -23,6 +23,7 @@ import unittest.mock as mock
 from nova import context as nova_context
 from nova import exception, objects
 from nova.compute import power_state, provider_tree
+from nova.network import model
 import nova.conf
 from gantry_nova import client, driver
 
@@ -77,6 +78,33 @@ def instance(flavor="tiny", node="compute1", **values):
     made.vm_state = "active"
     made.flavor = objects.Flavor(name=flavor, memory_mb=64, vcpus=1, root_gb=1, ephemeral_gb=0, swap=0, extra_specs={"k": "v"})
     return made
+
+
+def vif(number=1, kind="bridge", active=True, **more):
+    subnet = model.Subnet(cidr="10.0.0.0/24", dns=[model.IP("10.0.0.2", type="dns")], gateway=model.IP("10.0.0.1", type="gateway"),
+                          ips=[model.FixedIP(address=f"10.0.0.{number}")], routes=[model.Route(cidr="10.9.0.0/16", gateway=model.IP("10.0.0.9"))])
+    sixth = model.Subnet(cidr="fd00::/64", dns=[], gateway=None, ips=[model.FixedIP(address=f"fd00::{number}")], routes=[])
+    network = model.Network(id="n", bridge="brq1", subnets=[subnet, sixth], mtu=1450, should_create_bridge=True)
+    return model.VIF(id=f"{number:08d}-1111-4111-8111-111111111111", address=f"fa:16:3e:00:00:{number:02x}", network=network, type=kind, active=active, **more)
+
+
+def begun(host, events=None):
+    """The driver of a nova-compute that has started; events gets what it tells Nova."""
+    made = driver.GantryDriver(mock.MagicMock())
+    if events is not None:
+        made.register_event_listener(lambda event: events.append((event.get_instance_uuid(), event.get_name())))
+    made.init_host(host)
+    return made
+
+
+def placed(world, one):
+    found = world.get(f"/v1/instances/{one.uuid}").json
+    return found["node"], found["state"], found["spec"]["memory"] >> 20
+
+
+def tagged(world, prefix):
+    """Images on gantryd's nodes whose names begin so: (node, name)."""
+    return sorted((i["node"], t) for i in world.get("/v1/images").json["images"] for t in i["tags"] if t.startswith(prefix))
 
 
 def refused(what, kind, call, word=""):
