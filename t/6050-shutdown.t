@@ -1,7 +1,9 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """The orderly end and the sudden one: flows end or are gone on with, whoever waits is told, nothing is left over."""
+import itertools
 import os
+import re
 import resource
 import signal
 import sys
@@ -62,12 +64,14 @@ until(lambda: calls("POST /containers/ID/start") == 2, "the start to be under wa
 operation = world.running_operations()[0]["id"]
 watch = world.stream(f"/v1/operations/{operation}/watch")
 watch.line()
+requests = lambda: int(re.search(r"^gantry_http_requests_total (\d+)", world.get("/v1/metrics").body.decode(), re.M)[1])
+before, asked = requests(), itertools.count(1)
 wait, waited = in_background(lambda: world.get("/v1/instances/soon/wait?timeout=60"))
 show, shown = in_background(lambda: world.get(f"/v1/operations/{operation}?wait=60"))
 kept = UnixConnection(world.socket)
 kept.request("GET", "/v1/health")
 kept.getresponse().read()
-until(lambda: b"gantry_http_connections 6" in world.get("/v1/metrics").body, "all to be connected")
+until(lambda: requests() - before >= 3 + next(asked), "all requests to have come")
 world.daemon.send_signal(signal.SIGTERM)
 until(lambda: not os.path.exists(world.socket), "the listener to be closed")
 try:
