@@ -69,14 +69,16 @@ void step_request(struct flow *flow, struct script_request *ret_request)
 	spec_unsafe(spec, &flow->arena, &ret_request->unsafe);
 }
 
-void step_decision(struct flow *flow, const struct script_request *request)
+int step_admit(struct flow *flow, struct script_request *ret_request, struct gantry_error *err)
 {
+	step_request(flow, ret_request);
 	if (flow->decision.id) /* asked before the daemon was killed, and now again */
 		script_decision_fini(&flow->decision);
-	script_decision_init(&flow->decision, flow->daemon->policies, request,
+	script_decision_init(&flow->decision, flow->daemon->policies, ret_request,
 			     daemon_next_decision(flow->daemon));
 	flow->decision_saved = false;
 	flow->operation->decision = flow->decision.id;
+	return script_admit(flow->daemon->policies, ret_request, &flow->decision, err);
 }
 
 void step_policy(struct flow *flow)
@@ -84,11 +86,8 @@ void step_policy(struct flow *flow)
 	struct script_request request;
 	struct gantry_error err;
 	int64_t began_us = clock_monotonic_us();
-	int code;
+	int code = step_admit(flow, &request, &err);
 
-	step_request(flow, &request);
-	step_decision(flow, &request);
-	code = script_admit(flow->daemon->policies, &request, &flow->decision, &err);
 	flow->operation->timings.policy_us += clock_monotonic_us() - began_us;
 	if (code < 0)
 		flow_fail(flow, &err);

@@ -19,10 +19,10 @@ int step_check_verb(struct daemon *daemon, const struct instance *instance, enum
 
 /* What policies are told about this flow; memory from the flow's arena. */
 void step_request(struct flow *flow, struct script_request *ret_request);
-/* Begins the flow's decision. */
-void step_decision(struct flow *flow, const struct script_request *request);
+/* Begins the flow's decision, and asks admit for the verb, which is the flow's name. */
+int step_admit(struct flow *flow, struct script_request *ret_request, struct gantry_error *err);
 
-/* "policy": asks admit for the verb, which is the flow's name. */
+/* "policy": asks admit, and no more. */
 void step_policy(struct flow *flow);
 
 /* "signal": sends the stop signal; "grace": waits for the exit, then goes on; "kill": SIGKILL where

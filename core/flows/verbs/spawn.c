@@ -167,11 +167,8 @@ static void policy(struct flow *flow)
 	struct script_request request;
 	struct gantry_error err;
 	int64_t began_us = clock_monotonic_us();
-	int code;
+	int code = step_admit(flow, &request, &err);
 
-	step_request(flow, &request);
-	step_decision(flow, &request);
-	code = script_admit(set, &request, &flow->decision, &err);
 	if (code == 0)
 		code = script_environment(set, &request, &flow->arena, &flow->spec, &flow->decision,
 					  &err);
