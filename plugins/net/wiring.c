@@ -330,6 +330,17 @@ static bool gather_one(void *arg, const struct netlink_link *link)
 	return gather->count < sizeof(gather->found) / sizeof(gather->found[0]);
 }
 
+static int gather_links(struct netlink *netlink, struct gather *gather, struct gantry_error *err)
+{
+	int code;
+
+	gather->count = 0;
+	code = netlink_links(netlink, gather_one, gather);
+	return code < 0
+		       ? gantry_error_set(err, code, "net: list of interfaces: %s", strerror(-code))
+		       : 0;
+}
+
 /* One that stays does not keep the others. A full batch is followed by another. */
 static int remove_all(const struct net *net, struct gather *gather, struct gantry_error *err)
 {
@@ -340,10 +351,7 @@ static int remove_all(const struct net *net, struct gather *gather, struct gantr
 	if (code < 0)
 		return code;
 	do {
-		gather->count = 0;
-		code = netlink_links(netlink, gather_one, gather);
-		if (code < 0)
-			gantry_error_set(err, code, "net: list of interfaces: %s", strerror(-code));
+		code = gather_links(netlink, gather, err);
 		for (size_t i = 0; i < gather->count; i++)
 			if (remove_tap(netlink, net, &gather->found[i], &one) < 0 && code == 0) {
 				code = one.code;
@@ -373,9 +381,7 @@ static int sweep_bridges(const struct net *net, struct gantry_error *err)
 	if (code < 0)
 		return code;
 	snprintf(gather.start, sizeof(gather.start), NET_ALIAS "%s", net->owner);
-	code = netlink_links(netlink, gather_one, &gather);
-	if (code < 0)
-		gantry_error_set(err, code, "net: list of interfaces: %s", strerror(-code));
+	code = gather_links(netlink, &gather, err);
 	for (size_t i = 0; code == 0 && i < gather.count; i++)
 		code = tidy_bridge(netlink, net, &gather.found[i], err);
 	netlink_close(netlink);
