@@ -109,11 +109,10 @@ struct instance {
 	struct fleet_project *counted;                   /* by fleet_count; NULL: not yet */
 	int64_t counted_memory_bytes, counted_nano_cpus; /* as they were counted */
 	bool counted_placed;
-	void *restart;     /* the restart that is planned, borrowed; NULL: none */
-	int failed_starts; /* in a row, the last one among them */
-	struct list
-		proof; /* who waits to hear that its engine is there; see flows/engine/still_there.h */
-	void *busy;    /* the flow at work on it, borrowed; NULL: none. One at a time */
+	void *restart;       /* the restart that is planned, borrowed; NULL: none */
+	int failed_starts;   /* in a row, the last one among them */
+	struct list proof;   /* who asks for its engine; see flows/engine/still_there.h */
+	void *busy;          /* the flow at work on it, borrowed; NULL: none. One at a time */
 	int besides;         /* flows that run beside it: signals */
 	struct list link;    /* in the fleet, by age */
 	struct list placed;  /* in its node's; empty where it has none */
